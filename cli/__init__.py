@@ -1,0 +1,5 @@
+"""The command ``dsets``: one thin function a command."""
+
+from .app import main
+
+__all__ = ["main"]

@@ -1,0 +1,74 @@
+"""The command group and the one place where errors become exit codes.
+
+0: fine. 1: a DsetsError, or verification found something. 2: wrong usage. 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from dsets.errors import DsetsError
+
+#: Command → the module beside this one that has it as ``command``; in the order of the work.
+COMMANDS = {
+    "list": "list_",
+    "show": "show",
+    "fetch": "fetch",
+    "remove": "remove",
+    "verify": "verify",
+    "prepare": "prepare",
+    "stats": "stats",
+    "train": "train",
+    "demo": "demo",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when it is asked for, so ``dsets --help`` stays instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f".{COMMANDS[cmd_name]}", __package__)
+        command: click.Command = module.command
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dsets")
+def group() -> None:
+    """From a dataset's name to a busy GPU, with every byte accounted for."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        result = group.main(
+            args=None if argv is None else list(argv), prog_name="dsets", standalone_mode=False
+        )
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("dsets: interrupted; the same command goes on from here", err=True)
+        return 130
+    except DsetsError as error:
+        click.echo(f"dsets: error: {error}", err=True)
+        return 1
+    except BrokenPipeError:
+        # The reader of a pipe left (`dsets list | head`): point stdout at nothing, or the
+        # interpreter complains about it while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

@@ -1,0 +1,1 @@
+"""See the design's word of the same name."""

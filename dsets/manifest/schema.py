@@ -1,0 +1,112 @@
+"""What a manifest says, as frozen dataclasses. ``dsets.manifest.parse`` makes them from TOML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsets.errors import ManifestError
+from dsets.field import Field
+
+SCHEMA = 1
+ACCESS = ("open", "login", "on request", "withdrawn")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of an archive, with the figures that are published for it."""
+
+    name: str
+    bytes: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file as published. ``addresses`` are in order of preference; digests are lower-case hex."""
+
+    name: str
+    addresses: tuple[str, ...] = ()
+    bytes: int | None = None
+    sha256: str | None = None
+    sha1: str | None = None
+    md5: str | None = None
+    members: tuple[Member, ...] = ()
+
+    @property
+    def digest(self) -> tuple[str, str] | None:
+        """The strongest published digest as (algorithm, hex), or None."""
+        for algorithm in ("sha256", "sha1", "md5"):
+            if value := getattr(self, algorithm):
+                return algorithm, value
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One split: how many samples it has, which files it needs, and what its reader must know.
+
+    ``training`` marks the one split that statistics are computed from. ``options`` is the table
+    ``[split.NAME.reader]`` as it stands; each reader documents and checks its own keys.
+    """
+
+    name: str
+    samples: int
+    files: tuple[str, ...]
+    training: bool
+    options: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One dataset. ``digest`` is the sha256 of the TOML's bytes; ``origin`` says where it lay."""
+
+    name: str
+    title: str
+    homepage: str
+    licence: str
+    access: str
+    citation: str
+    reader: str
+    pipeline: str
+    files: tuple[File, ...]
+    splits: tuple[Split, ...]
+    fields: tuple[Field, ...]
+    digest: str
+    origin: str
+    notes: str = ""
+    schema: int = SCHEMA
+
+    def file(self, name: str) -> File:
+        """The file called ``name``. Raises ManifestError when there is none."""
+        for file in self.files:
+            if file.name == name:
+                return file
+        known = ", ".join(file.name for file in self.files)
+        raise ManifestError("no such file", where=self.name, expected=f"one of {known}", got=name)
+
+    def split(self, name: str) -> Split:
+        """The split called ``name``. Raises ManifestError when there is none."""
+        for split in self.splits:
+            if split.name == name:
+                return split
+        known = ", ".join(split.name for split in self.splits)
+        raise ManifestError("no such split", where=self.name, expected=f"one of {known}", got=name)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A split of a dataset whose files lie in the folder ``root``: what a reader reads.
+
+    Small and picklable, so a Dask task carries it whole.
+    """
+
+    manifest: Manifest
+    split: Split
+    root: Path
+
+    def path(self, name: str) -> Path:
+        """Where the file called ``name`` lies. Raises ManifestError for a file nobody declared."""
+        return self.root / self.manifest.file(name).name

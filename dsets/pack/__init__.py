@@ -1,0 +1,1 @@
+"""Packs: shards, an index, statistics; one split; immutable."""

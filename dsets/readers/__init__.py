@@ -1,0 +1,68 @@
+"""Readers: raw files, still archived, become a table of samples and the samples themselves.
+
+A reader is a module in this folder with two functions (the ``Reader`` protocol). It is named by a
+manifest's ``reader`` key and checks its own options, the table ``[split.NAME.reader]``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from dsets.errors import ManifestError
+from dsets.manifest.schema import Source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample: its key, unique in the split, and a value for each of the manifest's fields.
+
+    A value is an array of the field's dtype and shape (images height, width, channels), or the
+    encoded bytes as published where the field is ``uint8 (None,)``.
+    """
+
+    key: str
+    values: Mapping[str, Any]
+
+
+class Reader(Protocol):
+    def table(self, source: Source) -> pd.DataFrame:
+        """One row a sample, in the split's own order.
+
+        The first column, ``key``, is unique; further columns are labels and where the bytes lie.
+
+        Raises:
+            DataError: a file is not what the manifest or the format says.
+        """
+
+    def samples(self, source: Source, rows: Sequence[int]) -> Iterator[Sample]:
+        """The samples of these rows of the table, in the order asked for (ascending is fast).
+
+        Raises:
+            DataError: a file is not what the manifest or the format says.
+        """
+
+
+def names() -> list[str]:
+    """The readers there are."""
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in found if not name.startswith("_"))
+
+
+def load(name: str) -> Reader:
+    """The reader module called ``name``.
+
+    Raises:
+        ManifestError: there is none of that name.
+    """
+    if name not in names():
+        raise ManifestError(
+            "unknown reader", expected=f"one of {', '.join(names())}", got=repr(name)
+        )
+    return cast(Reader, importlib.import_module(f"dsets.readers.{name}"))

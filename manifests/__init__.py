@@ -1,0 +1,1 @@
+"""Manifests: one TOML a dataset."""

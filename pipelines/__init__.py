@@ -1,0 +1,16 @@
+"""Pipelines: one Python module a preprocessing recipe, small enough to copy and change.
+
+The contract, checked when a pipeline is loaded:
+
+    STATISTICS: str | None
+        The image field over which a training pack's exact statistics are computed.
+
+    def fields(manifest: Manifest) -> tuple[Field, ...]
+        The fields that the pack will have, from what the manifest declares.
+
+    def make(sample: Sample) -> Mapping[str, object]
+        One value for each of those fields, from one sample. A pure function: the same sample gives
+        the same bytes on any worker. Raising DataError quarantines the sample.
+
+The source of the module is hashed into every pack that it made.
+"""

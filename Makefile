@@ -1,0 +1,65 @@
+# Two commands for a fresh clone, each with its own set-up in .venv:
+#
+#   make demo    the whole main job, offline, on digits it draws itself
+#   make test    the tests
+#
+# and for those who change things: make check (format, lint, types, tests), make test-wheel (the
+# suite against the built wheel), make docs (write docs/cli.md anew), make clean.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+# Tests share the machine's cores with what they test; one thread each keeps them fair.
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: demo test check lint types test-wheel docs startup clean
+
+demo: $(READY)
+	$(BIN)/dsets demo
+
+test: $(READY)
+	$(BIN)/pytest -q
+
+check: lint types test
+
+lint: $(READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: $(READY)
+	$(BIN)/mypy
+
+# The wheel takes the editable install's place for this run, so no file of the tree can stand in for
+# one that the wheel forgot; the next `make` of anything puts the editable install back.
+test-wheel: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	rm -f $(READY)
+	$(BIN)/pip install -q --force-reinstall --no-deps dist/dsets-*.whl
+	PYTHONSAFEPATH=1 $(BIN)/pytest -q
+
+docs: $(READY)
+	$(BIN)/python docs/cli.py
+
+startup: $(READY)
+	$(BIN)/python benchmarks/startup.py
+
+# The first Python from 3.11 on that runs; the stamp is newer than both lists of requirements.
+$(READY): pyproject.toml constraints.txt
+	@set -e; found=; \
+	for python in "$(PYTHON)" python3 python3.13 python3.12 python3.11; do \
+	  if [ -n "$$python" ] && "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	  then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "dsets needs Python 3.11 or newer, and none of python3, python3.13, python3.12, python3.11 is;" >&2; \
+	  echo "install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; \
+	fi; \
+	echo "setting up $(VENV) with $$("$$found" --version) (once; a minute or a few)"; \
+	"$$found" -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade -c constraints.txt pip setuptools
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[torch]' --group dev
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

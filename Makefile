@@ -39,7 +39,7 @@ test-wheel: $(READY)
 	PYTHONSAFEPATH=1 $(BIN)/pytest -q
 
 docs: $(READY)
-	$(BIN)/python docs/cli.py
+	$(BIN)/python docs/write_cli.py
 
 startup: $(READY)
 	$(BIN)/python benchmarks/startup.py

@@ -1,4 +1,4 @@
-"""What every test gets: a home of its own, no inherited settings, and a look for left-over threads."""
+"""What every test gets: its own home, no inherited settings, a look for left-over threads."""
 
 from __future__ import annotations
 

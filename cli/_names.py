@@ -1,0 +1,39 @@
+"""Dataset names as command arguments: the shell completes those there are."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem
+
+
+class DatasetName(click.ParamType):
+    """A dataset's name, as it was typed; ``dsets.manifest.find`` says whether it is one.
+
+    With ``splits``, ``NAME/SPLIT`` is completed as well.
+    """
+
+    name = "name"
+
+    def __init__(self, *, splits: bool = False) -> None:
+        self.splits = splits
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The names that go on from ``incomplete``; none, silently, when manifests are broken."""
+        from dsets import manifest
+        from dsets.errors import DsetsError
+
+        dataset, slash, _ = incomplete.partition("/")
+        try:
+            if slash and self.splits:
+                found = [f"{dataset}/{split.name}" for split in manifest.find(dataset).splits]
+            else:
+                found = manifest.names()
+        except DsetsError:
+            return []
+        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+
+
+DATASET = DatasetName()
+DATASET_OR_SPLIT = DatasetName(splits=True)

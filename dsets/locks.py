@@ -16,8 +16,8 @@ from dsets.errors import BusyError
 
 
 @contextmanager
-def holding(path: Path, *, wait: bool = True) -> Iterator[int]:
-    """Hold the exclusive lock of a file (made if absent) or of an existing folder.
+def holding(path: Path, *, folder: bool = False, wait: bool = True) -> Iterator[int]:
+    """Hold the exclusive lock of a file or of a folder, which is made if absent.
 
     Yields the open descriptor. Another process may have renamed the file to its final name while we
     waited; then the lock is on something that is no longer ``path``, and we start over.
@@ -25,9 +25,16 @@ def holding(path: Path, *, wait: bool = True) -> Iterator[int]:
     Raises:
         BusyError: ``wait`` is false and another process holds the lock.
     """
+    flags = os.O_RDONLY | os.O_DIRECTORY if folder else os.O_RDWR | os.O_CREAT
     while True:
-        folder = path.is_dir()
-        descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT, 0o666)
+        if folder:
+            path.mkdir(exist_ok=True)
+        try:
+            descriptor = os.open(path, flags, 0o666)
+        except FileNotFoundError:
+            if not folder:
+                raise
+            continue  # its holder renamed or removed it since our mkdir
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -1,0 +1,194 @@
+"""Pipelines by name or by path, checked against their contract (``dsets.pipelines``).
+
+A pipeline travels by reference: pickled, it is its origin and its digest. A worker in another process
+loads it again from there and refuses a source that has changed on the way, so that a pack never
+mixes the work of two versions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import os
+import pkgutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dsets.errors import PipelineError
+from dsets.field import Field
+from dsets.manifest import Manifest
+from dsets.readers import Sample
+
+_PACKAGE = "dsets.pipelines"
+#: Datasets that every shard has for itself; a field of that name would collide with them.
+_RESERVED = frozenset({"key", "key_hash", "offsets", "checksum", "shape"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """One recipe. ``origin`` is the name of a shipped module or the absolute path of a user's.
+
+    ``make`` is the module's own function; ``sha256`` is that of the module's source.
+    """
+
+    name: str
+    origin: str
+    sha256: str
+    statistics: str | None
+    make: Callable[[Sample], Mapping[str, object]]
+    _fields: Callable[[Manifest], tuple[Field, ...]]
+
+    def fields(self, manifest: Manifest) -> tuple[Field, ...]:
+        """The fields that a pack of this dataset will have.
+
+        Raises:
+            PipelineError: what the module gave are not fields, or ``STATISTICS`` names none of them
+                that is an image (three sizes, uint8, a fixed number of channels).
+        """
+        try:
+            given = tuple(self._fields(manifest))
+        except PipelineError:
+            raise
+        except Exception as error:  # a stranger's code may raise anything
+            raise PipelineError(
+                f"fields() failed for {manifest.name}: {type(error).__name__}: {error}",
+                where=self.origin,
+            ) from error
+        self._check(given)
+        return given
+
+    def _check(self, given: tuple[Field, ...]) -> None:
+        where = f"{self.origin}: fields()"
+        if not given or not all(isinstance(field, Field) for field in given):
+            raise PipelineError("bad fields", where=where, expected="Field values", got=given)
+        names = [field.name for field in given]
+        if len(set(names)) < len(names):
+            raise PipelineError("a field is there twice", where=where, got=", ".join(names))
+        if taken := _RESERVED.intersection(names):
+            raise PipelineError("a reserved field name", where=where, got=", ".join(sorted(taken)))
+        if self.statistics is None:
+            return
+        if self.statistics not in names:
+            raise PipelineError(
+                "STATISTICS names no field",
+                where=self.origin,
+                expected=f"one of {', '.join(names)}, or None",
+                got=repr(self.statistics),
+            )
+        field = given[names.index(self.statistics)]
+        if field.dtype != "uint8" or len(field.shape) != 3 or field.shape[2] is None:
+            raise PipelineError(
+                "STATISTICS must name an image",
+                where=self.origin,
+                expected="uint8 (height, width, channels)",
+                got=field,
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reload, (self.origin, self.sha256)
+
+
+def names() -> list[str]:
+    """The pipelines that are shipped."""
+    package = importlib.import_module(_PACKAGE)
+    found = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return sorted(name for name in found if not name.startswith("_"))
+
+
+def load(name_or_path: str | Path) -> Pipeline:
+    """The pipeline of that name, or in that ``.py`` file (which runs: it is the user's own code).
+
+    Raises:
+        PipelineError: there is none, it cannot be imported, or it breaks the contract.
+    """
+    given = str(name_or_path)
+    if given.endswith(".py") or os.sep in given:
+        path = Path(given).expanduser().absolute()
+        try:
+            source = path.read_bytes()
+        except OSError as error:
+            raise PipelineError(f"no such pipeline: {error.strerror}", where=path) from error
+        return _checked(path.stem, str(path), source, _execute(path, source))
+    if given not in names():
+        raise PipelineError(
+            "unknown pipeline",
+            expected=f"one of {', '.join(names())}, or the path of a .py file",
+            got=repr(given),
+        )
+    module = importlib.import_module(f"{_PACKAGE}.{given}")
+    return _checked(given, given, Path(str(module.__file__)).read_bytes(), module)
+
+
+@lru_cache(maxsize=16)
+def _reload(origin: str, sha256: str) -> Pipeline:
+    """What unpickling calls, in whichever process that is; once a process."""
+    pipeline = load(origin)
+    if pipeline.sha256 != sha256:
+        raise PipelineError(
+            "the pipeline's source differs from the one that the job began with",
+            where=origin,
+            expected=f"sha256 {sha256}",
+            got=pipeline.sha256,
+            remedy="leave it alone while a job runs, and install one version of dsets everywhere",
+        )
+    return pipeline
+
+
+def _execute(path: Path, source: bytes) -> ModuleType:
+    # Compiled from the very bytes that are hashed: the import system might take a stale .pyc, and
+    # would leave a __pycache__ beside the user's file.
+    module = ModuleType(f"dsets_pipeline_{hashlib.sha256(source).hexdigest()[:16]}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses look their own module up there
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    except Exception as error:
+        del sys.modules[module.__name__]
+        raise PipelineError(
+            f"cannot be imported: {type(error).__name__}: {error}", where=path
+        ) from error
+    return module
+
+
+def _checked(name: str, origin: str, source: bytes, module: ModuleType) -> Pipeline:
+    missing = [
+        wanted
+        for wanted, there in (
+            ("STATISTICS", hasattr(module, "STATISTICS")),
+            ("fields(manifest)", _takes_one(module, "fields")),
+            ("make(sample)", _takes_one(module, "make")),
+        )
+        if not there
+    ]
+    if missing:
+        raise PipelineError(
+            "breaks the pipeline contract",
+            where=origin,
+            expected="STATISTICS, fields(manifest) and make(sample)",
+            got=f"no {', no '.join(missing)}",
+            remedy="see the docstring of dsets.pipelines",
+        )
+    statistics = module.STATISTICS
+    if not (statistics is None or isinstance(statistics, str)):
+        raise PipelineError(
+            "bad STATISTICS", where=origin, expected="a field's name, or None", got=repr(statistics)
+        )
+    digest = hashlib.sha256(source).hexdigest()
+    return Pipeline(name, origin, digest, statistics, module.make, module.fields)
+
+
+def _takes_one(module: ModuleType, name: str) -> bool:
+    function = getattr(module, name, None)
+    if not callable(function):
+        return False
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    return True

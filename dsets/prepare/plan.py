@@ -1,0 +1,220 @@
+"""Decide: which samples go into which shard of which pack, and where the packs will lie.
+
+A plan is a pure function of the manifest, the pipeline and the shard size. Nothing of a run (how
+many workers, which machine, how large the encoded images turn out) has a part in it, and all that
+decides a pack's bytes is in its digest. That is what makes a job resumable and its packs equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsets import pipeline as pipelines
+from dsets import store
+from dsets.errors import UsageError
+from dsets.field import Field
+from dsets.manifest import Manifest, Source, Split
+from dsets.pipeline import Pipeline
+
+SHARD_BYTES = 256 << 20
+#: What a sample costs beside its fields: the key, its offset and hash, and a CRC-32C a field.
+_KEY_BYTES = 32
+_CRC_BYTES = 4
+#: What a shard costs beside its samples: HDF5's own structure and 4096-byte alignment.
+_SHARD_OVERHEAD_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class PackPlan:
+    """One pack: the samples of ``source`` through ``pipeline`` into the folder ``out``.
+
+    Small and picklable: a Dask task carries it whole, with the number of its shard.
+    """
+
+    source: Source
+    pipeline: Pipeline
+    fields: tuple[Field, ...]
+    samples_per_shard: int
+    out: Path
+
+    @property
+    def split(self) -> Split:
+        return self.source.split
+
+    @property
+    def statistics(self) -> str | None:
+        """The image field that statistics are computed over: the training pack's only."""
+        return self.pipeline.statistics if self.split.training else None
+
+    @property
+    def shards(self) -> int:
+        return math.ceil(self.split.samples / self.samples_per_shard)
+
+    def rows(self, number: int) -> range:
+        """The rows of the reader's table that shard ``number`` holds."""
+        start = number * self.samples_per_shard
+        return range(start, min(start + self.samples_per_shard, self.split.samples))
+
+    @property
+    def part(self) -> Path:
+        """The work folder; it becomes ``out`` by a rename when everything in it is right."""
+        return self.out.with_name(f"{self.out.name}.part")
+
+    @property
+    def need_bytes(self) -> int:
+        """About how much disk the pack will take."""
+        samples = self.split.samples * sample_bytes(self.fields, self.source.manifest, self.split)
+        return samples + self.shards * _SHARD_OVERHEAD_BYTES
+
+    @property
+    def recipe(self) -> str:
+        """The digest of what the samples of the pack come from, however they are sharded."""
+        return _digest(self._contents())
+
+    @property
+    def digest(self) -> str:
+        """The digest of everything that decides the pack's bytes."""
+        return _digest({**self._contents(), "samples_per_shard": self.samples_per_shard})
+
+    def _contents(self) -> dict[str, Any]:
+        # Addresses, titles and licences are left out: editing a mirror makes no other pack.
+        manifest, split = self.source.manifest, self.split
+        return {
+            "dataset": manifest.name,
+            "split": split.name,
+            "training": split.training,
+            "samples": split.samples,
+            "reader": [manifest.reader, dict(split.options)],
+            "files": [[name, *_figures(manifest, name)] for name in split.files],
+            "pipeline": [self.pipeline.name, self.pipeline.sha256],
+            "fields": [_field(field) for field in self.fields],
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``--dry-run --json`` prints."""
+        return {
+            **self._contents(),
+            "pipeline": {"name": self.pipeline.name, "sha256": self.pipeline.sha256},
+            "statistics": self.statistics,
+            "samples_per_shard": self.samples_per_shard,
+            "shards": self.shards,
+            "need_bytes": self.need_bytes,
+            "out": str(self.out),
+            "digest": self.digest,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The packs to make, the training one first, since the others name its digest."""
+
+    manifest: Manifest
+    packs: tuple[PackPlan, ...]
+
+    @property
+    def need_bytes(self) -> int:
+        return sum(pack.need_bytes for pack in self.packs)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "dataset": self.manifest.name,
+            "manifest": self.manifest.digest,
+            "need_bytes": self.need_bytes,
+            "packs": [pack.as_json() for pack in self.packs],
+        }
+
+
+def plan(
+    manifest: Manifest,
+    *,
+    splits: Sequence[str] = (),
+    pipeline: str | Path | None = None,
+    out: Path | None = None,
+    raw: Path | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> Plan:
+    """Plan one pack a split (all splits when none is named). Reads no data, changes nothing.
+
+    ``pipeline`` is a name or a path, the manifest's default if None; ``out`` the folder that will
+    hold one folder a split, in the store if None; ``raw`` the folder of the raw files, likewise.
+
+    Raises:
+        ManifestError: no such split.
+        PipelineError: the pipeline breaks its contract.
+        UsageError: ``shard_bytes`` is not positive.
+    """
+    if shard_bytes < 1:
+        raise UsageError("bad shard size", expected="at least 1 byte", got=shard_bytes)
+    recipe = pipelines.load(manifest.pipeline if pipeline is None else pipeline)
+    fields = recipe.fields(manifest)
+    root = (store.raw(manifest.name) if raw is None else raw).absolute()
+    folder = (store.packs(manifest.name, recipe.name) if out is None else out).absolute()
+    names = splits or [split.name for split in manifest.splits]
+    chosen = {name: manifest.split(name) for name in names}
+    return Plan(
+        manifest,
+        tuple(
+            PackPlan(
+                Source(manifest, split, root),
+                recipe,
+                fields,
+                _samples_per_shard(
+                    split.samples, sample_bytes(fields, manifest, split), shard_bytes
+                ),
+                folder / split.name,
+            )
+            for split in sorted(chosen.values(), key=lambda split: not split.training)
+        ),
+    )
+
+
+def sample_bytes(fields: Sequence[Field], manifest: Manifest, split: Split) -> int:
+    """About what one sample takes in a shard.
+
+    Fixed sizes count exactly. A field of varying size counts as the split's mean raw bytes a
+    sample, from the manifest's figures: a JPEG passed through is about that.
+    """
+    raw_bytes = sum(manifest.file(name).bytes or 0 for name in split.files)
+    varying = max(1, raw_bytes // max(1, split.samples))
+    total = _KEY_BYTES + _CRC_BYTES
+    for field in fields:
+        total += _CRC_BYTES + (_fixed_bytes(field) if field.fixed else varying)
+    return total
+
+
+def _fixed_bytes(field: Field) -> int:
+    import numpy as np
+
+    return np.dtype(field.dtype).itemsize * math.prod(size or 1 for size in field.shape)
+
+
+def _samples_per_shard(samples: int, each_bytes: int, shard_bytes: int) -> int:
+    # As many shards as the size asks for, then filled evenly: no tiny last one.
+    shards = math.ceil(samples / max(1, shard_bytes // each_bytes))
+    return math.ceil(samples / shards)
+
+
+def _figures(manifest: Manifest, name: str) -> tuple[int | None, str | None]:
+    file = manifest.file(name)
+    return file.bytes, ":".join(file.digest) if file.digest else None
+
+
+def _field(field: Field) -> dict[str, Any]:
+    return {
+        "name": field.name,
+        "dtype": field.dtype,
+        "shape": list(field.shape),
+        "layout": field.layout,
+        "classes": list(field.classes),
+    }
+
+
+def _digest(contents: Mapping[str, Any]) -> str:
+    text = json.dumps(contents, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

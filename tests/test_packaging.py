@@ -26,6 +26,8 @@ HOMES = {
     "manifests": "dsets/manifests",
     "pipelines": "dsets/pipelines",
 }
+#: A user's own pipeline is code that the user asked to run.
+RUNS_CODE = {ROOT / "dsets" / "pipeline.py"}
 HEAVY = ("numpy", "pandas", "h5py", "dask", "distributed", "torch", "requests", "PIL", "rich")
 
 
@@ -162,8 +164,10 @@ def forbidden(path: Path) -> Iterator[str]:
             yield f"{node.lineno}: assert"
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
-            if name in ("eval", "exec", "pickle.load", "pickle.loads", "os.system", "yaml.load"):
+            if name in ("eval", "pickle.load", "pickle.loads", "os.system", "yaml.load"):
                 yield f"{node.lineno}: {name}"
+            if name == "exec" and path not in RUNS_CODE:
+                yield f"{node.lineno}: exec"
             if name == "torch.load" and not any(
                 word.arg == "weights_only" and ast.unparse(word.value) == "True"
                 for word in node.keywords

@@ -6,7 +6,7 @@ import click
 from click.shell_completion import CompletionItem
 
 
-class DatasetName(click.ParamType):
+class DatasetName(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
     """A dataset's name, as it was typed; ``dsets.manifest.find`` says whether it is one.
 
     With ``splits``, ``NAME/SPLIT`` is completed as well.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-from importlib.resources import files
 from pathlib import Path
 
 from dsets.errors import ManifestError
@@ -11,19 +11,55 @@ from dsets.manifest.parse import read
 from dsets.manifest.schema import Manifest
 
 
-def _folders() -> list[Path]:
-    given = os.environ.get("DSETS_MANIFESTS", "")
-    shipped = Path(str(files("dsets.manifests")))
-    return [Path(folder) for folder in given.split(os.pathsep) if folder] + [shipped]
+def find(name: str) -> Manifest:
+    """The manifest of a dataset. Where two folders have one, the first folder wins.
+
+    Raises:
+        ManifestError: there is none, it breaks the schema, or ``DSETS_MANIFESTS`` names no folder.
+    """
+    paths = _paths()
+    if name not in paths:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, paths, n=3)
+        raise ManifestError(
+            "unknown dataset",
+            expected=f"one of {', '.join(sorted(paths))}",
+            got=ascii(name[:80]),
+            remedy=f"did you mean {' or '.join(near)}?" if near else None,
+        )
+    return read(paths[name])
 
 
 def names() -> list[str]:
-    return sorted({path.stem for folder in _folders() for path in folder.glob("*.toml")})
+    """Every dataset that has a manifest, sorted; the manifests themselves aren't opened.
+
+    Raises:
+        ManifestError: ``DSETS_MANIFESTS`` names something that is no folder.
+    """
+    return sorted(_paths())
 
 
-def find(name: str) -> Manifest:
+def _paths() -> dict[str, Path]:
+    """Name → file. Only names found here are ever opened, so no name leads out of the folders."""
+    found: dict[str, Path] = {}
     for folder in _folders():
-        path = folder / f"{name}.toml"
-        if path.is_file():
-            return read(path)
-    raise ManifestError("unknown dataset", expected=f"one of {', '.join(names())}", got=name)
+        for path in sorted(folder.glob("[!.]*.toml")):
+            if path.is_file():
+                found.setdefault(path.stem, path)
+    return found
+
+
+def _folders() -> list[Path]:
+    """The folders in ``DSETS_MANIFESTS``, separated as in ``PATH``, then the shipped one."""
+    given = os.environ.get("DSETS_MANIFESTS", "").split(os.pathsep)
+    folders = [Path(folder).expanduser() for folder in given if folder]
+    for folder in folders:
+        if not folder.is_dir():
+            raise ManifestError(
+                "no such folder of manifests",
+                where="DSETS_MANIFESTS",
+                expected=f"folders separated by {os.pathsep!r}",
+                got=folder,
+            )
+    return [*folders, Path(importlib.import_module("dsets.manifests").__path__[0])]

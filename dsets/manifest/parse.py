@@ -1,57 +1,269 @@
-"""TOML → Manifest."""
+"""TOML → Manifest, strictly. The keys are described in ``manifests/__init__.py``.
+
+A manifest may come from a stranger: nothing in it reaches a file system, an import, a terminal or
+the network that has not been checked here first.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
-from dsets.field import Field
-from dsets.manifest.schema import File, Manifest, Member, Split
+from dsets.errors import ManifestError
+from dsets.field import DTYPES, Field
+from dsets.manifest.schema import ACCESS, SCHEMA, File, Manifest, Member, Split
+from dsets.manifest.table import Table, shown
+
+#: No manifest is larger. The parser takes time and memory in proportion.
+LARGEST = 4 << 20
+SCHEMES = ("https", "http", "file", "s3", "gs")
+_DIGESTS = {"sha256": 64, "sha1": 40, "md5": 32}
+#: A pack keeps its own books under these names.
+_RESERVED = ("key", "key_hash", "offsets", "checksum", "shape")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_MODULE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def read(path: Path) -> Manifest:
-    return parse(path.read_bytes(), str(path))
+    """The manifest in a file, which is named after the dataset: ``mnist.toml``.
+
+    Raises:
+        ManifestError: it cannot be read, breaks the schema, or has another name than its file.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise ManifestError("cannot be read", where=path, got=error.strerror) from error
+    manifest = parse(data, str(path))
+    if manifest.name != path.stem:
+        raise ManifestError(
+            "a manifest is named after its file",
+            where=f"{path}: name",
+            expected=shown(path.stem),
+            got=shown(manifest.name),
+        )
+    return manifest
 
 
 def parse(data: bytes, origin: str) -> Manifest:
-    top: dict[str, Any] = tomllib.loads(data.decode())
-    return Manifest(
-        name=top["name"],
-        title=top["title"],
-        homepage=top["homepage"],
-        licence=top["licence"],
-        access=top["access"],
-        citation=top["citation"],
-        reader=top["reader"],
-        pipeline=top["pipeline"],
-        files=tuple(
-            File(
-                name=f["name"],
-                addresses=tuple(f.get("addresses", ())),
-                bytes=f.get("bytes"),
-                sha256=f.get("sha256"),
-                sha1=f.get("sha1"),
-                md5=f.get("md5"),
-                members=tuple(Member(**m) for m in f.get("member", ())),
-            )
-            for f in top["file"]
-        ),
-        splits=tuple(
-            Split(name, s["samples"], tuple(s["files"]), s.get("training", False), s["reader"])
-            for name, s in top["split"].items()
-        ),
-        fields=tuple(
-            Field(
-                name,
-                f["dtype"],
-                tuple(None if n == -1 else n for n in f["shape"]),
-                classes=tuple(f.get("classes", ())),
-            )
-            for name, f in top["field"].items()
-        ),
+    """The manifest in a TOML document; ``origin`` says in errors where it came from.
+
+    Raises:
+        ManifestError: not TOML, not the schema, or a schema of a later version.
+    """
+    top = Table(_toml(data, origin), origin)
+    version = top.number("schema", 1)
+    if version != SCHEMA:
+        raise ManifestError(
+            "this manifest is written for another version of dsets",
+            where=f"{origin}: schema",
+            expected=f"{SCHEMA}, the only schema that this dsets reads",
+            got=version,
+            remedy="upgrade dsets",
+        )
+    top.only(
+        *("schema", "name", "title", "homepage", "licence", "access", "citation"),
+        *("reader", "pipeline", "notes", "file", "split", "field"),
+    )
+    files = tuple(_file(table) for table in top.tables("file"))
+    _distinct(top, "file", (file.name for file in files))
+    splits = tuple(_split(name, table, files) for name, table in top.named("split").items())
+    manifest = Manifest(
+        name=_matching(top, "name", _NAME, "lower-case letters, digits, dots, _ and -"),
+        title=_filled(top, "title"),
+        homepage=_homepage(top),
+        licence=_filled(top, "licence"),
+        access=_one_of(top, "access", ACCESS),
+        citation=_filled(top, "citation"),
+        reader=_matching(top, "reader", _MODULE, "the name of a module in dsets.readers"),
+        pipeline=_matching(top, "pipeline", _MODULE, "the name of a module in dsets.pipelines"),
+        files=files,
+        splits=splits,
+        fields=tuple(_field(name, table) for name, table in top.named("field").items()),
         digest=hashlib.sha256(data).hexdigest(),
         origin=origin,
-        notes=top.get("notes", ""),
+        notes=top.text("notes", lines=True) if "notes" in top.values else "",
     )
+    _check_whole(top, manifest)
+    return manifest
+
+
+def _toml(data: bytes, origin: str) -> dict[str, object]:
+    if len(data) > LARGEST:
+        raise ManifestError("too large", where=origin, expected=f"at most {LARGEST} bytes")
+    try:
+        return tomllib.loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise ManifestError(
+            "not text in UTF-8", where=origin, got=f"{error.reason} at byte {error.start}"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        # Not only TOMLDecodeError: a number of 5,000 digits is a ValueError, a list in a list in a
+        # list … a RecursionError.
+        raise ManifestError("not valid TOML", where=origin, got=error) from error
+
+
+def _check_whole(top: Table, manifest: Manifest) -> None:
+    """What no table can see alone. A withdrawn dataset may be described without files or splits."""
+    withdrawn = manifest.access == "withdrawn"
+    if not manifest.fields:
+        raise top.error("field", "no fields", "at least one [field.NAME]", {})
+    if not withdrawn and not manifest.files:
+        raise top.error("file", "no files", "at least one [[file]]", [])
+    if not withdrawn and not manifest.splits:
+        raise top.error("split", "no splits", "at least one [split.NAME]", {})
+    training = [split.name for split in manifest.splits if split.training]
+    if manifest.splits and training != [manifest.splits[0].name]:
+        expected = "training = true in the first split and in no other"
+        raise top.error("split", "bad training split", expected, ", ".join(training))
+    for i, file in enumerate(manifest.files):
+        key = f"file[{i}].addresses"
+        if withdrawn and file.addresses:
+            raise top.error(key, "withdrawn, yet offered", "none", file.addresses[0])
+        if manifest.access == "open" and not file.addresses and not manifest.notes:
+            expected = "an address, or notes that say where the file comes from"
+            raise top.error(key, "no addresses", expected, [])
+
+
+def _file(table: Table) -> File:
+    table.only("name", "addresses", "bytes", *_DIGESTS, "member")
+    members = tuple(_member(inner) for inner in table.tables("member"))
+    _distinct(table, "member", (member.name for member in members))
+    name = table.text("name")
+    # A part's name adds the process id and ".part", and file systems end at 255 bytes.
+    good = name.strip() == name and 0 < len(name.encode()) <= 200
+    if not good or name.startswith(".") or name.endswith(".part") or set(name) & set("/\\"):
+        raise table.error("name", "bad file name", "a plain name, neither hidden nor .part", name)
+    addresses = table.texts("addresses")
+    for i, address in enumerate(addresses):
+        if problem := _bad_address(address):
+            raise table.error(f"addresses[{i}]", "bad address", problem, address)
+    return File(
+        name=name,
+        addresses=addresses,
+        bytes=table.size("bytes"),
+        sha256=_digest(table, "sha256"),
+        sha1=_digest(table, "sha1"),
+        md5=_digest(table, "md5"),
+        members=members,
+    )
+
+
+def _member(table: Table) -> Member:
+    table.only("name", "bytes", "sha256", "md5")
+    name = table.text("name")
+    if len(name) > 1024 or "\\" in name or not all(p.strip(".") for p in name.split("/")):
+        raise table.error("name", "bad member name", "a relative path with / and no ..", name)
+    return Member(
+        name=name,
+        bytes=table.size("bytes"),
+        sha256=_digest(table, "sha256"),
+        md5=_digest(table, "md5"),
+    )
+
+
+def _split(name: str, table: Table, files: tuple[File, ...]) -> Split:
+    table.only("samples", "files", "training", "reader")
+    if not _NAME.fullmatch(name):
+        raise table.error("", "bad split name", "lower-case letters, digits, dots, _ and -", name)
+    known = [file.name for file in files]
+    needed = table.texts("files", needed=True)
+    for i, file in enumerate(needed):
+        if file not in known:
+            expected = f"one of the {len(known)} names under [[file]]"
+            raise table.error(f"files[{i}]", "no such file", expected, file)
+    return Split(
+        name=name,
+        samples=table.number("samples", 1),
+        files=needed,
+        training=table.flag("training"),
+        options=table.table("reader").plain(),
+    )
+
+
+def _field(name: str, table: Table) -> Field:
+    table.only("dtype", "shape", "classes")
+    if not name.isidentifier() or not name.isascii() or name in _RESERVED:
+        expected = f"an identifier in ASCII, none of {', '.join(_RESERVED)}"
+        raise table.error("", "bad field name", expected, name)
+    dtype = _one_of(table, "dtype", DTYPES)
+    shape = table.numbers("shape")
+    if len(shape) > 8 or any(n != -1 and not 0 < n < 2**31 for n in shape):
+        expected = "at most 8 sizes from 1 to 2**31 - 1, or -1 for a size that varies"
+        raise table.error("shape", "bad shape", expected, ", ".join(map(str, shape)))
+    classes = table.texts("classes")
+    unsigned, bits = dtype.startswith("u"), dtype.removeprefix("u").removeprefix("int")
+    room = 2 ** (int(bits) - (not unsigned)) if bits.isdigit() else 0
+    if len(classes) > room:
+        raise table.error("classes", "too many classes", f"at most {room} for {dtype}", classes)
+    return Field(name, dtype, tuple(None if n == -1 else n for n in shape), classes=classes)
+
+
+def _digest(table: Table, algorithm: str) -> str | None:
+    if algorithm not in table.values:
+        return None
+    digest = table.text(algorithm)
+    if not re.fullmatch(f"[0-9a-f]{{{_DIGESTS[algorithm]}}}", digest):
+        expected = f"{_DIGESTS[algorithm]} lower-case hexadecimal digits"
+        raise table.error(algorithm, "bad digest", expected, digest)
+    return digest
+
+
+def _bad_address(address: str) -> str | None:
+    """What an address should have been, or None when it is fine."""
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port  # .port raises where it is no port
+    except ValueError:
+        return "a URL"
+    if parts.scheme not in SCHEMES:
+        return f"a URL with one of the schemes {', '.join(SCHEMES)}"
+    if " " in address or len(address) > 2048:
+        return "at most 2048 characters without spaces"
+    if "@" in parts.netloc:
+        return "no user or password, since addresses are printed"
+    if parts.scheme == "file":
+        return None if parts.path.startswith("/") and not host else "file:///absolute/path"
+    return None if host else "a host"
+
+
+def _homepage(top: Table) -> str:
+    homepage = top.text("homepage")
+    if homepage and (_bad_address(homepage) or not homepage.startswith(("http://", "https://"))):
+        raise top.error("homepage", "bad address", "http(s)://…, or empty for none", homepage)
+    return homepage
+
+
+def _filled(table: Table, key: str) -> str:
+    text = table.text(key, lines=key == "citation")
+    if not text.strip():
+        raise table.error(key, "empty text", "something to read", text)
+    return text
+
+
+def _one_of(table: Table, key: str, choices: tuple[str, ...]) -> str:
+    choice = table.text(key)
+    if choice not in choices:
+        raise table.error(key, "unknown value", f"one of {', '.join(choices)}", choice)
+    return choice
+
+
+def _matching(table: Table, key: str, pattern: re.Pattern[str], expected: str) -> str:
+    text = table.text(key)
+    if not pattern.fullmatch(text):
+        raise table.error(key, "bad name", expected, text)
+    return text
+
+
+def _distinct(table: Table, key: str, names: Iterable[str]) -> None:
+    """Refuse names that some file systems take for the same."""
+    seen: set[str] = set()
+    for i, name in enumerate(names):
+        if name.casefold() in seen:
+            raise table.error(f"{key}[{i}].name", "duplicate name", "names that differ", name)
+        seen.add(name.casefold())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dsets.errors import ManifestError
 from dsets.field import Field
@@ -25,7 +26,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file as published. ``addresses`` are in order of preference; digests are lower-case hex."""
+    """One file as published: ``addresses`` in order of preference, digests in lower-case hex."""
 
     name: str
     addresses: tuple[str, ...] = ()
@@ -44,19 +45,53 @@ class File:
         return None
 
 
+class Options(Mapping[str, Any]):
+    """A read-only copy of a table, all the way down (lists become tuples); it can be pickled."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, Any]) -> None:
+        self._items = {key: _frozen(value) for key, value in items.items()}
+
+    def __getitem__(self, key: str) -> Any:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return Options(value)
+    return tuple(map(_frozen, value)) if isinstance(value, (list, tuple)) else value
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """One split: how many samples it has, which files it needs, and what its reader must know.
 
     ``training`` marks the one split that statistics are computed from. ``options`` is the table
-    ``[split.NAME.reader]`` as it stands; each reader documents and checks its own keys.
+    ``[split.NAME.reader]``, read-only and with tuples for lists; each reader documents and checks
+    its own keys.
     """
 
     name: str
     samples: int
     files: tuple[str, ...]
     training: bool
-    options: Mapping[str, object]
+    options: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", Options(self.options))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,48 @@
-"""See the design's word of the same name."""
+"""Training: reference models, a loop that feeds from the stream, runs that survive being killed.
+
+    plan = dsets.train.plan("lenet", "packs/mnist/as_is", out="runs/lenet")
+    result = dsets.train.run(plan)
+
+Needs torch (``pip install 'dsets[torch]'``); importing this package alone does not load it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from dsets.errors import MissingLibraryError
+
+if TYPE_CHECKING:
+    from dsets.train.models import MODELS, Model
+    from dsets.train.planning import Plan, plan
+    from dsets.train.recipe import Recipe
+    from dsets.train.running import Result, run
+    from dsets.train.work import Moment
+
+__all__ = ["MODELS", "Model", "Moment", "Plan", "Recipe", "Result", "plan", "run"]
+
+_ELSEWHERE = {
+    "MODELS": "models",
+    "Model": "models",
+    "Moment": "work",
+    "Plan": "planning",
+    "Recipe": "recipe",
+    "Result": "running",
+    "plan": "planning",
+    "run": "running",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module 'dsets.train' has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f"dsets.train.{_ELSEWHERE[name]}")
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingLibraryError(
+            "training needs torch, which is not installed", remedy="pip install 'dsets[torch]'"
+        ) from error
+    return getattr(module, name)

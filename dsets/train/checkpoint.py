@@ -1,0 +1,108 @@
+"""A checkpoint: everything from which a run goes on as if it had never stopped, in one file.
+
+Written by torch.save beside its final name and renamed, so a killed run leaves the previous one
+whole. It holds tensors and plain data only and is read with ``weights_only=True``: a stranger's
+checkpoint runs no code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dsets import atomic
+from dsets.errors import TrainError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """``identity`` says which run this is, ``environment`` what else its bits depend on.
+
+    ``step`` counts the steps taken, ``seconds`` the time they took; ``history`` has the figures of
+    each evaluation, ``log_bytes`` the log's length at this moment, ``meter`` the sums since the
+    log's last line.
+    """
+
+    identity: dict[str, Any]
+    environment: dict[str, Any]
+    step: int
+    seconds: float
+    log_bytes: int
+    history: list[dict[str, Any]]
+    meter: list[float]
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    stream: dict[str, Any]
+    generators: dict[str, torch.Tensor]
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write the checkpoint over the one at ``path``, if there is one, atomically."""
+    plain = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
+    with atomic.replacing(path) as part:
+        torch.save({"format": FORMAT, **plain}, part)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint; tensors arrive on the CPU.
+
+    Raises:
+        TrainError: it is damaged, of another format, or not a checkpoint of ours.
+    """
+    remedy = "delete it, or give another --out, to start from the beginning"
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise TrainError(f"cannot read checkpoint: {error.strerror}", where=path) from error
+    except Exception as error:  # whatever torch's unpickler meets in a file gone bad
+        raise TrainError("damaged, or not a checkpoint", where=path, remedy=remedy) from error
+    if not isinstance(held, dict) or held.get("format") != FORMAT:
+        got = held.get("format") if isinstance(held, dict) else type(held).__name__
+        raise TrainError(
+            "checkpoint of another format", where=path, expected=FORMAT, got=got, remedy=remedy
+        )
+    kinds = {field.name: str(field.type).split("[")[0] for field in fields(Checkpoint)}
+    for name, kind in kinds.items():
+        if type(held.get(name)).__name__ != kind:
+            raise TrainError(
+                f"checkpoint has a bad {name}",
+                where=path,
+                expected=kind,
+                got=type(held.get(name)).__name__,
+                remedy=remedy,
+            )
+    return Checkpoint(**{name: held[name] for name in kinds})
+
+
+def check(path: Path, checkpoint: Checkpoint, identity: Mapping[str, Any]) -> None:
+    """Refuse to go on from a checkpoint of another run.
+
+    Raises:
+        TrainError: model, recipe, seed or packs differ; the message says where they do.
+    """
+    theirs, ours = _flat(checkpoint.identity), _flat(identity)
+    for name in [*ours, *(name for name in theirs if name not in ours)]:
+        if theirs.get(name) != ours.get(name):
+            raise TrainError(
+                f"the checkpoint is of another run: {name} differs",
+                where=path,
+                expected=ours.get(name),
+                got=theirs.get(name),
+                remedy="give the same options as before, or another --out",
+            )
+
+
+def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in identity.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{name}.{inner}": entry for inner, entry in value.items()})
+        else:
+            flat[name] = value
+    return flat

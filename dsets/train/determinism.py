@@ -1,0 +1,79 @@
+"""The same numbers again: what besides seed and data decides a run's bits, fixed and recorded."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+#: Typed as Any: torch makes this module's one setting by a property that type checkers don't see.
+_filling: Any = torch.utils.deterministic
+
+
+@contextmanager
+def exact(threads: int, device: str) -> Iterator[None]:
+    """Deterministic kernels on ``threads`` CPU threads, and the generators ours for the block.
+
+    The process's own settings and generator states come back at the end. The number of threads
+    matters since sums are split by it.
+    """
+    kept = (
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        _filling.fill_uninitialized_memory,
+        torch.backends.cudnn.benchmark,
+    )
+    if device != "cpu":
+        # cuBLAS reads this once, before its first use; without it torch refuses to be exact.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with torch.random.fork_rng():
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True)
+        # Filling every new tensor guards against reading it too early, at a price for each one.
+        _filling.fill_uninitialized_memory = False
+        torch.backends.cudnn.benchmark = False
+        try:
+            yield
+        finally:
+            torch.set_num_threads(kept[0])
+            torch.use_deterministic_algorithms(kept[1], warn_only=kept[2])
+            _filling.fill_uninitialized_memory = kept[3]
+            torch.backends.cudnn.benchmark = kept[4]
+
+
+def environment(threads: int, device: str) -> dict[str, str | int]:
+    """What the bits of a run depend on besides its identity; two equal ones give equal bits."""
+    return {
+        "dsets": version("dsets"),
+        "torch": torch.__version__,
+        "numpy": version("numpy"),
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "machine": platform.machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": threads,
+        "device": device,
+    }
+
+
+def generators(device: str) -> dict[str, torch.Tensor]:
+    """The states of torch's generators, which dropout and the like draw from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device != "cpu":
+        states[device] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def restore_generators(states: dict[str, torch.Tensor]) -> None:
+    """Put back what ``generators`` returned."""
+    for device, state in states.items():
+        if device == "cpu":
+            torch.set_rng_state(state)
+        elif torch.cuda.is_available():
+            torch.cuda.set_rng_state(state, device)

@@ -1,0 +1,224 @@
+"""What a training run will do, before it does anything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dsets import store
+from dsets.errors import TrainError, UsageError
+from dsets.field import Field
+from dsets.pack import Pack
+from dsets.train import checkpoint, determinism, models
+from dsets.train.recipe import Recipe
+
+#: Of several packs beside the training one, the first of these names is evaluated on.
+EVALUATION_SPLITS = ("validation", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run: ``model`` by name, trained on one pack, evaluated on another, kept in ``out``.
+
+    ``taken`` is the number of steps that a checkpoint in ``out`` has behind it.
+    """
+
+    model: str
+    recipe: Recipe
+    training: Pack
+    evaluation: Pack
+    out: Path
+    seed: int
+    device: str
+    threads: int
+    taken: int = 0
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps an epoch; its last batch may be short."""
+        return -(-len(self.training) // self.recipe.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.epoch_steps * self.recipe.epochs
+
+    @property
+    def classes(self) -> int:
+        return len(_field(self.training, "label").classes)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """One image's height, width, channels."""
+        height, width, channels = _field(self.training, "image").shape
+        return (height or 0, width or 0, channels or 0)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.out / "checkpoint.pt"
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this run this one; plain data. Another identity is another run."""
+        return _identity(self.model, self.recipe, self.seed, self.training, self.evaluation)
+
+    def environment(self) -> dict[str, str | int]:
+        """What the run's bits depend on besides its identity."""
+        return determinism.environment(self.threads, self.device)
+
+
+def plan(
+    model: str,
+    folder: str | Path,
+    out: str | Path | None = None,
+    *,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    threads: int | None = None,
+) -> Plan:
+    """Plan to train the model called ``model`` on the packs in ``folder``, one a split.
+
+    The pack with statistics is trained on, another evaluated on. ``recipe`` is the model's own
+    unless given. ``out`` is by default a folder below ``$DSETS_HOME/runs`` named after the run's
+    identity, so the same call finds its checkpoint again. ``threads`` is by default the
+    checkpoint's number, or else torch's. Reads; changes nothing.
+
+    Raises:
+        UsageError: no such model or device, a bad seed or number of threads.
+        TrainError: the packs cannot be trained on, or ``out`` holds another run.
+        PackError: a pack is damaged.
+    """
+    recipe = recipe or models.find(model).recipe
+    if not 0 <= seed < 2**63:
+        raise UsageError("bad seed", expected="0 to 2**63 - 1", got=seed)
+    if threads is not None and not 1 <= threads <= 1024:
+        raise UsageError("bad number of threads", expected="1 to 1024", got=threads)
+    _check_device(device)
+    training, evaluation = _packs(Path(folder))
+    identity = _identity(model, recipe, seed, training, evaluation)
+    place = Path(out) if out is not None else _place(identity)
+    taken = 0
+    if (path := place / "checkpoint.pt").exists():
+        kept = checkpoint.load(path)
+        checkpoint.check(path, kept, identity)
+        taken = kept.step
+        threads = threads or kept.environment.get("threads")
+    return Plan(
+        model=model,
+        recipe=recipe,
+        training=training,
+        evaluation=evaluation,
+        out=place,
+        seed=seed,
+        device=device,
+        threads=threads or torch.get_num_threads(),
+        taken=taken,
+    )
+
+
+def _identity(
+    model: str, recipe: Recipe, seed: int, training: Pack, evaluation: Pack
+) -> dict[str, Any]:
+    return {
+        "model": model,
+        "recipe": recipe.plain(),
+        "seed": seed,
+        "training": training.digest,
+        "evaluation": evaluation.digest,
+    }
+
+
+def _place(identity: dict[str, Any]) -> Path:
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return store.home() / "runs" / f"{identity['model']}-{digest[:8]}"
+
+
+def _check_device(device: str) -> None:
+    if device == "cpu":
+        return
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise UsageError("no such device", expected="cpu, cuda or cuda:N", got=device) from error
+    if kind != "cuda":
+        raise UsageError("cannot train on this device", expected="cpu or cuda", got=device)
+    if not torch.cuda.is_available():
+        raise TrainError("no CUDA device is available", got=device, remedy="use --device cpu")
+
+
+def _packs(folder: Path) -> tuple[Pack, Pack]:
+    """The training pack in the folder and the one to evaluate on."""
+    if (folder / "index.json").exists():
+        raise TrainError(
+            "this is one pack", where=folder, expected="a folder that holds one pack a split"
+        )
+    found = [Pack.open(path.parent) for path in sorted(folder.glob("*/index.json"))]
+    training = [pack for pack in found if pack.statistics is not None]
+    if len(training) != 1:
+        raise TrainError(
+            "cannot tell the training pack",
+            where=folder,
+            expected="one pack with statistics in it",
+            got=", ".join(pack.split for pack in training) or "none",
+            remedy="make the packs with dsets prepare",
+        )
+    others = {pack.split: pack for pack in found if pack.statistics is None}
+    names = [name for name in EVALUATION_SPLITS if name in others] or list(others)[:1]
+    if not names:
+        raise TrainError("no pack to evaluate on", where=folder, expected="a second split")
+    _check_fields(training[0], others[names[0]])
+    return training[0], others[names[0]]
+
+
+def _check_fields(training: Pack, evaluation: Pack) -> None:
+    """Images of one fixed size in both packs, and labels that name classes."""
+    image, label = _field(training, "image"), _field(training, "label")
+    if image.dtype != "uint8" or len(image.shape) != 3 or not image.fixed:
+        raise TrainError(
+            "cannot train on these images",
+            where=training.path,
+            expected="image: uint8 (height, width, channels), all of one size",
+            got=image,
+        )
+    if label.shape != () or not label.dtype.startswith(("int", "uint")) or not label.classes:
+        raise TrainError(
+            "cannot train on these labels",
+            where=training.path,
+            expected="label: an integer () whose field names the classes",
+            got=f"{label} with {len(label.classes)} classes",
+        )
+    for name, field in (("image", image), ("label", label)):
+        other = _field(evaluation, name)
+        if (other.shape, other.classes) != (field.shape, field.classes):
+            raise TrainError(
+                f"the packs disagree on {name}", where=evaluation.path, expected=field, got=other
+            )
+    for pack in (training, evaluation):
+        _check_labels(pack, len(label.classes))
+
+
+def _check_labels(pack: Pack, classes: int) -> None:
+    if len(pack) == 0:
+        raise TrainError("the pack holds no samples", where=pack.path)
+    labels = np.concatenate([np.asarray(part) for part in pack.arrays("label")])
+    if labels.min() < 0 or labels.max() >= classes:
+        raise TrainError(
+            "a label names no class",
+            where=pack.path,
+            expected=f"0 to {classes - 1}",
+            got=f"{labels.min()} to {labels.max()}",
+        )
+
+
+def _field(pack: Pack, name: str) -> Field:
+    for field in pack.fields:
+        if field.name == name:
+            return field
+    known = ", ".join(field.name for field in pack.fields)
+    raise TrainError(f"the pack has no field {name!r}", where=pack.path, got=known)

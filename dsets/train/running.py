@@ -1,0 +1,145 @@
+"""A run: one folder that a killed process can always go on from.
+
+    checkpoint.pt   everything needed to go on (``dsets.train.checkpoint``)
+    log.jsonl       the loss curve and every evaluation; no times in it
+    speed.jsonl     images a second and the share of waiting, as it happened
+    result.json     written when the run is finished
+
+1. Killed at any moment and started again, a run ends with the same bytes in log.jsonl and the same
+   weights as one left alone, in the same environment (machine, torch, number of threads). If the
+   environment changed, the log says so in a line of its own.
+2. A checkpoint is written before anything else, after every epoch, and between steps at least every
+   30 seconds. A run asked to stop finishes its step and writes one.
+3. Files in the folder that no checkpoint accounts for are not ours, and are never written over.
+4. One process at a time: a second one is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsets import atomic, locks, stream
+from dsets.stream import Stream
+from dsets.train import determinism, models
+from dsets.train.log import Log
+from dsets.train.planning import Plan
+from dsets.train.work import Moment, Work
+from dsets.transforms import Flip, Normalise, PadCrop
+
+EVALUATION_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """``finished`` is false for a run that was asked to stop. ``history``: one entry an evaluation.
+
+    ``seconds`` is the time behind the final weights; work that was lost to a kill is not in it.
+    """
+
+    finished: bool
+    model: str
+    parameters: int
+    step: int
+    steps: int
+    seconds: float
+    history: list[dict[str, Any]]
+    out: Path
+
+
+def ignore(moment: Moment) -> None:
+    """The progress function of whoever does not care."""
+
+
+def never() -> bool:
+    """The stop function of whoever waits for the end."""
+    return False
+
+
+def run(
+    plan: Plan,
+    *,
+    progress: Callable[[Moment], None] = ignore,
+    stop: Callable[[], bool] = never,
+) -> Result:
+    """Train as planned, from the checkpoint in ``plan.out`` if there is one.
+
+    ``progress`` is called for every line of the log; ``stop`` is asked after every step.
+
+    Raises:
+        TrainError: the checkpoint is of another run or damaged, foreign files are in the way, or
+            the loss is no longer a number.
+        BusyError: another process trains into the same folder.
+    """
+    plan.out.mkdir(parents=True, exist_ok=True)
+    with (
+        locks.holding(plan.out, folder=True, wait=False),
+        determinism.exact(plan.threads, plan.device),
+        _streams(plan) as (training, evaluation),
+    ):
+        work = Work(plan, training, evaluation)
+        begun = work.begin()
+        with (
+            Log(plan.out / "log.jsonl", begun.log_bytes) as log,
+            Log(plan.out / "speed.jsonl") as speeds,
+        ):
+            if log.length == 0 or begun.environment != plan.environment():
+                log.write({"kind": "environment", "step": work.step, **plan.environment()})
+            finished = work.go(log, speeds, progress, stop)
+        result = Result(
+            finished=finished,
+            model=plan.model,
+            parameters=models.parameters(work.model),
+            step=work.step,
+            steps=plan.steps,
+            seconds=work.seconds,
+            history=work.history,
+            out=plan.out,
+        )
+        if finished:
+            _write_result(plan, result)
+        return result
+
+
+@contextmanager
+def _streams(plan: Plan) -> Iterator[tuple[Stream, Stream]]:
+    """The training stream, and one over the evaluation pack in its own order."""
+    recipe, normalise = plan.recipe, Normalise.of(plan.training)
+    crop = [PadCrop(recipe.crop_padding)] if recipe.crop_padding else []
+    flip = [Flip()] if recipe.flip else []
+    with (
+        stream.batches(
+            plan.training,
+            recipe.batch_size,
+            seed=plan.seed,
+            transform=[*crop, *flip, normalise],
+            device=plan.device,
+        ) as training,
+        stream.batches(
+            plan.evaluation,
+            EVALUATION_BATCH,
+            shuffle=False,
+            transform=[normalise],
+            device=plan.device,
+        ) as evaluation,
+    ):
+        yield training, evaluation
+
+
+def _write_result(plan: Plan, result: Result) -> None:
+    told = {
+        "model": result.model,
+        "parameters": result.parameters,
+        "test": result.history[-1],
+        "seconds": round(result.seconds, 3),
+        "steps": result.steps,
+        "history": result.history,
+        **plan.identity(),
+        "environment": plan.environment(),
+    }
+    with atomic.replacing(plan.out / "result.json") as part:
+        part.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,185 @@
+"""``<file>.part``: the bytes of a file so far, locked, and hashed as they arrive.
+
+Beside it, ``<file>.part.json`` remembers which address began it and that address's validator.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dsets.atomic import flush, replacing
+from dsets.fetch import receipts
+from dsets.fetch.hashing import CHUNK, Digester
+from dsets.fetch.sources import shown
+from dsets.fetch.stop import Stop
+from dsets.locks import holding
+from dsets.manifest import File
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who began a part: the address as shown, its strong validator, the file's size there."""
+
+    address: str
+    validator: str
+    bytes: int | None
+
+
+def part_path(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+def origin_path(path: Path) -> Path:
+    return path.with_name(path.name + ".part.json")
+
+
+def debris(path: Path) -> list[Path]:
+    """What killed processes left half-written: receipts and origins, under names of their own."""
+    return [
+        left
+        for of in (receipts.receipt_path(path), origin_path(path))
+        for left in path.parent.glob(f".{_literal(of.name)}.*.part")
+    ]
+
+
+def read_origin(path: Path) -> Origin | None:
+    try:
+        found = json.loads(origin_path(path).read_bytes())
+        total = found["bytes"]
+        return Origin(
+            str(found["address"]), str(found["validator"]), None if total is None else int(total)
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def resumable(file: File, path: Path, addresses: Collection[str]) -> int:
+    """How many bytes of the part at ``path`` can be kept; 0 if there is none."""
+    try:
+        size = part_path(path).stat().st_size
+    except FileNotFoundError:
+        return 0
+    if file.bytes is not None and size > file.bytes:
+        return 0
+    if file.digest:
+        return size
+    origin = read_origin(path)
+    began = origin is not None and origin.address in map(shown, addresses)
+    return size if began else 0
+
+
+class Part:
+    """An open, locked part. ``size`` bytes are in it; ``pieced`` if not all came in one answer."""
+
+    def __init__(self, file: File, path: Path, descriptor: int) -> None:
+        self.file = file
+        self.path = path
+        self.size = 0
+        self.pieced = False
+        self.origin = read_origin(path)
+        self._descriptor = descriptor
+        self._digester = Digester(receipts.algorithms(file))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte is here, as far as anybody said how many there are."""
+        known = self.file.bytes
+        if known is None and self.origin is not None:
+            known = self.origin.bytes
+        return self.size > 0 and self.size == known
+
+    def append(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._descriptor, view, self.size)
+            self.size += written
+            view = view[written:]
+        self._digester.update(data)
+
+    def clear(self) -> None:
+        """Begin again: nothing of what is here can be used."""
+        self._digester.close()
+        self._digester = Digester(receipts.algorithms(self.file))
+        os.ftruncate(self._descriptor, 0)
+        self.size = 0
+        self.pieced = False
+        self.forget()
+
+    def remember(self, origin: Origin) -> None:
+        self.origin = origin
+        with replacing(origin_path(self.path)) as beside:
+            beside.write_text(json.dumps(asdict(origin)) + "\n")
+
+    def forget(self) -> None:
+        self.origin = None
+        origin_path(self.path).unlink(missing_ok=True)
+
+    def digests(self) -> dict[str, str]:
+        return self._digester.result()
+
+    def finish(self, address: str) -> receipts.Receipt:
+        """Give the part, whose digests are right, its final name.
+
+        The receipt goes first: a rename changes neither size, time nor inode, and a process killed
+        between the two leaves a receipt that fits nothing, instead of a file to hash again.
+        """
+        os.fsync(self._descriptor)
+        receipt = receipts.write_down(os.fstat(self._descriptor), self.digests(), address)
+        receipts.write(self.path, receipt)
+        os.replace(part_path(self.path), self.path)
+        flush(self.path.parent)
+        self.forget()
+        return receipt
+
+    def close(self) -> None:
+        self._digester.close()
+
+    def recover(self, keep: int, stop: Stop) -> None:
+        """Take over the first ``keep`` bytes that an earlier process left, hashing them."""
+        os.ftruncate(self._descriptor, keep)
+        while self.size < keep:
+            stop.check()
+            data = os.pread(self._descriptor, CHUNK, self.size)
+            self._digester.update(data)
+            self.size += len(data)
+        self.pieced = keep > 0
+
+
+@contextmanager
+def locked(file: File, path: Path) -> Iterator[Part]:
+    """The part of ``path``, made if absent, held by us alone; an empty one does not stay.
+
+    Raises:
+        BusyError: another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = part_path(path)
+    with holding(beside, wait=False) as descriptor:
+        part = Part(file, path, descriptor)
+        try:
+            for left in debris(path):
+                left.unlink(missing_ok=True)
+            yield part
+        finally:
+            part.close()
+            if os.fstat(descriptor).st_size == 0 and _is(beside, descriptor):
+                with suppress(FileNotFoundError):
+                    beside.unlink()
+                part.forget()
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _literal(name: str) -> str:
+    """A glob pattern that matches exactly this name."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

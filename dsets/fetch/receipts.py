@@ -1,0 +1,84 @@
+"""What was found when a file was hashed, kept beside it, so that 138 GB are hashed once.
+
+A receipt holds only while size, modification time and inode are what they were; anything else,
+unreadable receipts included, counts as no receipt.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dsets.atomic import replacing
+from dsets.manifest import File
+
+PUBLISHED = ("sha256", "sha1", "md5")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """``digests``: algorithm → hex, always with sha256. ``address``: where the bytes came from."""
+
+    bytes: int
+    mtime_ns: int
+    inode: int
+    digests: Mapping[str, str]
+    address: str = ""
+
+
+def receipt_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.receipt.json")
+
+
+def write_down(there: os.stat_result, digests: Mapping[str, str], address: str = "") -> Receipt:
+    return Receipt(there.st_size, there.st_mtime_ns, there.st_ino, dict(digests), address)
+
+
+def read(path: Path) -> Receipt | None:
+    """The receipt of the file at ``path``, if it has one that still holds."""
+    try:
+        there = path.stat()
+        found = json.loads(receipt_path(path).read_bytes())
+        receipt = Receipt(
+            int(found["bytes"]),
+            int(found["mtime_ns"]),
+            int(found["inode"]),
+            {str(name): str(value) for name, value in found["digests"].items()},
+            str(found["address"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    same = (receipt.bytes, receipt.mtime_ns, receipt.inode) == (
+        there.st_size,
+        there.st_mtime_ns,
+        there.st_ino,
+    )
+    return receipt if same and "sha256" in receipt.digests else None
+
+
+def write(path: Path, receipt: Receipt) -> None:
+    with replacing(receipt_path(path)) as part:
+        part.write_text(json.dumps(asdict(receipt), indent=1) + "\n")
+
+
+def published(file: File) -> dict[str, str]:
+    """Every digest that the manifest gives for the file, the strongest first."""
+    return {name: value for name in PUBLISHED if (value := getattr(file, name))}
+
+
+def algorithms(file: File) -> tuple[str, ...]:
+    """What to compute: sha256 always, and whatever was published."""
+    return tuple(dict.fromkeys(("sha256", *published(file))))
+
+
+def mismatch(file: File, size: int, digests: Mapping[str, str]) -> str | None:
+    """What is wrong with a file of this size and these digests, in words, or None."""
+    if file.bytes is not None and size != file.bytes:
+        return f"{size} bytes, the manifest says {file.bytes}"
+    for name, value in published(file).items():
+        if name in digests and digests[name] != value.lower():
+            return f"{name} {digests[name]}, the manifest says {value}"
+    return None

@@ -1,0 +1,61 @@
+"""One switch that ends every transfer at once, also one that waits on a silent server."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from requests import Response
+
+
+class Stopped(Exception):
+    """The work was called off; what is here stays for the next time."""
+
+
+class Stop:
+    def __init__(self) -> None:
+        self._called = threading.Event()
+        self._lock = threading.Lock()
+        self._open: list[Response] = []
+
+    def call(self) -> None:
+        """End everything: whoever checks or waits gets ``Stopped``, whoever reads a cut."""
+        self._called.set()
+        with self._lock:
+            for response in self._open:
+                _break(response)
+
+    def check(self) -> None:
+        if self._called.is_set():
+            raise Stopped
+
+    def wait(self, seconds: float) -> None:
+        self._called.wait(seconds)
+        self.check()
+
+    @contextmanager
+    def breaking(self, response: Response) -> Iterator[None]:
+        """``call`` breaks this response's connection while the block runs."""
+        with self._lock:
+            self._open.append(response)
+        try:
+            self.check()
+            yield
+        finally:
+            with self._lock:
+                self._open.remove(response)
+
+
+def _break(response: Response) -> None:
+    # A blocked recv wakes by shutdown, not by close; the copy leaves the connection's own
+    # descriptor to its owner. The response may have ended meanwhile and have none any more.
+    with (
+        suppress(OSError, ValueError),
+        socket.socket(fileno=os.dup(response.raw.fileno())) as connection,
+    ):
+        connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,265 @@
+"""One attempt to get one file from one address into its part."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dsets.fetch import answers
+from dsets.fetch.answers import Cut, Refused
+from dsets.fetch.hashing import CHUNK
+from dsets.fetch.part import Origin, Part
+from dsets.fetch.sources import SCHEMES, local, printable, shown
+from dsets.fetch.stop import Stop
+
+if TYPE_CHECKING:
+    from requests import Response, Session
+
+REDIRECTS = 10
+AGAIN = (408, 425, 429, 500, 502, 503, 504)
+HEAD = 512  # bytes looked at before anything is kept
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for a server, in seconds, and how often to come back to it.
+
+    ``tries`` count anew whenever a try brought at least 1 MiB. Before try n + 1 there is a pause,
+    uniformly random between 0 and min(pause_s · 2ⁿ, longest_pause_s), so that many clients cut off
+    at one moment do not return at one moment; a server's Retry-After is honoured up to
+    ``longest_wait_s``, and a server that wants to be left alone for longer is left for the next
+    address. A server that gives fewer than ``slow_bytes`` in ``slow_s`` counts as cut.
+    """
+
+    connect_s: float = 10.0
+    read_s: float = 30.0
+    tries: int = 5
+    pause_s: float = 0.5
+    longest_pause_s: float = 30.0
+    longest_wait_s: float = 120.0
+    slow_s: float = 60.0
+    slow_bytes: int = 1 << 16
+
+    def pause(self, failures: int, asked: float | None, chance: float) -> float:
+        """Seconds before the next try, after this many failures; ``chance`` is in [0, 1).
+
+        Raises:
+            Refused: the server asked for more than ``longest_wait_s``.
+        """
+        if asked is not None and asked > self.longest_wait_s:
+            raise Refused(f"wants to be asked again in {asked:.0f} s only")
+        jitter = chance * min(self.pause_s * 2.0 ** (failures - 1), self.longest_pause_s)
+        return max(jitter, asked or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What every attempt needs: the session, how patient to be, when to stop, whom to tell."""
+
+    session: Session
+    patience: Patience
+    stop: Stop
+    advanced: Callable[[], None]
+
+
+def session() -> Session:
+    """A session that never asks for a compressed body and follows few redirects."""
+    import requests
+
+    made = requests.Session()
+    made.max_redirects = REDIRECTS
+    made.headers.update({"User-Agent": "dsets", "Accept": "*/*", "Accept-Encoding": "identity"})
+    return made
+
+
+def attempt(address: str, part: Part, wire: Wire) -> None:
+    """Bring the part to its end from this address, going on from what it has where that is safe.
+
+    Digests are the caller's matter.
+
+    Raises:
+        Refused: this address does not give the file.
+        Cut: it may, when asked again; the part has what came so far.
+        Stopped: the work was called off.
+    """
+    if (path := local(address)) is not None:
+        _copy(path, part, wire)
+    elif address.partition("://")[0].lower() in SCHEMES:
+        _download(address, part, wire)
+    else:
+        raise Refused("is not an address of http, https or file")
+
+
+def _copy(path: Path, part: Part, wire: Wire) -> None:
+    if not part.file.digest and part.size:
+        part.clear()
+    try:
+        # A pipe or a device would block, or never end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Refused("is not a file")
+        with path.open("rb") as file:
+            total = os.fstat(file.fileno()).st_size
+            answers.check_length(part.file, total)
+            if part.size > total:
+                part.clear()
+            file.seek(part.size)
+            while data := file.read(CHUNK):
+                wire.stop.check()
+                if part.size == 0:
+                    answers.check_head(part.file, data[:HEAD])
+                _take(part, data, wire)
+    except FileNotFoundError:
+        raise Refused("no such file") from None
+    except PermissionError:
+        raise Refused("may not be read") from None
+
+
+def _download(address: str, part: Part, wire: Wire) -> None:
+    import requests
+    from urllib3.exceptions import HTTPError
+
+    headers = _range(address, part)
+    timeout = (wire.patience.connect_s, wire.patience.read_s)
+    wire.stop.check()
+    try:
+        with (
+            wire.session.get(address, headers=headers, stream=True, timeout=timeout) as response,
+            wire.stop.breaking(response),
+        ):
+            _receive(address, response, part, wire)
+    except requests.TooManyRedirects:
+        raise Refused(f"redirects without end (more than {REDIRECTS} times)") from None
+    except (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.MissingSchema,
+        UnicodeError,
+    ) as error:
+        raise Refused(f"is, or leads to, no usable address ({type(error).__name__})") from None
+    except requests.ConnectTimeout:
+        raise Cut(f"no connection within {wire.patience.connect_s:g} s") from None
+    except requests.exceptions.SSLError as error:
+        raise Refused(f"its certificate or TLS fails: {_reason(error)}") from None
+    except (requests.RequestException, HTTPError, ConnectionError, TimeoutError) as error:
+        wire.stop.check()
+        raise Cut(f"{_cause(error, wire.patience)} after {part.size} bytes") from None
+
+
+def _range(address: str, part: Part) -> dict[str, str]:
+    """The headers that ask for the rest; without the right to the rest, the part is cleared."""
+    if not part.size:
+        return {}
+    headers = {"Range": f"bytes={part.size}-"}
+    if part.origin and part.origin.address == shown(address):
+        return headers | {"If-Range": part.origin.validator}
+    if part.file.digest:
+        return headers
+    part.clear()
+    return {}
+
+
+def _receive(address: str, response: Response, part: Part, wire: Wire) -> None:
+    """Judge the answer's head and first bytes before anything in the part is touched."""
+    status = response.status_code
+    if status == 416 and part.size:
+        if answers.ends_at(part.size, response.headers):
+            return
+        part.clear()
+        raise Cut("has less of the file than was here; starting over", retry_after=0.0)
+    if status in AGAIN:
+        wait = answers.retry_after(response.headers.get("Retry-After"))
+        raise Cut(f"answered {status} {printable(response.reason or '')}".rstrip(), wait)
+    if status not in (200, 206):
+        raise Refused(answers.refusal(status, response.reason or ""))
+    decode = answers.encoded(part.file, response.headers)
+    if status == 206:
+        total = answers.check_range(part.file, part.size, response.headers)
+        if decode or answers.changed(part.origin, address, response.headers):
+            part.clear()
+            raise Cut("the file changed there; starting over", retry_after=0.0)
+    else:
+        total = None if decode else answers.length(response.headers)
+        if total is not None:
+            answers.check_length(part.file, total)
+    answers.check_type(part.file, response.headers, total)
+
+    data = head = b""
+    while len(head) < HEAD and (data := _read(response, decode)):
+        head += data
+    if status == 200:
+        answers.check_head(part.file, head)
+        if part.size:
+            part.clear()
+        validator = answers.validator(response.headers)
+        if validator and not decode:
+            part.remember(Origin(shown(address), validator, total))
+    else:
+        part.pieced = True
+    if total is not None:
+        _check_space(part, total)
+    _take(part, head, wire)
+    begun, size = time.monotonic(), part.size
+    try:
+        while data and (data := _read(response, decode)):
+            wire.stop.check()
+            _take(part, data, wire)
+            if (now := time.monotonic()) - begun >= wire.patience.slow_s:
+                if part.size - size < wire.patience.slow_bytes:
+                    raise Cut(f"only {part.size - size} bytes came in {now - begun:.0f} s")
+                begun, size = now, part.size
+    finally:
+        # What was decoded has no byte offsets to go on from.
+        if decode and data:
+            part.clear()
+    # A connection that we broke ourselves may look like the end of the file.
+    wire.stop.check()
+    wanted = part.file.bytes if total is None else total
+    if wanted is not None and part.size < wanted:
+        raise Cut(f"the answer ended after {part.size} of {wanted} bytes")
+
+
+def _read(response: Response, decode: bool) -> bytes:
+    """Whatever has arrived, at most 1 MiB: a cut loses nothing that had come before it."""
+    data: bytes = response.raw.read1(CHUNK, decode_content=decode)
+    return data
+
+
+def _take(part: Part, data: bytes, wire: Wire) -> None:
+    limit = part.file.bytes
+    if limit is not None and part.size + len(data) > limit:
+        part.clear()
+        raise Refused(f"sends more than the {limit} bytes that the manifest says")
+    part.append(data)
+    wire.advanced()
+
+
+def _check_space(part: Part, total: int) -> None:
+    if total - part.size > shutil.disk_usage(part.path.parent).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(part.path))
+
+
+def _cause(error: BaseException, patience: Patience) -> str:
+    text = repr(error)
+    if "timed out" in text.lower() or isinstance(error, TimeoutError):
+        return f"nothing came for {patience.read_s:g} s,"
+    if "Incomplete" in text or "Protocol" in text or "reset" in text.lower():
+        return "the connection was cut"
+    return f"no connection ({_reason(error)})"
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause: requests and urllib3 wrap it several times, with the address inside."""
+    while (inner := getattr(error, "reason", None) or (error.args and error.args[0])) and (
+        isinstance(inner, BaseException)
+    ):
+        error = inner
+    if isinstance(error, OSError) and error.strerror:
+        return printable(error.strerror)
+    return printable(str(error).rpartition(": ")[2])

@@ -19,3 +19,18 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
     lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def count(number: int) -> str:
+    """A whole number with its thousands apart: ``60,000``."""
+    return f"{number:,}"
+
+
+def short(text: str, width: int) -> str:
+    """At most ``width`` characters of a text, which ends in … where it was cut."""
+    return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
+
+
+def plain(text: str) -> str:
+    """A stranger's text with escapes for what a terminal would obey rather than show."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -1,0 +1,139 @@
+"""A manifest for people and for machines: what ``dsets show NAME`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from textwrap import indent
+from typing import TYPE_CHECKING, Any
+
+from dsets.field import Field
+from dsets.manifest import File, Manifest
+
+from ._text import count, plain, size, table
+
+if TYPE_CHECKING:
+    from dsets.fetch import Plan
+
+STATES = {"have": "have", "resume": "partly", "download": "absent"}
+DIGESTS = ("sha256", "sha1", "md5")
+
+
+def download_bytes(manifest: Manifest) -> int | None:
+    """The size of all files together; None where one isn't published."""
+    total = 0
+    for file in manifest.files:
+        if file.bytes is None:
+            return None
+        total += file.bytes
+    return total
+
+
+def as_data(manifest: Manifest, plan: Plan) -> dict[str, Any]:
+    """The manifest for JSON, with each file's state in the store."""
+    states = {step.file.name: STATES[step.action] for step in plan.steps}
+    about = ("schema", "name", "title", "homepage", "licence", "access", "citation")
+    return {
+        **{key: getattr(manifest, key) for key in (*about, "reader", "pipeline", "notes")},
+        "files": [_file_data(file, states[file.name]) for file in manifest.files],
+        "splits": [
+            {
+                "name": split.name,
+                "samples": split.samples,
+                "files": list(split.files),
+                "training": split.training,
+                "reader": _thawed(split.options),
+            }
+            for split in manifest.splits
+        ],
+        "fields": [field_data(field) for field in manifest.fields],
+        "origin": manifest.origin,
+        "digest": manifest.digest,
+        "store": str(plan.folder),
+    }
+
+
+def field_data(field: Field) -> dict[str, Any]:
+    """A field for JSON; null is a size that varies."""
+    return {
+        "name": field.name,
+        "dtype": field.dtype,
+        "shape": list(field.shape),
+        "classes": list(field.classes),
+    }
+
+
+def as_text(manifest: Manifest, plan: Plan) -> str:
+    """The manifest for people, with each file's state in the store."""
+    about = [
+        (key, getattr(manifest, key))
+        for key in ("homepage", "licence", "access", "citation", "reader", "pipeline")
+    ]
+    about += [("manifest", manifest.origin), ("sha256", manifest.digest)]
+    splits = [
+        (split.name, count(split.samples), "training" * split.training, " ".join(split.files))
+        for split in manifest.splits
+    ]
+    heading = f"files, {_size(download_bytes(manifest))}, in {plan.folder}"
+    parts = [
+        f"{manifest.name}: {manifest.title}",
+        table([(key, plain(value)) for key, value in about if value]),
+        manifest.notes.strip(),
+        section("splits", [table(splits)]),
+        section("fields", field_lines(manifest.fields)),
+        section(heading, _file_blocks(plan)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def section(heading: str, blocks: Iterable[str]) -> str:
+    """A heading over indented blocks of lines."""
+    body = "\n".join(block for block in blocks if block)
+    return f"{heading}\n{indent(body or 'none', '  ')}"
+
+
+def field_lines(fields: Iterable[Field]) -> Iterator[str]:
+    """A line a field, ``label: int64 ()  10 classes: cat, dog …``."""
+    for field in fields:
+        classes = ", ".join(map(plain, field.classes[:10]))
+        more = ", …" if len(field.classes) > 10 else ""
+        yield f"{field}  {len(field.classes)} classes: {classes}{more}" if classes else str(field)
+
+
+def _file_blocks(plan: Plan) -> Iterator[str]:
+    rows = [(step.file.name, _size(step.file.bytes), STATES[step.action]) for step in plan.steps]
+    for head, step in zip(table(rows).splitlines(), plan.steps, strict=True):
+        file = step.file
+        digests = [(name, digest) for name in DIGESTS if (digest := getattr(file, name))]
+        members = [
+            (member.name, _size(member.bytes), member.sha256 or member.md5 or "")
+            for member in file.members
+        ]
+        blocks = [table(digests), *file.addresses]
+        if members:
+            blocks.append(section("members", [table(members)]))
+        yield section(head, blocks)
+
+
+def _size(number: int | None) -> str:
+    return "?" if number is None else size(number)
+
+
+def _file_data(file: File, state: str) -> dict[str, Any]:
+    return {
+        "name": file.name,
+        "bytes": file.bytes,
+        **{name: getattr(file, name) for name in DIGESTS},
+        "addresses": list(file.addresses),
+        "members": [
+            {"name": m.name, "bytes": m.bytes, "md5": m.md5, "sha256": m.sha256}
+            for m in file.members
+        ],
+        "state": state,
+    }
+
+
+def _thawed(value: Any) -> Any:
+    """Plain lists and dictionaries for read-only ones."""
+    if isinstance(value, Mapping):
+        return {key: _thawed(inner) for key, inner in value.items()}
+    return [_thawed(inner) for inner in value] if isinstance(value, tuple) else value

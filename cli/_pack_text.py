@@ -1,0 +1,100 @@
+"""A pack for people and for machines: what ``dsets show PACK`` prints, from its index alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dsets.pack.schema import Index
+
+from ._manifest_text import field_data, field_lines, section
+from ._text import count, plain, size, table
+
+
+def as_data(path: Path, index: Index) -> dict[str, Any]:
+    """The pack for JSON."""
+    statistics = index.statistics
+    return {
+        "path": str(path),
+        "format": list(index.format),
+        "split": index.split,
+        "samples": index.samples,
+        "bytes": _bytes(index),
+        "fields": [{**field_data(field), "layout": field.layout} for field in index.fields],
+        "shards": [
+            {
+                "name": shard.name,
+                "samples": shard.samples,
+                "bytes": shard.bytes,
+                "sha256": shard.sha256,
+            }
+            for shard in index.shards
+        ],
+        "statistics": statistics and {"field": statistics.field, "digest": statistics.digest},
+        "statistics_of": index.statistics_of,
+        "quarantine": [
+            {"key": bad.key, "reason": bad.reason, "sha256": bad.sha256} for bad in index.quarantine
+        ],
+        "samples_digest": index.samples_digest,
+        "pack_digest": index.digest,
+        "provenance": index.provenance,
+        "provenance_digest": index.provenance_digest,
+    }
+
+
+def as_text(path: Path, index: Index) -> str:
+    """The pack for people."""
+    about = [
+        ("split", plain(index.split)),
+        ("samples", count(index.samples)),
+        ("size", size(_bytes(index))),
+        ("format", ".".join(map(str, index.format))),
+        ("statistics", _statistics(index)),
+        ("samples digest", index.samples_digest),
+        ("pack digest", index.digest),
+        ("provenance digest", index.provenance_digest),
+    ]
+    shards = [
+        (shard.name, count(shard.samples), size(shard.bytes), shard.sha256)
+        for shard in index.shards
+    ]
+    parts = [
+        f"pack {path}",
+        table(about),
+        section("fields", field_lines(index.fields)),
+        section(f"{count(len(shards))} shards", [table(shards)]),
+        section("provenance", [table(_leaves(index.provenance))]),
+        section(f"quarantine, {count(len(index.quarantine))} samples", [_quarantine(index)]),
+    ]
+    return "\n\n".join(parts)
+
+
+def _bytes(index: Index) -> int:
+    statistics = index.statistics.bytes if index.statistics else 0
+    return sum(shard.bytes for shard in index.shards) + statistics
+
+
+def _statistics(index: Index) -> str:
+    if index.statistics:
+        return f"of {plain(index.statistics.field)}, {index.statistics.digest}"
+    return f"in the training pack, {index.statistics_of}" if index.statistics_of else "none"
+
+
+def _quarantine(index: Index) -> str:
+    """How many samples were left out, by reason; the most frequent first."""
+    reasons = Counter(bad.reason for bad in index.quarantine)
+    return table([(count(number), plain(reason)) for reason, number in reasons.most_common()])
+
+
+def _leaves(values: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
+    """A JSON object flattened: ``environment.numpy  2.4.1``."""
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            rows += _leaves(value, f"{path}{key}.")
+        else:
+            text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            rows.append((plain(f"{path}{key}"), plain(text)))
+    return rows

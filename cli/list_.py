@@ -1,0 +1,62 @@
+"""``dsets list``: every dataset that has a manifest."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from dsets import manifest
+from dsets.errors import ManifestError
+
+from ._manifest_text import download_bytes
+from ._text import count, plain, short, size, table
+
+HEADINGS = ("name", "title", "samples", "download", "access", "licence")
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every text in full.")
+def command(as_json: bool) -> int:
+    """List the datasets.
+
+    The folders in DSETS_MANIFESTS come before those shipped. A manifest that breaks the schema is
+    reported on stderr; the rest are listed all the same, and the exit code is 1.
+    """
+    found, broken = [], 0
+    for name in manifest.names():
+        try:
+            found.append(_row(manifest.find(name)))
+        except ManifestError as error:
+            click.echo(f"dsets: error: {plain(str(error))}", err=True)
+            broken += 1
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        click.echo(table([HEADINGS, *(_cells(row) for row in found)]))
+    return 1 if broken else 0
+
+
+def _row(found: manifest.Manifest) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "title": found.title,
+        "samples": sum(split.samples for split in found.splits),
+        "download_bytes": download_bytes(found),
+        "access": found.access,
+        "licence": found.licence,
+        "origin": found.origin,
+    }
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    download = row["download_bytes"]
+    return (
+        row["name"],
+        short(row["title"], 44),
+        count(row["samples"]),
+        "?" if download is None else size(download),
+        row["access"],
+        short(row["licence"], 44),
+    )

@@ -1,0 +1,100 @@
+"""``dsets show``: what a dataset officially is and what of it is here; or what a pack holds."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dsets import manifest, store
+from dsets.errors import DataError, PackError, UsageError
+
+from ._names import DATASET
+from ._text import count, plain
+
+INDEX = "index.json"
+
+
+@click.command("show")
+@click.argument("name", metavar="NAME|PACK", type=DATASET)
+@click.option("--samples", is_flag=True, help="Show the table that the reader makes of a split.")
+@click.option("--split", help="With --samples: which split.  [default: the first]")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="With --samples: how many rows, 0 for all.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(name: str, samples: bool, split: str | None, limit: int, as_json: bool) -> None:
+    """Show a dataset by NAME, or a pack, or every pack of a folder, by its path.
+
+    A path has a slash in it (./mnist) where a dataset has the same name.
+    """
+    if os.sep in name or (Path(name).is_dir() and name not in manifest.names()):
+        if samples or split:
+            raise UsageError("--samples and --split are for datasets", got=f"the path {name}")
+        click.echo(_packs(Path(name), as_json))
+    elif samples:
+        click.echo(_samples(manifest.find(name), split, limit, as_json))
+    elif split:
+        raise UsageError("--split goes with --samples", got=f"--split {split}")
+    else:
+        click.echo(_dataset(manifest.find(name), as_json))
+
+
+def _dataset(found: manifest.Manifest, as_json: bool) -> str:
+    from dsets import fetch
+
+    from . import _manifest_text, _progress
+
+    with _progress.bars() as progress:
+        plan = fetch.plan(found, store.raw(found.name), progress=progress)
+    if as_json:
+        return _json(_manifest_text.as_data(found, plan))
+    return _manifest_text.as_text(found, plan)
+
+
+def _samples(found: manifest.Manifest, name: str | None, limit: int, as_json: bool) -> str:
+    from dsets import readers
+
+    if not found.splits:
+        raise DataError("this dataset has no splits", where=found.name)
+    split = found.split(name) if name else found.splits[0]
+    source = manifest.Source(found, split, store.raw(found.name))
+    for file in split.files:
+        if not source.path(file).is_file():
+            raise DataError(
+                "not fetched yet", where=source.path(file), remedy=f"run: dsets fetch {found.name}"
+            )
+    rows = readers.load(found.reader).table(source)
+    shown = rows.head(limit) if limit else rows
+    if as_json:
+        return str(shown.to_json(orient="records", indent=2))
+    text = shown.map(lambda value: plain(str(value))).to_string()
+    return f"{text}\n\n{count(len(shown))} of {count(len(rows))} samples of {split.name}"
+
+
+def _packs(path: Path, as_json: bool) -> str:
+    from dsets.pack import index
+
+    from . import _pack_text
+
+    folders = [path]
+    if path.is_dir() and not (path / INDEX).exists():
+        folders = sorted(found.parent for found in path.glob(f"*/{INDEX}"))
+    if not folders:
+        raise PackError("no pack here", where=path, expected=f"{INDEX}, here or one folder down")
+    packs = [(folder, index.read(folder)) for folder in folders]
+    if as_json:
+        data = [_pack_text.as_data(*pack) for pack in packs]
+        return _json(data[0] if folders == [path] else data)
+    return "\n\n\n".join(_pack_text.as_text(*pack) for pack in packs)
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, indent=2)

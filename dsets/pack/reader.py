@@ -1,0 +1,222 @@
+"""Read a pack: a sequence of samples, memory-mapped, without HDF5."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from dsets.errors import PackError, UsageError
+from dsets.field import Field
+from dsets.pack import checksums, index
+from dsets.pack.mapping import check_file
+from dsets.pack.rows import KEY, Rows, map_datasets
+from dsets.pack.schema import STATISTICS, Index
+from dsets.pack.statistics import Statistics
+
+
+class Pack:
+    """A pack on disk, as a sequence of samples.
+
+    ``pack[i]`` is a dict of one value a field, ``pack[a:b]`` of one stack a field (a list where
+    sizes vary), each with the sample's ``key``. These are copies, yours to change, and images are
+    height, width, channels. ``arrays`` gives the memory-mapped data itself.
+
+    Shards are mapped when first touched. A pack may be used by many threads, survives ``fork`` and
+    travels by pickle as its path.
+    """
+
+    __slots__ = ("_shards", "_statistics", "digest", "index", "path", "starts")
+
+    def __init__(self, path: Path, content: Index) -> None:
+        """Use ``Pack.open``."""
+        self.path = path
+        self.index = content
+        #: The pack digest.
+        self.digest = content.digest
+        #: int64 (shards + 1,): the number of each shard's first sample, and of samples at the end.
+        self.starts: npt.NDArray[np.int64] = np.cumsum(
+            [0, *(shard.samples for shard in content.shards)], dtype=np.int64
+        )
+        self.starts.flags.writeable = False
+        self._shards: list[Rows | None] = [None] * len(content.shards)
+        self._statistics: Statistics | None = None
+
+    @classmethod
+    def open(cls, path: str | Path) -> Pack:
+        """The pack in a folder. Reads the index and the sizes of the files, no data.
+
+        Raises:
+            PackError: no pack, or one that is damaged, hostile, or of an unknown version.
+        """
+        folder = Path(path).absolute()
+        content = index.read(folder)
+        for shard in content.shards:
+            check_file(folder / shard.name, shard.bytes)
+        if content.statistics:
+            check_file(folder / STATISTICS, content.statistics.bytes)
+        return cls(folder, content)
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        return self.index.fields
+
+    @property
+    def split(self) -> str:
+        return self.index.split
+
+    @property
+    def samples_digest(self) -> str:
+        """The digest of the ordered keys, which the order of a stream depends on."""
+        return self.index.samples_digest
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """The exact statistics of a training pack; None for the others.
+
+        Raises:
+            PackError: they are not the ones that the index names.
+        """
+        recorded = self.index.statistics
+        if recorded is not None and self._statistics is None:
+            arrays = map_datasets(self.path / STATISTICS, recorded.bytes, recorded.datasets)
+            found = Statistics(
+                images=arrays["images"],
+                pixels=arrays["pixels"],
+                sum=arrays["sum"],
+                square_sum=arrays["square_sum"],
+                outer_sum=arrays["outer_sum"],
+                field=recorded.field,
+            )
+            if found.digest != recorded.digest or not found.images:
+                raise PackError(
+                    "damaged statistics",
+                    where=self.path / STATISTICS,
+                    expected=recorded.digest,
+                    got=found.digest,
+                )
+            self._statistics = found
+        return self._statistics
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    @overload
+    def __getitem__(self, number: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, number: slice) -> dict[str, Any]: ...
+    def __getitem__(self, number: int | slice) -> dict[str, Any]:
+        if isinstance(number, slice):
+            return self._take(np.arange(*number.indices(len(self))))
+        rows, row = self._find(number)
+        found: dict[str, Any] = {
+            field.name: _upright(field, rows.stored(field, row)) for field in self.fields
+        }
+        return found | {"key": rows.key(row)}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[number] for number in range(len(self)))
+
+    def arrays(self, name: str) -> tuple[np.ndarray, ...]:
+        """One read-only memory-mapped array a shard, in stored layout: (n_s, *stored shape).
+
+        ``name`` is a field, ``key_hash``, or any dataset of docs/pack-format.md; a field of varying
+        size is flat, and ``offsets/<field>`` has its bounds.
+
+        Raises:
+            UsageError: there is no such dataset.
+        """
+        known = self.index.shards[0].datasets
+        if name not in known:
+            raise UsageError(
+                "no such dataset",
+                where=self.path,
+                expected=f"one of {', '.join(sorted(known))}",
+                got=repr(name),
+            )
+        return tuple(self._rows(shard).arrays[name] for shard in range(len(self._shards)))
+
+    def keys(self, numbers: Iterable[int]) -> list[str]:
+        """The keys of these samples."""
+        found = (self._find(number) for number in numbers)
+        return [rows.key(row) for rows, row in found]
+
+    def check(self, number: int) -> None:
+        """Compare a sample's bytes with their CRC-32C.
+
+        Raises:
+            PackError: naming shard, field, sample and key, when they differ.
+        """
+        rows, row = self._find(number)
+        for field in (*self.fields, KEY):
+            stored = np.ascontiguousarray(rows.stored(field, row))
+            got = int(checksums.of_rows(stored.reshape(1, -1))[0])
+            expected = int(rows.arrays[f"checksum/{field.name}"][row])
+            if got != expected:
+                raise PackError(
+                    "damaged sample",
+                    where=f"{self.path / rows.name}, {field.name}, sample {number}",
+                    expected=f"CRC-32C {expected:08x}",
+                    got=f"{got:08x}",
+                )
+
+    def __repr__(self) -> str:
+        fields = ", ".join(map(str, self.fields))
+        return f"<Pack {self.split}: {len(self):,} samples of {fields}; {self.path}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self.path, self.digest)
+
+    def _find(self, number: int) -> tuple[Rows, int]:
+        """The shard of a sample, and its row there."""
+        count, given = len(self), operator.index(number)
+        wanted = given + count if given < 0 else given
+        if not 0 <= wanted < count:
+            raise IndexError(f"sample {given} of a pack of {count}")
+        shard = int(np.searchsorted(self.starts, wanted, side="right")) - 1
+        return self._rows(shard), wanted - int(self.starts[shard])
+
+    def _rows(self, shard: int) -> Rows:
+        found = self._shards[shard]
+        if found is None:  # two threads may both map it; one map is then dropped
+            found = Rows(self.path, self.index.shards[shard], self.fields)
+            self._shards[shard] = found
+        return found
+
+    def _take(self, numbers: npt.NDArray[np.int64]) -> dict[str, Any]:
+        """One stack a field, in the order of ``numbers``."""
+        shards = np.searchsorted(self.starts, numbers, side="right") - 1
+        rows = numbers - self.starts[shards]
+        found: dict[str, Any] = {}
+        for field in self.fields:
+            if not field.fixed:
+                found[field.name] = [self[number][field.name] for number in numbers.tolist()]
+                continue
+            dtype = np.dtype(field.dtype)
+            stack = np.empty((len(numbers), *(size or 0 for size in field.stored_shape)), dtype)
+            for shard in np.unique(shards).tolist():
+                here = shards == shard
+                stack[here] = self._rows(shard).arrays[field.name][rows[here]]
+            found[field.name] = (
+                np.ascontiguousarray(stack.transpose(0, 2, 3, 1))
+                if field.layout == "CHW"
+                else stack
+            )
+        return found | {"key": self.keys(numbers.tolist())}
+
+
+def _upright(field: Field, stored: np.ndarray) -> np.ndarray:
+    """A copy in native byte order; images height, width, channels."""
+    value = stored.transpose(1, 2, 0) if field.layout == "CHW" else stored
+    return np.array(value, dtype=field.dtype, order="C")
+
+
+def _reopen(path: Path, digest: str) -> Pack:
+    pack = Pack.open(path)
+    if pack.digest != digest:
+        raise PackError("the pack has changed", where=path, expected=digest, got=pack.digest)
+    return pack

@@ -1,0 +1,111 @@
+"""One mapped shard: its datasets as arrays, and its samples by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dsets.errors import PackError
+from dsets.field import Field
+from dsets.pack.mapping import map_file
+from dsets.pack.schema import Extent, Shard
+
+KEY = Field("key", "uint8", (None,))
+
+
+def map_datasets(path: Path, size: int, extents: Mapping[str, Extent]) -> dict[str, np.ndarray]:
+    """The datasets of a file as read-only memory-mapped arrays.
+
+    Raises:
+        PackError: the file is not there or of another size.
+    """
+    memory = map_file(path, size)
+    return {name: view(memory, extent) for name, extent in extents.items()}
+
+
+def view(memory: memoryview, extent: Extent) -> np.ndarray:
+    """One dataset, in place."""
+    dtype = np.dtype(extent.dtype).newbyteorder("<")
+    count = extent.length // dtype.itemsize
+    offset = extent.offset if count else 0
+    return np.frombuffer(memory, dtype, count, offset).reshape(extent.shape)
+
+
+class Rows:
+    """A shard's samples by row, from 0. Arrays are read-only and in stored layout."""
+
+    __slots__ = ("arrays", "name")
+
+    def __init__(self, folder: Path, shard: Shard, fields: tuple[Field, ...]) -> None:
+        """Map the shard and check the offsets of its variable-size fields.
+
+        Raises:
+            PackError: the file is not what the index says, or offsets fall or lead outside.
+        """
+        self.name = shard.name
+        self.arrays = map_datasets(folder / shard.name, shard.bytes, shard.datasets)
+        for field in (*fields, KEY):
+            if not field.fixed:
+                self._check_offsets(field)
+
+    def stored(self, field: Field, row: int) -> np.ndarray:
+        """One value of a field in its stored layout."""
+        if field.fixed:
+            value: np.ndarray = self.arrays[field.name][row]
+            return np.asarray(value)
+        begin, end = self.arrays[f"offsets/{field.name}"][row : row + 2].tolist()
+        flat = self.arrays[field.name][begin:end]
+        try:
+            return flat.reshape(self._shape(field, row, len(flat)))
+        except ValueError as error:
+            raise PackError(
+                "a value of another size than its shape",
+                where=f"{self.name}, {field.name}, row {row}",
+                expected=field,
+                got=f"{len(flat)} values",
+            ) from error
+
+    def key(self, row: int) -> str:
+        """The key of one sample."""
+        try:
+            return self.stored(KEY, row).tobytes().decode()
+        except UnicodeDecodeError as error:
+            raise PackError("a key is not UTF-8", where=f"{self.name}, row {row}") from error
+
+    def keys(self) -> Iterator[str]:
+        """All keys, in order."""
+        return (self.key(row) for row in range(len(self.arrays["key_hash"])))
+
+    def bounds(self, field: Field) -> npt.NDArray[np.integer]:
+        """(n + 1,): where each sample's values begin in the flat dataset."""
+        if not field.fixed:
+            return self.arrays[f"offsets/{field.name}"]
+        array = self.arrays[field.name]
+        return np.arange(len(array) + 1) * (array.size // len(array))
+
+    def _shape(self, field: Field, row: int, count: int) -> tuple[int, ...]:
+        known = field.stored_shape
+        if known.count(None) == 1:
+            return (
+                tuple(-1 if size is None else size for size in known)
+                if count
+                else tuple(size or 0 for size in known)
+            )
+        given = self.arrays[f"shape/{field.name}"][row].tolist()
+        if any(want not in (None, size) for want, size in zip(known, given, strict=True)):
+            raise ValueError("another shape than the field's")
+        return tuple(given)
+
+    def _check_offsets(self, field: Field) -> None:
+        offsets = self.arrays[f"offsets/{field.name}"]
+        falling = np.flatnonzero(offsets[1:] < offsets[:-1])
+        if offsets[0] != 0 or offsets[-1] != self.arrays[field.name].size or len(falling):
+            raise PackError(
+                "offsets that fall or lead outside",
+                where=f"{self.name}, offsets/{field.name}",
+                expected=f"rising from 0 to {self.arrays[field.name].size}",
+                got=f"from {offsets[0]} to {offsets[-1]}, falling {len(falling)} times",
+            )

@@ -1,0 +1,172 @@
+"""Write one shard: n samples, checked against their fields, as one plain HDF5 file.
+
+    /<field>           (n, *stored shape), or one flat blob where sizes vary
+    /offsets/<field>   uint64 (n + 1): where each sample begins in the blob, in values
+    /shape/<field>     uint32 (n, dimensions): stored shapes, where more than one size varies
+    /checksum/<field>  uint32 (n): CRC-32C of each sample's stored bytes
+    /key, /offsets/key, /checksum/key    the keys, UTF-8
+    /key_hash          uint64 (n): what random choices are keyed by
+
+The bytes of the file depend on fields, keys and values alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsets.errors import PackError
+from dsets.field import Field
+from dsets.pack import checksums, hdf5
+from dsets.pack.digests import key_hash
+from dsets.pack.hdf5 import Data
+from dsets.pack.schema import Shard, check_fields
+
+#: Bytes converted, summed and written at a time.
+BLOCK = 2**22
+
+
+def write(
+    path: Path,
+    fields: Sequence[Field],
+    keys: Sequence[str],
+    columns: Mapping[str, Sequence[Any] | np.ndarray],
+) -> Shard:
+    """Write ``path`` atomically and say what lies where in it.
+
+    A column holds one value a sample: an array (n, *shape), or a sequence of arrays, numbers or,
+    for ``uint8 (None,)``, bytes. Images come height, width, channels, whatever their layout here.
+
+    Raises:
+        PackError: no samples, repeated keys, a missing column, or a value that is not of its
+            field's type and shape.
+    """
+    check_fields(fields)
+    _check_keys(path, keys)
+    if set(columns) != {field.name for field in fields}:
+        raise PackError(
+            "the columns are not the fields",
+            where=path,
+            expected=", ".join(sorted(field.name for field in fields)),
+            got=", ".join(sorted(columns)),
+        )
+    datasets: dict[str, Data] = {}
+    for field in fields:
+        datasets |= _Column(field, columns[field.name], len(keys)).datasets()
+    key_field = Field("key", "uint8", (None,))
+    datasets |= _Column(key_field, [key.encode() for key in keys], len(keys)).datasets()
+    datasets["key_hash"] = Data.of(np.array([key_hash(key) for key in keys], np.uint64))
+    written = hdf5.write(path, datasets)
+    return Shard(path.name, len(keys), written.bytes, written.sha256, written.datasets)
+
+
+def _check_keys(path: Path, keys: Sequence[str]) -> None:
+    if not keys:
+        raise PackError("a shard needs a sample", where=path)
+    for key in keys:
+        if not isinstance(key, str) or not key or not _encodes(key):
+            raise PackError("bad key", where=path, expected="text", got=repr(key))
+    if len(set(keys)) != len(keys):
+        twice = next(key for i, key in enumerate(keys) if key in keys[:i])
+        raise PackError("two samples of one key", where=path, got=repr(twice))
+
+
+def _encodes(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """The values of one field, seen as blocks of stored bytes."""
+
+    field: Field
+    values: Sequence[Any] | np.ndarray
+    samples: int
+
+    def datasets(self) -> dict[str, Data]:
+        """Every dataset of the field. Raises PackError when a value isn't what the field says."""
+        name, dtype = self.field.name, self.field.dtype
+        if len(self.values) != self.samples:
+            raise PackError(
+                "a column of another length than the keys",
+                where=name,
+                expected=self.samples,
+                got=len(self.values),
+            )
+        crc: list[npt.NDArray[np.uint32]] = []
+        shapes: list[tuple[int, ...]] = []
+        for rows in self._rows():
+            crc.append(checksums.of_rows(rows))
+            shapes += [rows.shape[1:]] * len(rows)
+        checksum = Data.of(np.concatenate(crc))
+        if self.field.fixed:
+            shape = (self.samples, *shapes[0])
+            return {name: Data(dtype, shape, self._blocks), f"checksum/{name}": checksum}
+        sizes = np.array(shapes, np.uint64)
+        offsets = np.zeros(self.samples + 1, np.uint64)
+        np.cumsum(sizes.prod(axis=1, dtype=np.uint64), out=offsets[1:])
+        found = {
+            name: Data(dtype, (int(offsets[-1]),), self._blocks),
+            f"offsets/{name}": Data.of(offsets),
+            f"checksum/{name}": checksum,
+        }
+        if self.field.shape.count(None) > 1:
+            found[f"shape/{name}"] = Data.of(sizes.astype(np.uint32))
+        return found
+
+    def _blocks(self) -> Iterator[memoryview]:
+        for rows in self._rows():
+            yield rows.reshape(-1).view(np.uint8).data
+
+    def _rows(self) -> Iterator[np.ndarray]:
+        """Arrays (k, *stored shape), contiguous and little-endian: k at once, or one by one."""
+        if isinstance(self.values, np.ndarray) and self.field.fixed:
+            step = max(1, BLOCK * len(self.values) // max(1, self.values.nbytes))
+            for start in range(0, len(self.values), step):
+                yield self._stored(self.values[start : start + step], start)
+            return
+        for number, value in enumerate(self.values):
+            yield self._stored(self._array(value, number)[None], number)
+
+    def _array(self, value: Any, number: int) -> np.ndarray:
+        """One value as an array; a number or bytes only where the field's type loses nothing."""
+        if isinstance(value, np.ndarray | np.generic):
+            return np.asarray(value)
+        if isinstance(value, bytes | bytearray | memoryview) and self.field.dtype == "uint8":
+            return np.frombuffer(value, np.uint8)
+        if isinstance(value, bool | int | float):
+            with np.errstate(all="ignore"):
+                given = np.asarray(value)
+                converted = given.astype(self.field.dtype)
+                if converted.astype(given.dtype) == given:
+                    return converted
+        raise self._wrong(number, f"{type(value).__name__} {value!r:.40}")
+
+    def _stored(self, rows: np.ndarray, number: int) -> np.ndarray:
+        field = self.field
+        fits = rows.ndim == len(field.shape) + 1 and all(
+            want is None or want == got
+            for want, got in zip(field.shape, rows.shape[1:], strict=True)
+        )
+        if not fits or rows.dtype.name != field.dtype:
+            raise self._wrong(number, f"{rows.dtype.name} {rows.shape[1:]}")
+        if field.layout == "CHW":
+            rows = rows.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(rows, rows.dtype.newbyteorder("<"))
+
+    def _wrong(self, number: int, got: str) -> PackError:
+        return PackError(
+            "a value is not of its field",
+            where=f"sample {number} of this shard",
+            expected=self.field,
+            got=got,
+        )

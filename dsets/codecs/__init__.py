@@ -1,0 +1,19 @@
+"""Images in and out: decode, resize, crop, encode, each under a named profile."""
+
+from dsets.codecs.geometry import Resize, centre_crop, shorter_side
+from dsets.codecs.image import MAX_PIXELS, decode, encode_jpeg, resized
+from dsets.codecs.profile import PROFILES, Profile, environment, profile
+
+__all__ = [
+    "MAX_PIXELS",
+    "PROFILES",
+    "Profile",
+    "Resize",
+    "centre_crop",
+    "decode",
+    "encode_jpeg",
+    "environment",
+    "profile",
+    "resized",
+    "shorter_side",
+]

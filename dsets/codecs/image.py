@@ -1,0 +1,190 @@
+"""Encoded bytes → RGB pixels, by the C extension where it can and by Pillow everywhere else.
+
+What happens to the unusual, on either path:
+
+- greyscale: the value becomes R, G and B; CMYK and YCCK: converted as Pillow does;
+- palette: looked up; transparency is dropped, not blended; 16 bits a channel: the high byte;
+- EXIF is ignored, rotation included, as the usual ImageNet loaders do;
+- a file whose data end early, that is no image, or whose format is none of FORMATS: DataError;
+- more than MAX_PIXELS, by its header: DataError before anything is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from dsets.codecs.geometry import Resize
+from dsets.codecs.profile import Profile
+from dsets.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+#: Formats that are tried, by Pillow's names. Exotic decoders are where the security holes are.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+#: Pixels of the largest image that is decoded: 400 MB at four bytes each.
+MAX_PIXELS = 100_000_000
+_FILTERS = {"bilinear": 0, "bicubic": 1}
+
+#: (width, height) of an image → how it is resized and cropped.
+Geometry = Callable[[int, int], Resize]
+
+try:
+    from dsets import _native  # type: ignore[attr-defined, unused-ignore]
+except ImportError:
+    _native = None
+_FAST = hasattr(_native, "jpeg_crop")
+
+
+def resized(
+    data: bytes, geometry: Geometry, profile: Profile, *, native: bool = _FAST
+) -> NDArray[np.uint8]:
+    """Decode, resize and crop: uint8 (crop_height, crop_width, 3), RGB.
+
+    ``native=False`` takes the portable path, which gives the same bits.
+
+    Raises:
+        DataError: the bytes are no complete image, or too large a one.
+    """
+    if (
+        native
+        and data[:2] == b"\xff\xd8"
+        and (pixels := _by_extension(data, geometry, profile)) is not None
+    ):
+        return pixels
+    return _by_pillow(data, geometry, profile)
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    """The whole image at its own size: uint8 (height, width, 3), RGB. Raises DataError."""
+    import numpy as np
+
+    return np.asarray(_loaded(_opened(data)))
+
+
+def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
+    """uint8 (height, width, 3) → baseline JPEG, 4:2:0, quality 1 to 100, standard tables."""
+    from PIL import Image
+
+    target = io.BytesIO()
+    Image.fromarray(pixels).save(target, "JPEG", quality=quality, subsampling="4:2:0")
+    return target.getvalue()
+
+
+def _by_extension(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[np.uint8] | None:
+    """The C path, or None for what only Pillow reads (CMYK, unusual chroma sampling)."""
+    import numpy as np
+
+    check_complete(data)
+    try:
+        width, height, _, plain = _native.jpeg_header(data)
+        _check_size(width, height)
+        if not plain:
+            return None
+        size = geometry(width, height)
+        target = np.empty((size.crop_height, size.crop_width, 3), np.uint8)
+        _native.jpeg_crop(
+            data,
+            profile.denominator(width, height, min(size.width, size.height)),
+            size.width,
+            size.height,
+            size.left,
+            size.top,
+            target,
+            size.crop_width,
+            size.crop_height,
+            _FILTERS[profile.filter],
+        )
+    except EOFError as error:
+        raise DataError("truncated image", got=str(error)) from None
+    except ValueError as error:
+        raise DataError("broken JPEG", got=str(error)) from None
+    return target
+
+
+def _by_pillow(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[np.uint8]:
+    import numpy as np
+    from PIL import Image
+
+    image = _opened(data)
+    width, height = image.size
+    size = geometry(width, height)
+    if image.format == "JPEG":
+        check_complete(data)
+        scale = profile.denominator(width, height, min(size.width, size.height))
+        if scale > 1:
+            image.draft(None, (width // scale, height // scale))
+    image = _loaded(image)
+    kind = Image.Resampling.BICUBIC if profile.filter == "bicubic" else Image.Resampling.BILINEAR
+    # One pass a call: which of the two Pillow does first depends on its version.
+    across, down = (size.width, image.height), (image.width, size.height)
+    if _down_comes_first(image.width, image.height, size):
+        image = image.resize(down, kind)
+    else:
+        image = image.resize(across, kind)
+    image = image.resize((size.width, size.height), kind)
+    box = (size.left, size.top, size.left + size.crop_width, size.top + size.crop_height)
+    return np.asarray(image.crop(box))
+
+
+def _down_comes_first(width: int, height: int, size: Resize) -> bool:
+    return height > size.height and height - size.height > 2 * (width - size.width)
+
+
+def _opened(data: bytes) -> Image.Image:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # broken EXIF, and sizes that we check ourselves
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Exception as error:
+        raise _unreadable(error) from error
+    _check_size(*image.size)
+    return image
+
+
+def _loaded(image: Image.Image) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if image.mode.startswith("I;16") or image.mode == "I":
+                import numpy as np
+                from PIL import Image as module
+
+                return module.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+            return image.convert("RGB")
+    except Exception as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> DataError:
+    """Pillow lets decoders' own errors through (OSError, SyntaxError, struct.error, ...)."""
+    from PIL import Image
+
+    if isinstance(error, Image.DecompressionBombError):
+        return DataError("image too large", expected=f"at most {MAX_PIXELS} pixels", got=str(error))
+    if "truncated" in str(error):
+        return DataError("truncated image", got=str(error))
+    return DataError(
+        "not a readable image", expected=f"one of {', '.join(FORMATS)}", got=str(error)
+    )
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise DataError(
+            "image too large", expected=f"at most {MAX_PIXELS} pixels", got=f"{width} x {height}"
+        )
+
+
+def check_complete(data: bytes) -> None:
+    """A JPEG without an end marker after its last scan was cut off, even where the part that we
+    need is there. (Inside a scan the coder never leaves the two bytes of a marker.)"""
+    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        raise DataError("truncated image", expected="a JPEG end marker", got=f"{len(data)} bytes")

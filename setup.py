@@ -1,0 +1,57 @@
+"""The optional C extension; everything else about the package stands in pyproject.toml.
+
+A machine without a compiler gets the package without it, one without libjpeg-turbo's headers gets
+it without its JPEG half. What was built is what ``dsets --version`` and packs' provenance say.
+"""
+
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+
+class Build(build_ext):
+    def build_extension(self, ext: Extension) -> None:
+        if self._has_libjpeg_turbo(ext):
+            ext.sources.append("dsets/native/jpeg.c")
+            ext.define_macros.append(("DSETS_JPEG", "1"))
+            ext.libraries.append("jpeg")
+        super().build_extension(ext)
+
+    def _has_libjpeg_turbo(self, ext: Extension) -> bool:
+        probe = """
+            #include <stdio.h>
+            #include <jpeglib.h>
+            int version = LIBJPEG_TURBO_VERSION_NUMBER;
+            int main(void) {
+                struct jpeg_decompress_struct jpeg;
+                return (int)jpeg_skip_scanlines(&jpeg, 1);
+            }
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(probe)
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder)
+                program = str(Path(folder, "probe"))
+                self.compiler.link_executable(objects, program, libraries=["jpeg"])
+            except Exception:  # no compiler, no headers, another libjpeg: all the same answer
+                return False
+        return True
+
+
+setup(
+    ext_modules=[
+        Extension(
+            "dsets._native",
+            ["dsets/native/module.c", "dsets/native/resample.c", "dsets/native/statistics.c"],
+            depends=["dsets/native/native.h"],
+            extra_compile_args=["-O3", "-std=gnu11", "-ffp-contract=off", "-Wall", "-Wextra"],
+            py_limited_api=True,
+            optional=True,
+        )
+    ],
+    cmdclass={"build_ext": Build},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)

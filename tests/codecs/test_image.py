@@ -1,0 +1,205 @@
+"""Decoding, resizing and cropping: equal bits on both paths, stated behaviour for odd images."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from dsets import codecs
+from dsets.codecs.image import _FAST
+from dsets.errors import DataError, UsageError
+
+needs_extension = pytest.mark.skipif(not _FAST, reason="built without the JPEG extension")
+PATHS = [pytest.param(True, marks=needs_extension, id="native"), pytest.param(False, id="pillow")]
+
+
+def photograph(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Smooth gradients with edges and some noise: as hard for a codec as a photograph."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    planes = [128 + 100 * np.sin(x / 17 + k) * np.cos(y / (11 + k)) for k in range(3)]
+    pixels = np.stack(planes, -1) + rng.normal(0, 12, (height, width, 3))
+    pixels[height // 3 : height // 2, width // 4 : width // 2] = (250, 20, 90)
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def jpeg(image: Image.Image, **options: object) -> bytes:
+    target = io.BytesIO()
+    image.save(target, "JPEG", **options)
+    return target.getvalue()
+
+
+def square(side: int) -> codecs.image.Geometry:
+    return lambda width, height: codecs.centre_crop(width, height, side)
+
+
+def by_pillow_alone(data: bytes, side: int, kind: Image.Resampling) -> np.ndarray:
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    size = codecs.centre_crop(*image.size, side)
+    box = (size.left, size.top, size.left + side, size.top + side)
+    return np.asarray(image.resize((size.width, size.height), kind).crop(box))
+
+
+@pytest.mark.parametrize("native", PATHS)
+@pytest.mark.parametrize("sampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("size", [(500, 375), (375, 500), (97, 64), (64, 161), (300, 300)])
+def test_exact_profile_is_pillow_bit_for_bit(native, sampling, size) -> None:
+    data = jpeg(photograph(*size), quality=88, subsampling=sampling)
+    ours = codecs.resized(data, square(64), codecs.profile("exact"), native=native)
+    assert np.array_equal(ours, by_pillow_alone(data, 64, Image.Resampling.BILINEAR))
+
+
+@needs_extension
+@settings(max_examples=60, deadline=None)
+@given(
+    width=st.integers(16, 420),
+    height=st.integers(16, 420),
+    side=st.integers(8, 96),
+    options=st.fixed_dictionaries(
+        {
+            "quality": st.integers(20, 98),
+            "subsampling": st.sampled_from(["4:4:4", "4:2:2", "4:2:0"]),
+            "progressive": st.booleans(),
+        }
+    ),
+    name=st.sampled_from(list(codecs.PROFILES)),
+    grey=st.booleans(),
+)
+def test_both_paths_give_the_same_bits(width, height, side, options, name, grey) -> None:
+    image = photograph(width, height)
+    data = jpeg(image.convert("L") if grey else image, **options)
+    profile = codecs.profile(name)
+    native = codecs.resized(data, square(side), profile, native=True)
+    portable = codecs.resized(data, square(side), profile, native=False)
+    assert np.array_equal(native, portable)
+
+
+@needs_extension
+@settings(max_examples=80, deadline=None)
+@given(*[st.integers(1, 120)] * 4, st.sampled_from([0, 1]))
+def test_resize_equals_pillow_for_any_sizes(width, height, wide, high, kind) -> None:
+    from dsets import _native
+
+    pixels = np.random.default_rng(width).integers(0, 256, (height, width, 4), dtype=np.uint8)
+    target = np.empty((high, wide, 3), np.uint8)
+    _native.resize(pixels, width, height, wide, high, 0, 0, target, wide, high, kind)
+    image = Image.fromarray(np.ascontiguousarray(pixels[:, :, :3]))
+    # Pillow's choice of the first pass is part of the contract; older versions never choose.
+    first = (
+        (width, high) if height > high and height - high > 2 * (width - wide) else (wide, height)
+    )
+    resampling = [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC][kind]
+    expected = image.resize(first, resampling).resize((wide, high), resampling)
+    assert np.array_equal(target, np.asarray(expected))
+
+
+@pytest.mark.parametrize("native", PATHS)
+def test_fast_profile_scales_in_the_decoder_and_stays_close(native) -> None:
+    data = jpeg(photograph(800, 600), quality=95, subsampling="4:4:4")
+    fast = codecs.resized(data, square(64), codecs.profile("fast"), native=native)
+    exact = codecs.resized(data, square(64), codecs.profile("exact"), native=native)
+    error = np.mean((fast.astype(float) - exact) ** 2)
+    assert 0 < error < 255**2 / 10**3.0  # 30 dB on an image made of edges and noise
+
+
+@pytest.mark.parametrize("native", PATHS)
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_grey_and_cmyk_become_rgb_as_pillow_says(native, mode) -> None:
+    data = jpeg(photograph(90, 70).convert(mode), quality=90)
+    ours = codecs.resized(data, square(32), codecs.profile("exact"), native=native)
+    assert np.array_equal(ours, by_pillow_alone(data, 32, Image.Resampling.BILINEAR))
+
+
+@pytest.mark.parametrize("native", PATHS)
+def test_png_in_disguise_palette_and_transparency_are_read_without_blending(native) -> None:
+    image = photograph(80, 60)
+    palette, alpha = io.BytesIO(), io.BytesIO()
+    image.convert("P").save(palette, "PNG")
+    see_through = image.copy()
+    see_through.putalpha(0)
+    see_through.save(alpha, "PNG")
+    exact = codecs.profile("exact")
+    assert codecs.resized(palette.getvalue(), square(16), exact, native=native).shape == (16, 16, 3)
+    ours = codecs.resized(alpha.getvalue(), square(60), exact, native=native)
+    assert np.array_equal(ours, np.asarray(image.crop((10, 0, 70, 60))))
+
+
+def test_sixteen_bits_become_their_high_byte() -> None:
+    deep = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
+    target = io.BytesIO()
+    Image.fromarray(deep).save(target, "PNG")
+    ours = codecs.decode(target.getvalue())
+    assert np.array_equal(ours, np.repeat((deep >> 8).astype(np.uint8)[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("native", PATHS)
+def test_exif_rotation_is_ignored_and_broken_exif_harmless(native) -> None:
+    image = photograph(90, 60)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    plain, turned = jpeg(image, quality=90), jpeg(image, quality=90, exif=exif)
+    broken = turned.replace(b"Exif\x00\x00II", b"Exif\x00\x00XX").replace(
+        b"Exif\x00\x00MM", b"Exif\x00\x00XX"
+    )
+    exact = codecs.profile("exact")
+    expected = codecs.resized(plain, square(32), exact, native=native)
+    for data in (turned, broken):
+        assert np.array_equal(codecs.resized(data, square(32), exact, native=native), expected)
+
+
+@pytest.mark.parametrize("native", PATHS)
+@pytest.mark.parametrize("keep", [0.02, 0.3, 0.7, 0.98])
+def test_a_truncated_image_is_an_error_wherever_it_ends(native, keep) -> None:
+    data = jpeg(photograph(100, 300), quality=90)
+    with pytest.raises(DataError):
+        codecs.resized(
+            data[: int(len(data) * keep)], square(32), codecs.profile("exact"), native=native
+        )
+
+
+@pytest.mark.parametrize("native", PATHS)
+def test_a_decompression_bomb_is_refused_by_its_header(native) -> None:
+    data = bytearray(jpeg(photograph(64, 64)))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = (60000).to_bytes(2, "big") * 2
+    with pytest.raises(DataError, match="image too large"):
+        codecs.resized(bytes(data), square(32), codecs.profile("exact"), native=native)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_damaged_bytes_raise_nothing_but_data_errors(data) -> None:
+    good = bytearray(jpeg(photograph(48, 40), quality=80))
+    for _ in range(data.draw(st.integers(1, 8))):
+        good[data.draw(st.integers(2, len(good) - 1))] = data.draw(st.integers(0, 255))
+    for native in {_FAST, False}:
+        try:
+            pixels = codecs.resized(bytes(good), square(16), codecs.profile("fast"), native=native)
+        except DataError:
+            continue
+        assert pixels.shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff\xd8", b"<html>", b"\xff\xd8\xff\xda\xff\xd9", bytes(99)]
+)
+def test_what_is_no_image_is_a_data_error(data) -> None:
+    with pytest.raises(DataError):
+        codecs.resized(data, square(16), codecs.profile("exact"))
+
+
+def test_unknown_profiles_are_named_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="exact, fast"):
+        codecs.profile("quick")
+
+
+def test_jpeg_round_trip_keeps_the_picture() -> None:
+    pixels = np.asarray(photograph(96, 64))
+    again = codecs.decode(codecs.encode_jpeg(pixels, 95))
+    grey = again.mean(2) - pixels.mean(2)  # colour is stored at half the resolution
+    assert np.mean(grey**2) < 20

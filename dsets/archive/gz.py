@@ -1,0 +1,74 @@
+"""Gzip, inflated as a stream.
+
+``zlib`` checks each member's CRC-32 and length when its end is reached. Members may follow one
+another, as ``cat a.gz b.gz`` makes them; after the last one only zeros may follow (tapes pad).
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import BinaryIO
+
+MAGIC = b"\x1f\x8b"
+MEMBERS = 10_000  # an empty member takes 20 bytes: without a bound, a small file is hours of work
+
+_INPUT_BYTES = 1 << 16
+_GZIP_FORMAT = 16 + zlib.MAX_WBITS
+
+
+class Damaged(Exception):
+    """The file is not whole gzip data; the message says why. ``Stream`` turns it into DataError."""
+
+
+class Inflater:
+    """The bytes inside a gzip file, in order."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._inflate = zlib.decompressobj(_GZIP_FORMAT)
+        self._input = b""
+        self._members = 1
+        self._ended = False
+
+    def read(self, size: int) -> bytes:
+        """From 1 to ``size`` bytes; none only at the end, which is then known to be sound.
+
+        Raises:
+            Damaged: the data are not what deflate, a CRC or a length says, or they are cut short.
+        """
+        while not self._ended:
+            if self._inflate.eof:
+                self._next_member()
+                continue
+            # zlib may hold output back although it has consumed its input: ask it first, then read.
+            try:
+                output = self._inflate.decompress(self._input, size)
+            except zlib.error as error:
+                raise Damaged(f"damaged gzip data ({error})") from error
+            self._input = self._inflate.unconsumed_tail
+            if output:
+                return output
+            if not self._inflate.eof and not self._input:
+                self._input = self._file.read(_INPUT_BYTES)
+                if not self._input:
+                    raise Damaged("gzip data cut short")
+        return b""
+
+    def _next_member(self) -> None:
+        rest = self._inflate.unused_data or self._file.read(_INPUT_BYTES)
+        if rest[:1] == b"\0" or not rest:
+            while rest:
+                if rest.count(0) != len(rest):
+                    raise Damaged("foreign bytes after the end of the gzip data")
+                rest = self._file.read(_INPUT_BYTES)
+            self._ended = True
+            return
+        if len(rest) == 1:
+            rest += self._file.read(_INPUT_BYTES)
+        if rest[:2] != MAGIC:
+            raise Damaged("foreign bytes after the end of the gzip data")
+        self._members += 1
+        if self._members > MEMBERS:
+            raise Damaged(f"more than {MEMBERS:,} gzip members in one file")
+        self._inflate = zlib.decompressobj(_GZIP_FORMAT)
+        self._input = rest

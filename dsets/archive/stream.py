@@ -1,0 +1,168 @@
+"""A file's bytes, read once from front to back; inflated where its first bytes say gzip.
+
+The name of a file proves nothing about its content, so nothing here looks at it. Whoever opens a
+stream says how many bytes it may yield at most: a bomb costs no more time or memory than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from dsets.archive.gz import MAGIC, Damaged, Inflater
+from dsets.errors import DataError
+
+REMEDY = "the file is not the published one: fetch it again"
+CHUNK_BYTES = 1 << 20
+
+
+class Stream:
+    """The bytes of the file ``path``, at most ``limit`` of them.
+
+    ``remedy`` ends every message about the file.
+
+    Raises:
+        DataError: the file cannot be opened, or holds no bytes at all.
+    """
+
+    def __init__(self, path: Path, limit: int, *, remedy: str = REMEDY) -> None:
+        self.path = path
+        self.limit = limit
+        self.offset = 0
+        self.remedy = remedy
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise self.error(f"cannot be opened ({error.strerror})") from error
+        head = self._file.read(len(MAGIC))
+        self._file.seek(0)
+        self.gzip = head == MAGIC
+        self._bytes = Inflater(self._file) if self.gzip else self._file
+        self._ahead = b""
+        if not head:
+            self.close()
+            raise self.error("empty file")
+
+    def read(self, size: int) -> bytes:
+        """From 1 to ``size`` bytes; none only at the end.
+
+        Raises:
+            DataError: the data are damaged, or there are more than ``limit`` bytes.
+        """
+        # One byte over the limit may be asked for, to tell a file that ends there from a bomb.
+        data = self._next(min(size, self.limit - self.offset + 1))
+        if len(data) > self.limit - self.offset:
+            raise self.error(
+                "the file holds too much", expected=f"at most {self.limit:,} bytes", got="more"
+            )
+        self.offset += len(data)
+        return data
+
+    def exactly(self, size: int, what: str) -> bytearray:
+        """``size`` bytes, which are ``what``.
+
+        The caller has bounded ``size``; the stream refuses one that goes beyond its limit before
+        it takes any memory.
+
+        Raises:
+            DataError: the file ends first.
+        """
+        if size > self.limit - self.offset:
+            raise self.error(
+                f"{what} would be too long",
+                expected=f"at most {self.limit - self.offset:,} bytes",
+                got=f"{size:,}",
+            )
+        data = bytearray(size)
+        self.fill(memoryview(data), what)
+        return data
+
+    def fill(self, view: memoryview, what: str) -> None:
+        """Read ``what`` into ``view``, a contiguous view of bytes, to its last byte.
+
+        Raises:
+            DataError: the file ends first.
+        """
+        done = 0
+        while done < len(view):
+            data = self.read(min(len(view) - done, CHUNK_BYTES))
+            if not data:
+                raise self.error(
+                    f"cut short in {what}", expected=f"{len(view):,} bytes", got=f"{done:,}"
+                )
+            view[done : done + len(data)] = data
+            done += len(data)
+
+    def skip(self, size: int, what: str) -> None:
+        for _ in self.chunks(size, what):
+            pass
+
+    def chunks(self, size: int, what: str) -> Iterator[bytes]:
+        """The next ``size`` bytes in pieces. Raises DataError when the file ends first."""
+        left = size
+        while left:
+            data = self.read(min(left, CHUNK_BYTES))
+            if not data:
+                raise self.error(
+                    f"cut short in {what}", expected=f"{size:,} bytes", got=f"{size - left:,}"
+                )
+            left -= len(data)
+            yield data
+
+    def finish(self) -> None:
+        """Prove that the file ends here. For gzip this is what checks the CRC of the last bytes.
+
+        Raises:
+            DataError: more bytes follow, or the CRC or length is wrong.
+        """
+        self.limit = self.offset
+        if self._next(1):
+            raise self.error(
+                "more bytes than there should be", expected=f"{self.offset:,}", got="more"
+            )
+
+    def peek(self, size: int) -> bytes:
+        """The next ``size`` bytes, or as many as there are, still to be read."""
+        while len(self._ahead) < size and (data := self._pull(size - len(self._ahead))):
+            self._ahead += data
+        return self._ahead[:size]
+
+    def _next(self, size: int) -> bytes:
+        if self._ahead:
+            data, self._ahead = self._ahead[:size], self._ahead[size:]
+            return data
+        return self._pull(size)
+
+    def _pull(self, size: int) -> bytes:
+        try:
+            return self._bytes.read(size)
+        except Damaged as error:
+            raise self.error(str(error)) from error
+
+    def error(self, what: str, *, expected: object = None, got: object = None) -> DataError:
+        """A DataError about this file, for the caller to raise."""
+        return DataError(what, where=self.path, expected=expected, got=got, remedy=self.remedy)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def excerpt(data: bytes | bytearray) -> str:
+    """How a message shows bytes that are not what they should be, and what they look like."""
+    start = bytes(data[:16])
+    looks = start.lstrip().lower()
+    if looks.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        return f"{start!r} (a web page saved in its place?)"
+    return repr(start)

@@ -112,7 +112,10 @@ class _Bars:
             if event.message:
                 drawn.console.print(f"{event.task}: {event.message}", markup=False)
             if event.task not in self._tasks:
-                self._tasks[event.task] = drawn.add_task(_plain(event.task), total=None)
+                # Starting there, not jumping there: what a resumed file has is no speed.
+                self._tasks[event.task] = drawn.add_task(
+                    _plain(event.task), total=event.total, completed=event.done
+                )
             drawn.update(self._tasks[event.task], completed=event.done, total=event.total)
             if len(self._tasks) > 1:
                 self._update_total(drawn)

@@ -23,7 +23,22 @@ with it, under If-Range with its strong validator; otherwise the part is begun a
 
 from dsets.fetch.job import files
 from dsets.fetch.planning import Plan, Step, plan
+from dsets.fetch.receipts import Receipt
+from dsets.fetch.receipts import read as receipt
 from dsets.fetch.removal import Removal, removable, remove
+from dsets.fetch.sources import shown
 from dsets.fetch.transfer import Patience
 
-__all__ = ["Patience", "Plan", "Removal", "Step", "files", "plan", "removable", "remove"]
+__all__ = [
+    "Patience",
+    "Plan",
+    "Receipt",
+    "Removal",
+    "Step",
+    "files",
+    "plan",
+    "receipt",
+    "removable",
+    "remove",
+    "shown",
+]

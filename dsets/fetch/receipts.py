@@ -37,10 +37,9 @@ def write_down(there: os.stat_result, digests: Mapping[str, str], address: str =
     return Receipt(there.st_size, there.st_mtime_ns, there.st_ino, dict(digests), address)
 
 
-def read(path: Path) -> Receipt | None:
-    """The receipt of the file at ``path``, if it has one that still holds."""
+def remembered(path: Path) -> Receipt | None:
+    """The receipt beside ``path``, whether or not it still holds."""
     try:
-        there = path.stat()
         found = json.loads(receipt_path(path).read_bytes())
         receipt = Receipt(
             int(found["bytes"]),
@@ -51,12 +50,20 @@ def read(path: Path) -> Receipt | None:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    same = (receipt.bytes, receipt.mtime_ns, receipt.inode) == (
-        there.st_size,
-        there.st_mtime_ns,
-        there.st_ino,
-    )
-    return receipt if same and "sha256" in receipt.digests else None
+    return receipt if "sha256" in receipt.digests else None
+
+
+def read(path: Path) -> Receipt | None:
+    """The receipt of the file at ``path``, if it has one that still holds."""
+    receipt = remembered(path)
+    try:
+        there = path.stat()
+    except OSError:
+        return None
+    now = (there.st_size, there.st_mtime_ns, there.st_ino)
+    if receipt and (receipt.bytes, receipt.mtime_ns, receipt.inode) == now:
+        return receipt
+    return None
 
 
 def write(path: Path, receipt: Receipt) -> None:

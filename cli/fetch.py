@@ -1,0 +1,121 @@
+"""``dsets fetch NAME``: manifest → verified raw files in the store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dsets import fetch, manifest, store
+
+from ._names import DATASET_OR_SPLIT
+from ._progress import bars
+from ._text import plain, size, table
+
+
+@click.command()
+@click.argument("name", type=DATASET_OR_SPLIT)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option(
+    "--mirror",
+    "mirrors",
+    multiple=True,
+    metavar="URL",
+    help="Try the files by name below this address or folder first. May be repeated.",
+)
+@click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 32), metavar="N")
+@click.option("--offline", is_flag=True, help="Use what is here; fail if anything is missing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def command(
+    name: str,
+    dry_run: bool,
+    mirrors: tuple[str, ...],
+    jobs: int,
+    offline: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Fetch the raw files of a dataset and verify them.
+
+    NAME is a dataset, or DATASET/SPLIT for the files of one split only. What is here already is
+    kept, and half a file is continued. Mirrors come first, then DSETS_MIRROR, then the addresses
+    of the manifest.
+    """
+    dataset, slash, split = name.partition("/")
+    found = manifest.find(dataset)
+    wanted = found.split(split).files if slash else None
+    with bars(quiet=quiet) as report:
+        plan = fetch.plan(
+            found, store.raw(found.name), files=wanted, mirrors=mirrors, progress=report
+        )
+    if dry_run:
+        click.echo(json.dumps(_plan_data(plan), indent=2) if as_json else _plan_text(plan))
+        return
+    if plan.missing:
+        click.echo(f"{found.title}\nlicence: {plain(found.licence)}", err=True)
+    with bars(quiet=quiet) as report:
+        paths = fetch.files(plan, offline=offline, progress=report, jobs=jobs)
+    files = [_file_data(step, path) for step, path in zip(plan.steps, paths, strict=True)]
+    for step, file in zip(plan.steps, files, strict=True):
+        if step.file.digest is None:
+            click.echo(
+                f"{step.file.name}: no digest is published; remembered sha256 {file['sha256']}",
+                err=True,
+            )
+    if as_json:
+        data = {"dataset": found.name, "folder": str(plan.folder), "files": files}
+        click.echo(json.dumps(data, indent=2))
+    else:
+        for path in paths:
+            click.echo(path)
+
+
+def _plan_text(plan: fetch.Plan) -> str:
+    rows = [("file", "size", "do", "here", "from")]
+    for step in plan.steps:
+        known = "?" if step.file.bytes is None else size(step.file.bytes)
+        sources = ("",) if step.action == "have" else step.addresses or ("no address",)
+        rows.append(
+            (step.file.name, known, step.action, size(step.have_bytes), fetch.shown(sources[0]))
+        )
+        rows += [("", "", "", "", fetch.shown(address)) for address in sources[1:]]
+    unknown = sum(step.file.bytes is None for step in plan.missing)
+    more = f", and {unknown} of unknown size" if unknown else ""
+    return (
+        f"{table(rows)}\n\nto download {size(plan.download_bytes)}{more}; "
+        f"disk {size(plan.need_bytes)} in {plan.folder}"
+    )
+
+
+def _plan_data(plan: fetch.Plan) -> dict[str, Any]:
+    return {
+        "dataset": plan.manifest.name,
+        "folder": str(plan.folder),
+        "download_bytes": plan.download_bytes,
+        "need_bytes": plan.need_bytes,
+        "files": [
+            {
+                "name": step.file.name,
+                "action": step.action,
+                "bytes": step.file.bytes,
+                "have_bytes": step.have_bytes,
+                "addresses": [fetch.shown(address) for address in step.addresses],
+            }
+            for step in plan.steps
+        ],
+    }
+
+
+def _file_data(step: fetch.Step, path: Path) -> dict[str, Any]:
+    receipt = fetch.receipt(path)
+    return {
+        "name": step.file.name,
+        "path": str(path),
+        "bytes": path.stat().st_size,
+        "sha256": receipt.digests["sha256"] if receipt else None,
+        "from": receipt.address if receipt else None,
+        "was_here": step.action == "have",
+    }

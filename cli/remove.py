@@ -1,0 +1,58 @@
+"""``dsets remove NAME``: free what fetch brought and, if asked, what prepare made of it."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from dsets import fetch, manifest, store
+from dsets.locks import holding
+
+from ._names import DATASET
+from ._text import size, table
+
+
+@click.command()
+@click.argument("name", type=DATASET)
+@click.option("--packs", "with_packs", is_flag=True, help="Remove its prepared packs too.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def command(name: str, with_packs: bool, dry_run: bool, yes: bool) -> None:
+    """Remove a dataset's raw files from the store; files of anyone else stay."""
+    found = manifest.find(name)
+    folder = store.raw(found.name)
+    removal = fetch.removable(found, folder)
+    packs = _packs(found.name) if with_packs else []
+    sizes = [(str(path), path.stat().st_size) for path in removal.paths]
+    sizes += [(str(path), _bytes(path)) for path in packs]
+    if not sizes:
+        click.echo(f"{found.name}: nothing to remove", err=True)
+        return
+    click.echo(table([(path, size(count)) for path, count in sizes]))
+    total = sum(count for _, count in sizes)
+    if dry_run:
+        click.echo(f"would free {size(total)}")
+        return
+    if not yes:
+        click.confirm(f"Remove these and free {size(total)}?", abort=True, err=True)
+    with ExitStack() as held:
+        # All locks before the first removal: a busy pack must not cost the raw files.
+        for pack in packs:
+            held.enter_context(holding(pack, wait=False))
+        fetch.remove(found, folder)
+        for pack in packs:
+            shutil.rmtree(pack)
+    click.echo(f"freed {size(total)}")
+
+
+def _packs(dataset: str) -> list[Path]:
+    """The folders below the store's packs of this dataset, one a pipeline."""
+    above = store.packs(dataset, "any").parent
+    return sorted(path for path in above.glob("*") if path.is_dir() and not path.is_symlink())
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())

@@ -1,0 +1,60 @@
+"""``dsets verify``: a dataset's raw files, or packs, against what they are said to be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from dsets import manifest, store, verify
+from dsets.verify import Report
+
+from ._names import DATASET
+from ._progress import bars
+from ._text import plain
+
+
+@click.command()
+@click.argument("subject", metavar="NAME|PACK", type=DATASET)
+@click.option("--deep", is_flag=True, help="Read every sample too: counts, labels, shapes.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def command(subject: str, deep: bool, as_json: bool, quiet: bool) -> int:
+    """Verify the raw files of a dataset, or a pack, or every pack in a folder.
+
+    A folder with an index.json is a pack; a folder of such folders is verified pack by pack;
+    anything else is a dataset's name. Exit code 0 if all is right, 1 if anything is not.
+    """
+    folders = _packs(Path(subject))
+    with bars(quiet=quiet) as report:
+        if folders:
+            reports = [verify.pack(folder, progress=report) for folder in folders]
+        else:
+            found = manifest.find(subject)
+            reports = [verify.files(found, store.raw(found.name), progress=report)]
+            if deep and reports[0].ok:
+                reports += [
+                    verify.samples(manifest.Source(found, split, store.raw(found.name)))
+                    for split in found.splits
+                ]
+    if as_json:
+        click.echo(json.dumps([{"ok": one.ok, **asdict(one)} for one in reports], indent=2))
+    else:
+        for one in reports:
+            _print(one)
+    return 0 if all(one.ok for one in reports) else 1
+
+
+def _print(report: Report) -> None:
+    for check in report.checks:
+        word = "ok   " if check.ok else "WRONG"
+        click.echo(f"{word}  {plain(report.subject)}  {plain(check.name)}: {plain(check.message)}")
+
+
+def _packs(path: Path) -> list[Path]:
+    """The packs that a path means: itself, or the folders in it."""
+    if (path / "index.json").is_file():
+        return [path]
+    return sorted(index.parent for index in path.glob("*/index.json"))

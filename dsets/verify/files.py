@@ -1,0 +1,65 @@
+"""Raw files against their manifest: sizes and every published digest, read from the disk anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dsets.fetch import receipts
+from dsets.fetch.hashing import digests
+from dsets.manifest import File, Manifest
+from dsets.progress import Event, Progress, ignore
+from dsets.verify.report import Check, Report
+
+
+def files(manifest: Manifest, folder: Path, *, progress: Progress = ignore) -> Report:
+    """One check a file of the manifest. Receipts are not believed: every byte is hashed.
+
+    A file for which nothing is published is compared with the sha256 that was found when it was
+    fetched, where a receipt remembers it.
+    """
+    present = [path for path in (folder / file.name for file in manifest.files) if path.is_file()]
+    for path in present:
+        progress(Event(path.name, 0, path.stat().st_size))
+    checks = (_check(file, folder / file.name, progress) for file in manifest.files)
+    return Report(manifest.name, tuple(checks))
+
+
+def _check(file: File, path: Path, progress: Progress) -> Check:
+    if not path.is_file():
+        return Check(file.name, False, "missing", {"path": str(path)})
+    size = path.stat().st_size
+    details: dict[str, object] = {"path": str(path), "bytes": size}
+    if file.bytes is not None and size != file.bytes:
+        progress(Event(path.name, size, size, finished=True))
+        message = f"{size} bytes, the manifest says {file.bytes}"
+        return Check(file.name, False, message, details | {"expected_bytes": file.bytes})
+    try:
+        computed = digests(
+            path,
+            receipts.algorithms(file),
+            lambda done: progress(Event(path.name, done, size)),
+        )
+    except OSError as error:
+        return Check(file.name, False, f"cannot be read: {error.strerror}", details)
+    progress(Event(path.name, size, size, finished=True))
+    details |= computed
+    published = receipts.published(file)
+    if wrong := receipts.mismatch(file, size, computed):
+        expected = {f"expected_{name}": value for name, value in published.items()}
+        return Check(file.name, False, wrong, details | expected)
+    if published:
+        return Check(file.name, True, f"{size} bytes, {', '.join(published)} as published", details)
+    return _against_receipt(file, path, computed["sha256"], details)
+
+
+def _against_receipt(file: File, path: Path, sha256: str, details: dict[str, object]) -> Check:
+    receipt = receipts.remembered(path)
+    if receipt is None:
+        message = f"no digest is published, and none was remembered; sha256 {sha256}"
+        return Check(file.name, True, message, details)
+    remembered = receipt.digests["sha256"]
+    if remembered != sha256:
+        message = f"sha256 {sha256}, but {remembered} when it was fetched"
+        return Check(file.name, False, message, details | {"expected_sha256": remembered})
+    message = "no digest is published; sha256 as when it was fetched"
+    return Check(file.name, True, message, details)

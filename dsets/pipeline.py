@@ -1,8 +1,8 @@
 """Pipelines by name or by path, checked against their contract (``dsets.pipelines``).
 
-A pipeline travels by reference: pickled, it is its origin and its digest. A worker in another process
-loads it again from there and refuses a source that has changed on the way, so that a pack never
-mixes the work of two versions.
+A pipeline travels by reference: pickled, it is its origin and its digest. A worker in another
+process loads it again from there and refuses a source that has changed on the way, so that a pack
+never mixes the work of two versions.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dsets.errors import PipelineError
+from dsets.errors import PackError, PipelineError
 from dsets.field import Field
 from dsets.manifest import Manifest
+from dsets.pack.schema import check_fields
 from dsets.readers import Sample
 
 _PACKAGE = "dsets.pipelines"
-#: Datasets that every shard has for itself; a field of that name would collide with them.
-_RESERVED = frozenset({"key", "key_hash", "offsets", "checksum", "shape"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +66,15 @@ class Pipeline:
         where = f"{self.origin}: fields()"
         if not given or not all(isinstance(field, Field) for field in given):
             raise PipelineError("bad fields", where=where, expected="Field values", got=given)
-        names = [field.name for field in given]
-        if len(set(names)) < len(names):
-            raise PipelineError("a field is there twice", where=where, got=", ".join(names))
-        if taken := _RESERVED.intersection(names):
-            raise PipelineError("a reserved field name", where=where, got=", ".join(sorted(taken)))
+        try:
+            check_fields(given)
+        except PackError as error:
+            raise PipelineError(
+                error.what, where=where, expected=error.expected, got=error.got
+            ) from error
         if self.statistics is None:
             return
+        names = [field.name for field in given]
         if self.statistics not in names:
             raise PipelineError(
                 "STATISTICS names no field",

@@ -7,10 +7,8 @@ decides a pack's bytes is in its digest. That is what makes a job resumable and 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,8 @@ from dsets import store
 from dsets.errors import UsageError
 from dsets.field import Field
 from dsets.manifest import Manifest, Source, Split
+from dsets.pack import digests
+from dsets.pack.schema import field_table
 from dsets.pipeline import Pipeline
 
 SHARD_BYTES = 256 << 20
@@ -75,12 +75,12 @@ class PackPlan:
     @property
     def recipe(self) -> str:
         """The digest of what the samples of the pack come from, however they are sharded."""
-        return _digest(self._contents())
+        return digests.digest(self._contents())
 
     @property
     def digest(self) -> str:
         """The digest of everything that decides the pack's bytes."""
-        return _digest({**self._contents(), "samples_per_shard": self.samples_per_shard})
+        return digests.digest({**self._contents(), "samples_per_shard": self.samples_per_shard})
 
     def _contents(self) -> dict[str, Any]:
         # Addresses, titles and licences are left out: editing a mirror makes no other pack.
@@ -93,7 +93,7 @@ class PackPlan:
             "reader": [manifest.reader, dict(split.options)],
             "files": [[name, *_figures(manifest, name)] for name in split.files],
             "pipeline": [self.pipeline.name, self.pipeline.sha256],
-            "fields": [_field(field) for field in self.fields],
+            "fields": [field_table(field) for field in self.fields],
         }
 
     def as_json(self) -> dict[str, Any]:
@@ -203,18 +203,3 @@ def _samples_per_shard(samples: int, each_bytes: int, shard_bytes: int) -> int:
 def _figures(manifest: Manifest, name: str) -> tuple[int | None, str | None]:
     file = manifest.file(name)
     return file.bytes, ":".join(file.digest) if file.digest else None
-
-
-def _field(field: Field) -> dict[str, Any]:
-    return {
-        "name": field.name,
-        "dtype": field.dtype,
-        "shape": list(field.shape),
-        "layout": field.layout,
-        "classes": list(field.classes),
-    }
-
-
-def _digest(contents: Mapping[str, Any]) -> str:
-    text = json.dumps(contents, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()

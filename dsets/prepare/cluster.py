@@ -1,0 +1,182 @@
+"""Where the tasks run: in this process, in local worker processes, or on any Dask cluster.
+
+All three are the same call, ``tasks(plan)``, which yields the records of a pack's shards as they
+are finished. On a cluster only a few tasks a worker are in flight at any time, so neither the
+scheduler nor this process grows with the number of shards.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from dsets import locks
+from dsets.errors import BusyError, PrepareError, UsageError
+from dsets.prepare.ledger import Record
+from dsets.prepare.planning import PackPlan
+from dsets.prepare.task import make_shard
+
+Tasks = Callable[[PackPlan], Iterator[Record]]
+
+#: Tasks in flight for each thread of the cluster: one running, one waiting.
+_AHEAD = 2
+_CONNECT_S = 30
+_GONE = "no worker, or the scheduler is gone"
+
+
+@contextmanager
+def tasks(
+    workers: int | None, scheduler: str | None, root: Path, tell: Callable[[str], None]
+) -> Iterator[Tasks]:
+    """The function that runs a pack's tasks; whatever it needs is up until the block ends.
+
+    Neither ``workers`` nor ``scheduler``: Dask in this process, with threads inside each task.
+    ``workers``: that many processes on this machine. ``scheduler``: the address of a cluster.
+    ``root`` takes the workers' scratch folder. ``tell`` gets a line for people.
+
+    Raises:
+        UsageError: both are given, or ``workers`` is not positive.
+        PrepareError: the scheduler cannot be reached, or has no workers.
+    """
+    if workers is not None and scheduler is not None:
+        raise UsageError("give either workers or a scheduler", got="both")
+    if workers is not None and workers < 1:
+        raise UsageError("bad number of workers", expected="at least 1", got=workers)
+    if workers is None and scheduler is None:
+        yield _here
+        return
+    with ExitStack() as stack, _quiet():
+        if scheduler is not None:
+            client = stack.enter_context(_connected(scheduler))
+            threads = 1  # a cluster's owner has given the cores to Dask's own threads
+        else:
+            assert workers is not None
+            scratch = stack.enter_context(_scratch(root))
+            client = stack.enter_context(_local(workers, scratch))
+            threads = max(1, _cores() // workers)
+        if client.dashboard_link:
+            tell(f"Dask's dashboard: {client.dashboard_link}")
+        yield lambda plan: _on(client, plan, threads)
+
+
+def _here(plan: PackPlan) -> Iterator[Record]:
+    from dask.delayed import delayed
+
+    task = delayed(make_shard, pure=False)
+    for number in range(plan.shards):
+        yield task(plan, number, _cores()).compute(scheduler="synchronous")
+
+
+def _on(client: Any, plan: PackPlan, threads: int) -> Iterator[Record]:
+    distributed = _distributed()
+    numbers = iter(range(plan.shards))
+    finished = distributed.as_completed(loop=client.loop)
+
+    def submit() -> None:
+        for number in numbers:
+            future = client.submit(make_shard, plan, number, threads, pure=False)
+            finished.add(future)
+            return
+
+    try:
+        for _ in range(_AHEAD * max(1, sum(client.nthreads().values()))):
+            submit()
+        for future in finished:
+            yield future.result()
+            submit()
+    except distributed.KilledWorker as error:
+        raise PrepareError(
+            "a worker died again and again on one shard",
+            where=plan.part,
+            got=f"{error.task}, last on {error.last_worker.address}",
+            remedy="was it out of memory? Finished shards are kept; try fewer workers",
+        ) from error
+    except (distributed.comm.CommClosedError, distributed.CancelledError, TimeoutError) as error:
+        raise PrepareError(
+            "lost the Dask cluster",
+            where=plan.part,
+            got=_GONE,
+            remedy="finished shards are kept: run the same command again",
+        ) from error
+
+
+@contextmanager
+def _local(workers: int, scratch: Path) -> Iterator[Any]:
+    distributed = _distributed()
+    with (
+        distributed.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            local_directory=str(scratch),
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    distributed = _distributed()
+    try:
+        client = distributed.Client(address, timeout=_CONNECT_S, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise PrepareError("cannot reach the Dask scheduler", where=address, got=error) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_CONNECT_S)
+        except TimeoutError as error:
+            raise PrepareError("the Dask scheduler has no workers", where=address) from error
+        yield client
+
+
+@contextmanager
+def _scratch(root: Path) -> Iterator[Path]:
+    """A folder for the workers' own files below ``root``; those of killed jobs are swept."""
+    root.mkdir(parents=True, exist_ok=True)
+    mine = root / f".dask-{os.getpid()}.part"
+    for left in root.glob(".dask-*.part"):
+        with suppress(BusyError), locks.holding(left, folder=True, wait=False):
+            shutil.rmtree(left, ignore_errors=True)
+    with locks.holding(mine, folder=True):
+        try:
+            yield mine
+        finally:
+            shutil.rmtree(mine, ignore_errors=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask says what happens in its log; we say it as errors and events."""
+    import dask
+
+    logger = logging.getLogger(_distributed().__name__)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with dask.config.set({"distributed.logging": {"distributed": "critical"}}):
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def _distributed() -> Any:
+    """The library, imported when a cluster is wanted. Any: it has few types of its own."""
+    import distributed
+
+    return distributed
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

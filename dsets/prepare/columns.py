@@ -1,0 +1,99 @@
+"""The samples of one shard as columns, each value checked against its field on the way in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dsets.errors import PipelineError
+from dsets.field import Field
+
+
+class Columns:
+    """Room for ``rows`` samples: one array for a field of fixed size, one list for another."""
+
+    def __init__(self, fields: Sequence[Field], rows: int) -> None:
+        self.keys: list[str] = []
+        self._fields = fields
+        self._columns = {field.name: _room(field, rows) for field in fields}
+
+    def add(self, key: str, values: Sequence[np.ndarray]) -> None:
+        """One more sample; ``values`` as ``checked`` gives them."""
+        for field, value in zip(self._fields, values, strict=True):
+            column = self._columns[field.name]
+            if isinstance(column, list):
+                column.append(value)
+            else:
+                column[len(self.keys)] = value
+        self.keys.append(key)
+
+    def filled(self) -> dict[str, np.ndarray | list[np.ndarray]]:
+        """Field → its values: (n, …) arrays or lists of n arrays, n being the samples added."""
+        return {name: column[: len(self.keys)] for name, column in self._columns.items()}
+
+
+def _room(field: Field, rows: int) -> np.ndarray | list[np.ndarray]:
+    sizes = [size for size in field.shape if size is not None]
+    return np.empty((rows, *sizes), field.dtype) if field.fixed else []
+
+
+def checked(key: str, fields: Sequence[Field], made: object) -> list[np.ndarray]:
+    """What a pipeline made of the sample ``key``, as arrays in the order of ``fields``.
+
+    A value is an array of exactly the field's dtype and shape; a plain Python number that the dtype
+    holds exactly; or ``bytes`` for a ``uint8 (None,)`` field. Nothing is cast silently.
+
+    Raises:
+        PipelineError: anything else, naming the sample, the field, what was expected and what came.
+    """
+    if not isinstance(made, Mapping):
+        raise PipelineError(
+            "make() must give a mapping", where=f"sample {key}", got=type(made).__name__
+        )
+    names = [field.name for field in fields]
+    if set(made) != set(names):
+        raise PipelineError(
+            "make() must give one value for each field",
+            where=f"sample {key}",
+            expected=", ".join(names),
+            got=", ".join(map(str, made)) or "none",
+        )
+    return [_array(key, field, made[field.name]) for field in fields]
+
+
+def _array(key: str, field: Field, value: Any) -> np.ndarray:
+    if isinstance(value, bytes | bytearray | memoryview) and field.dtype == "uint8":
+        array = np.frombuffer(value, np.uint8)
+    elif isinstance(value, bool | int | float):
+        array = _number(field, value)
+    else:
+        array = np.asarray(value)
+    sizes = zip(array.shape, field.shape, strict=False)
+    if (
+        array.dtype != np.dtype(field.dtype)
+        or array.ndim != len(field.shape)
+        or any(want not in (None, got) for got, want in sizes)
+    ):
+        raise PipelineError(
+            "make() gave a value of another kind than its field",
+            where=f"sample {key}",
+            expected=field,
+            got=f"{array.dtype} {array.shape}",
+        )
+    return array
+
+
+def _number(field: Field, value: bool | int | float) -> np.ndarray:
+    """0-d: the number in the field's dtype if it fits, else in one that shows the mismatch."""
+    plain = np.asarray(value)
+    try:
+        with np.errstate(all="ignore"):
+            cast = plain.astype(field.dtype)
+    except OverflowError:  # an integer of more than 64 bits
+        return plain
+    if plain.dtype.kind == cast.dtype.kind == "f":
+        return cast  # rounding is what a float field is for
+    both_or_none_bool = (plain.dtype.kind == "b") == (cast.dtype.kind == "b")
+    return cast if both_or_none_bool and cast == plain else plain

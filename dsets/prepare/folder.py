@@ -1,0 +1,149 @@
+"""The folders of a pack: what is there, the work folder, and the rename that ends a job.
+
+A pack grows in ``<pack>.part`` beside its place. That folder is locked by whoever works in it,
+holds nothing but files that dsets wrote, and is swept only of those.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+from dsets import locks
+from dsets.atomic import flush, replacing
+from dsets.errors import BusyError, PackError, PrepareError
+from dsets.pack import index
+from dsets.pack.schema import INDEX, STATISTICS, Index
+from dsets.prepare.planning import PackPlan
+
+State = Literal["finished", "started", "new", "other"]
+
+_PLAN = "plan"
+_OURS = re.compile(rf"{_PLAN}|{INDEX}|{STATISTICS}|shard-\d+\.(h5|npz|json)|\..*\.part")
+_KEPT = re.compile(rf"{INDEX}|{STATISTICS}|shard-\d+\.h5")
+
+
+def state(plan: PackPlan) -> State:
+    """What this plan would find: the very pack finished, begun, or something other in its place."""
+    if plan.out.exists():
+        found = made(plan.out)
+        return "finished" if found and found.provenance.get("plan") == plan.digest else "other"
+    return "started" if _text(plan.part / _PLAN) == plan.digest else "new"
+
+
+def made(folder: Path) -> Index | None:
+    """The index of the pack in ``folder``, or None where there is no readable one."""
+    try:
+        return index.read(folder)
+    except (OSError, PackError):
+        return None
+
+
+def check(plan: PackPlan, *, force: bool) -> None:
+    """Refuse to replace what is not ours to replace.
+
+    Raises:
+        PrepareError: there is another plan's pack and ``force`` is false, or there is something
+            that is no pack at all.
+    """
+    if state(plan) != "other":
+        return
+    if made(plan.out) is None:
+        raise PrepareError(
+            "something that is no readable pack lies where the pack should",
+            where=plan.out,
+            remedy="choose another --out, or move it away",
+        )
+    if not force:
+        raise PrepareError(
+            "a pack made by another plan lies there",
+            where=plan.out,
+            remedy="choose another --out, or replace it with --force",
+        )
+
+
+@contextmanager
+def working(plan: PackPlan, tell: Callable[[str], None]) -> Iterator[None]:
+    """Hold the work folder, which is made if absent; waits for another process that holds it."""
+    plan.part.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locks.holding(plan.part, folder=True, wait=False))
+        except BusyError:
+            tell("another process is making this pack; waiting for it")
+            stack.enter_context(locks.holding(plan.part, folder=True))
+        yield
+
+
+def sweep(plan: PackPlan, tell: Callable[[str], None]) -> None:
+    """Clear the held work folder of what this plan cannot use, and mark it as this plan's.
+
+    Raises:
+        PrepareError: the folder holds something that dsets did not write.
+    """
+    there = list(plan.part.iterdir())
+    if strange := [path.name for path in there if not _OURS.fullmatch(path.name)]:
+        raise PrepareError(
+            "not a work folder of dsets",
+            where=plan.part,
+            got=", ".join(strange[:3]),
+            remedy="move it away, or choose another --out",
+        )
+    mark = plan.part / _PLAN
+    mine = _text(mark) == plan.digest
+    if there and not mine:
+        tell("removing the unfinished work of another plan")
+    for path in there:
+        if not mine or path.name.startswith("."):
+            path.unlink()
+    if not mine:
+        with replacing(mark) as part:
+            part.write_text(plan.digest)
+    # A job with --force was killed between the two renames of publish, or just after them.
+    if plan.out.exists():
+        shutil.rmtree(_old(plan), ignore_errors=True)
+
+
+def abandon(plan: PackPlan) -> None:
+    """Give up the held work folder because the pack is finished: nothing in it is needed."""
+    for path in plan.part.iterdir():
+        if _OURS.fullmatch(path.name):
+            path.unlink()
+    with suppress(OSError):  # something else lies there too
+        plan.part.rmdir()
+
+
+def assembled(plan: PackPlan) -> Index | None:
+    """The index in the held work folder, if a killed job of this plan came as far as writing it."""
+    found = made(plan.part)
+    return found if found and found.provenance.get("plan") == plan.digest else None
+
+
+def publish(plan: PackPlan) -> None:
+    """Rename the held work folder, in which a pack is assembled, to the pack's final name."""
+    for path in plan.part.iterdir():
+        if not _KEPT.fullmatch(path.name):
+            path.unlink()
+    flush(plan.part)
+    if plan.out.exists():
+        shutil.rmtree(_old(plan), ignore_errors=True)
+        os.rename(plan.out, _old(plan))
+    os.rename(plan.part, plan.out)
+    flush(plan.out.parent)
+    shutil.rmtree(_old(plan), ignore_errors=True)
+
+
+def _old(plan: PackPlan) -> Path:
+    return plan.out.with_name(f"{plan.out.name}.old.part")
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,221 @@
+"""Carry a plan out: run the tasks, merge what they found, finish each pack, give it its name.
+
+Of two jobs on one pack the second waits and then finds it done. Whatever stops a job (an error,
+Ctrl-C, kill -9, a full disk) leaves the finished shards in the work folder; the same plan goes on
+from them, to the same bytes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import reduce
+from typing import Any
+
+from dsets import fetch, pack, readers
+from dsets.errors import DataError, PrepareError
+from dsets.pack import index
+from dsets.pack.digests import samples_digest
+from dsets.pack.schema import Index
+from dsets.pack.statistics import Statistics
+from dsets.prepare import cluster, folder, ledger
+from dsets.prepare.cluster import Tasks
+from dsets.prepare.ledger import Record
+from dsets.prepare.planning import PackPlan, Plan
+from dsets.progress import Event, Progress, ignore
+
+
+def run(
+    plan: Plan,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    force: bool = False,
+    progress: Progress = ignore,
+) -> tuple[Index, ...]:
+    """Make the packs of a plan that are not there yet; the indices of all, in the plan's order.
+
+    The bytes do not depend on ``workers`` (processes on this machine; None: this one) or
+    ``scheduler`` (the address of a Dask cluster that shares the file system). ``force`` makes a
+    pack again, replacing one that another plan made.
+
+    Raises:
+        PrepareError: raw files are missing, the disk is too small, another plan's pack is in the
+            way, or the cluster failed.
+        DataError, PipelineError: of a raw file, of the pipeline.
+    """
+    for one in plan.packs:
+        folder.check(one, force=force)
+    todo = [one for one in plan.packs if force or folder.state(one) != "finished"]
+    with ExitStack() as stack:
+        if todo:
+            raw = _raw_files(plan, todo, progress)
+            _check_space(todo)
+            tell = _teller(plan.manifest.name, progress)
+            root = plan.packs[0].out.parent
+            tasks = stack.enter_context(cluster.tasks(workers, scheduler, root, tell))
+        for one in todo:
+            _make(one, tasks, raw, force=force, progress=progress)
+        return tuple(_linked(one) for one in plan.packs)
+
+
+def _make(
+    plan: PackPlan, tasks: Tasks, raw: Mapping[str, str], *, force: bool, progress: Progress
+) -> None:
+    tell = _teller(_task(plan), progress)
+    with folder.working(plan, tell):
+        folder.check(plan, force=force)
+        if folder.state(plan) == "finished" and not force:
+            folder.abandon(plan)  # another process made it while we waited
+            return
+        folder.sweep(plan, tell)
+        if not folder.assembled(plan):
+            keys = _keys(plan)
+            records = _run(plan, tasks, progress)
+            _assemble(plan, records, keys, raw)
+        folder.publish(plan)
+
+
+def _keys(plan: PackPlan) -> list[str]:
+    """The keys of all samples, in the reader's order."""
+    reader = readers.load(plan.source.manifest.reader)
+    keys: list[str] = reader.table(plan.source)["key"].tolist()
+    if len(keys) != plan.split.samples:
+        raise DataError(
+            "another number of samples than the manifest says",
+            where=_task(plan),
+            expected=plan.split.samples,
+            got=len(keys),
+        )
+    if len(set(keys)) != len(keys):
+        raise DataError("two samples have one key", where=_task(plan))
+    return keys
+
+
+def _run(plan: PackPlan, tasks: Tasks, progress: Progress) -> list[Record]:
+    """The records of all shards, in order, telling of each as it is finished."""
+    done = bad = 0
+    total = plan.split.samples
+    progress(Event(_task(plan), 0, total))
+    records = []
+    for record in tasks(plan):
+        records.append(record)
+        done += len(plan.rows(record.number))
+        bad += len(record.quarantine)
+        message = f"{bad} bad so far" if record.quarantine else ""
+        progress(Event(_task(plan), done, total, message, finished=done == total))
+    return sorted(records, key=lambda record: record.number)
+
+
+def _assemble(
+    plan: PackPlan, records: Sequence[Record], keys: Sequence[str], raw: Mapping[str, str]
+) -> None:
+    """Write statistics and index into the work folder."""
+    quarantine = [bad for record in records for bad in record.quarantine]
+    out = {bad.key for bad in quarantine}
+    for record in records:
+        rows = plan.rows(record.number)
+        if (
+            samples_digest(key for key in keys[rows.start : rows.stop] if key not in out)
+            != record.keys
+        ):
+            raise DataError(
+                f"reader {plan.source.manifest.reader} gave other samples than its table lists",
+                where=f"{_task(plan)}, rows {rows.start} to {rows.stop}",
+            )
+    shards = [record.shard for record in records if record.shard]
+    if not shards:
+        raise PrepareError(
+            "every sample is bad", where=_task(plan), got=f"first: {quarantine[0].reason}"
+        )
+    sums = (ledger.statistics(plan, record) for record in records if record.sums)
+    pack.finish(
+        plan.part,
+        split=plan.split.name,
+        fields=plan.fields,
+        shards=shards,
+        statistics=reduce(Statistics.merge, sums) if plan.statistics else None,
+        statistics_of=None,  # _linked enters it, now and whenever the training pack changes
+        quarantine=quarantine,
+        samples_digest=samples_digest(key for key in keys if key not in out),
+        provenance=_provenance(plan, raw),
+    )
+
+
+def _provenance(plan: PackPlan, raw: Mapping[str, str]) -> dict[str, Any]:
+    """Where the pack comes from. Nothing of the run: not when, where, or by how many."""
+    manifest = plan.source.manifest
+    return {
+        "dataset": manifest.name,
+        "manifest": manifest.digest,
+        "raw": {name: f"sha256:{raw[name]}" for name in plan.split.files},
+        "reader": manifest.reader,
+        "pipeline": {"name": plan.pipeline.name, "sha256": plan.pipeline.sha256},
+        "samples_per_shard": plan.samples_per_shard,
+        "recipe": plan.recipe,
+        "plan": plan.digest,
+        "dsets": ledger.environment(),
+    }
+
+
+def _linked(plan: PackPlan) -> Index:
+    """The index of a finished pack, naming the training pack of its folder if there is one.
+
+    The training pack may be made later than the others, or again. The pack digest does not cover
+    this link, so no order or state depends on it.
+    """
+    mine = index.read(plan.out)
+    training = next((split for split in plan.source.manifest.splits if split.training), None)
+    if training is None or plan.split.training:
+        return mine
+    other = folder.made(plan.out.with_name(training.name))
+    ours = ("dataset", "pipeline")
+    if other is None or any(other.provenance.get(k) != mine.provenance.get(k) for k in ours):
+        return mine
+    if mine.statistics_of != other.digest:
+        mine = replace(mine, statistics_of=other.digest)
+        index.write(plan.out, mine)
+    return mine
+
+
+def _raw_files(plan: Plan, todo: Sequence[PackPlan], progress: Progress) -> dict[str, str]:
+    """The sha256 of each raw file that is needed, all of them here and found right."""
+    names = [name for one in todo for name in one.split.files]
+    found = fetch.plan(plan.manifest, todo[0].source.root, files=names, progress=progress)
+    if found.missing:
+        raise PrepareError(
+            "raw files are missing or not what the manifest says",
+            where=found.folder,
+            expected=", ".join(dict.fromkeys(names)),
+            got=f"no {', no '.join(step.file.name for step in found.missing)}",
+            remedy=f"run 'dsets fetch {plan.manifest.name}'",
+        )
+    return {step.file.name: step.receipt.digests["sha256"] for step in found.steps if step.receipt}
+
+
+def _check_space(todo: Sequence[PackPlan]) -> None:
+    """Raise PrepareError when the packs cannot fit on the disk."""
+    there = next(path for path in todo[0].out.parents if path.exists())
+    free = shutil.disk_usage(there).free
+    begun = sum(
+        path.stat().st_size for one in todo if one.part.is_dir() for path in one.part.iterdir()
+    )
+    need = sum(one.need_bytes for one in todo) - begun
+    if need > free:
+        raise PrepareError(
+            "not enough disk space",
+            where=there,
+            expected=f"about {need} bytes free",
+            got=free,
+            remedy="free some, or choose another --out",
+        )
+
+
+def _task(plan: PackPlan) -> str:
+    return f"{plan.source.manifest.name}/{plan.split.name}"
+
+
+def _teller(task: str, progress: Progress) -> Callable[[str], None]:
+    return lambda text: progress(Event(task, 0, None, text))

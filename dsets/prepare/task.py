@@ -1,0 +1,156 @@
+"""One Dask task: one shard, from raw bytes to a finished file with its record beside it.
+
+The same function runs in the caller's process, in a local worker and on a far cluster, and writes
+the same bytes. Only a small record travels back; samples never do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from dsets import readers
+from dsets.errors import DataError, DsetsError, PipelineError, PrepareError
+from dsets.pack import shard
+from dsets.pack.digests import samples_digest
+from dsets.pack.schema import Quarantined
+from dsets.pack.statistics import Statistics
+from dsets.prepare import ledger
+from dsets.prepare.columns import Columns, checked
+from dsets.prepare.ledger import Record
+from dsets.prepare.planning import PackPlan
+from dsets.readers import Sample
+
+#: Samples handed to a thread at a time: small images would otherwise drown in the handing over.
+_GROUP = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """One sample as it goes into the shard, or why it does not."""
+
+    key: str
+    values: Sequence[np.ndarray]
+    bad: Quarantined | None = None
+
+
+def make_shard(plan: PackPlan, number: int, threads: int = 1) -> Record:
+    """Make shard ``number``, unless a trustworthy record says that it is there.
+
+    ``threads`` run the pipeline; order and bytes do not depend on them. Memory: one shard's columns
+    and a few groups of samples a thread.
+
+    Raises:
+        DataError: a raw file as a whole is not what its reader expects.
+        PipelineError: the pipeline failed, or made a value that is not of its field.
+        PrepareError: this process cannot write to the pack's folder.
+    """
+    if not plan.part.is_dir():
+        raise PrepareError(
+            "the pack's folder is not there for this worker",
+            where=plan.part,
+            remedy="workers on other machines need the same shared file system",
+        )
+    if record := ledger.finished(plan, number):
+        return record
+    columns = Columns(plan.fields, len(plan.rows(number)))
+    quarantine = []
+    for made in _made(plan, number, threads):
+        if made.bad:
+            quarantine.append(made.bad)
+        else:
+            columns.add(made.key, made.values)
+    if len(columns.keys) + len(quarantine) != len(plan.rows(number)):
+        raise PrepareError(
+            f"reader {plan.source.manifest.reader} gave another number of samples than asked for",
+            where=f"{plan.split.name}, rows {plan.rows(number).start} to {plan.rows(number).stop}",
+            expected=len(plan.rows(number)),
+            got=len(columns.keys) + len(quarantine),
+        )
+    try:
+        return _write(plan, number, columns, tuple(quarantine))
+    except DsetsError:
+        raise
+    except OSError as error:
+        raise PrepareError(
+            f"cannot write a shard: {error.strerror or error}",
+            where=ledger.shard_path(plan, number),
+            remedy="finished shards are kept: see to it and run the same command again",
+        ) from error
+
+
+def _write(
+    plan: PackPlan, number: int, columns: Columns, quarantine: tuple[Quarantined, ...]
+) -> Record:
+    filled = columns.filled()
+    written = statistics = None
+    if columns.keys:
+        path = ledger.shard_path(plan, number)
+        written = shard.write(path, plan.fields, columns.keys, filled)
+        if plan.statistics:
+            statistics = Statistics.of(filled[plan.statistics], plan.statistics)
+    return ledger.write(
+        plan,
+        Record(
+            plan=plan.digest,
+            dsets=ledger.environment(),
+            number=number,
+            shard=written,
+            keys=samples_digest(columns.keys),
+            sums=None,
+            quarantine=quarantine,
+        ),
+        statistics,
+    )
+
+
+def _made(plan: PackPlan, number: int, threads: int) -> Iterator[_Made]:
+    """The shard's samples in order, made by ``threads`` threads a bounded way ahead."""
+    samples = readers.load(plan.source.manifest.reader).samples(plan.source, plan.rows(number))
+    if threads == 1:
+        yield from (_make(plan, sample) for sample in samples)
+        return
+    groups = iter(lambda: list(itertools.islice(samples, _GROUP)), [])
+    ahead: deque[Future[list[_Made]]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="dsets-make") as pool:
+        try:
+            for group in groups:
+                ahead.append(pool.submit(lambda group: [_make(plan, s) for s in group], group))
+                if len(ahead) > 2 * threads:
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _make(plan: PackPlan, sample: Sample) -> _Made:
+    try:
+        made = plan.pipeline.make(sample)
+    except DataError as error:
+        return _Made(sample.key, (), Quarantined(sample.key, str(error), _digest(sample)))
+    except PipelineError:
+        raise
+    except Exception as error:  # a stranger's code may raise anything
+        raise PipelineError(
+            f"make() failed: {type(error).__name__}: {error}",
+            where=f"{plan.pipeline.origin}, sample {sample.key}",
+        ) from error
+    return _Made(sample.key, checked(sample.key, plan.fields, made))
+
+
+def _digest(sample: Sample) -> str:
+    """The sha256 of a sample's values: the bytes of each, by name."""
+    digest = hashlib.sha256()
+    for name in sorted(sample.values):
+        value = sample.values[name]
+        plain = isinstance(value, bytes | bytearray | memoryview)
+        digest.update(value if plain else np.asarray(value).tobytes())
+    return digest.hexdigest()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -25,6 +26,17 @@ COMMANDS = {
     "stats": "stats",
     "train": "train",
     "demo": "demo",
+}
+
+#: What the machine refuses and the user can mend; any other OSError is our bug, with a traceback.
+REFUSALS = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EISDIR,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
 }
 
 
@@ -71,4 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe left (`dsets list | head`): point stdout at nothing, or the
         # interpreter complains about it while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"dsets: error: {where}{error.strerror}", err=True)
         return 1

@@ -14,15 +14,18 @@ from dsets.pack.digests import samples_digest
 from dsets.pack.reader import Pack
 from dsets.pack.schema import Extent, Index, Quarantined, Shard
 from dsets.pack.statistics import Statistics
+from dsets.pack.verification import Problem, verify
 
 __all__ = [
     "Extent",
     "Index",
     "Pack",
+    "Problem",
     "Quarantined",
     "Shard",
     "Statistics",
     "finish",
     "samples_digest",
     "shard",
+    "verify",
 ]

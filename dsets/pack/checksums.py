@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import google_crc32c
@@ -11,13 +12,11 @@ import numpy.typing as npt
 
 def of_rows(rows: np.ndarray) -> npt.NDArray[np.uint32]:
     """uint32 (n,): the CRC-32C of each row's bytes; ``rows`` is contiguous, of shape (n, …)."""
-    width = rows.nbytes // max(1, len(rows))
-    return of_ranges(rows.reshape(-1).view(np.uint8), np.arange(len(rows) + 1) * width)
+    width = rows.nbytes // len(rows)
+    return of_ranges(rows.reshape(-1).view(np.uint8), [width * row for row in range(len(rows) + 1)])
 
 
-def of_ranges(
-    data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.integer]
-) -> npt.NDArray[np.uint32]:
+def of_ranges(data: npt.NDArray[np.uint8], bounds: Sequence[int]) -> npt.NDArray[np.uint32]:
     """uint32 (n,): the CRC-32C of ``data[bounds[i]:bounds[i + 1]]``; ``bounds``: (n + 1,)."""
     checksum = google_crc32c.value
-    return np.array([checksum(data[a:b]) for a, b in pairwise(bounds.tolist())], np.uint32)
+    return np.array([checksum(data[a:b]) for a, b in pairwise(bounds)], np.uint32)

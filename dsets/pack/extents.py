@@ -34,25 +34,27 @@ def of_shard(shard: Shard, fields: tuple[Field, ...]) -> Expected:
 def of_statistics(statistics: StatisticsFile, fields: tuple[Field, ...], where: object) -> Expected:
     """The datasets that statistics of one of these fields must have.
 
+    A field of encoded images has statistics of its pixels, whose size only the file knows.
+
     Raises:
-        PackError: there is no such field, or it isn't one of images.
+        PackError: there is no such field, or it cannot have statistics.
     """
     field = next((field for field in fields if field.name == statistics.field), None)
-    if field is None or not is_image(field):
-        raise PackError("statistics of no image field", where=where, got=statistics.field)
-    channels = field.shape[2]
+    if field is None or field.dtype != "uint8" or len(field.shape) not in (1, 3):
+        raise PackError("statistics of no image field", where=where, got=repr(statistics.field))
+    height, width, channels = field.shape if len(field.shape) == 3 else (None, None, None)
+    found = statistics.datasets.get("square_sum")
+    if channels is None and found and found.shape:
+        channels = found.shape[0]
+    sums = statistics.datasets.get("sum")
+    whole = sums is not None and len(sums.shape) == 3
     return {
         "images": ("uint64", ()),
         "pixels": ("uint64", ()),
-        "sum": ("uint64", field.shape if field.fixed else (channels,)),
+        "sum": ("uint64", (height, width, channels) if field.fixed or whole else (channels,)),
         "square_sum": ("uint64", (channels,)),
         "outer_sum": ("uint64", (channels, channels)),
     }
-
-
-def is_image(field: Field) -> bool:
-    """True for what statistics can be of: uint8, height, width, a known number of channels."""
-    return field.dtype == "uint8" and len(field.shape) == 3 and field.shape[2] is not None
 
 
 def check(found: Mapping[str, Extent], expected: Expected, size: int, where: object) -> None:

@@ -86,7 +86,7 @@ class Index:
     """Everything that is known of a pack without opening a shard.
 
     ``statistics`` is there in a training pack; ``statistics_of`` in the others of the same
-    preparation: the digest of the training pack's statistics. ``provenance`` is any JSON object.
+    preparation: the digest of the training pack. ``provenance`` is any JSON object.
     """
 
     split: str

@@ -1,1 +1,25 @@
-"""See the design's word of the same name."""
+"""Stream: a pack becomes batches, in a reproducible order, ahead of the consumer.
+
+1. Order. An epoch is a keyed permutation of range(n), a pure function of (samples digest, seed,
+   epoch), computed index by index in O(1) memory. The batch that starts at position p holds
+   positions p … min(p + batch size, n) - 1; each rank takes its slice of them.
+2. State is (epoch, position) and the key of the order. It counts what the consumer has taken, not
+   what was made ahead. A run stopped anywhere goes on with another number of ranks or threads or
+   another batch size: each sample exactly once an epoch, none lost, none twice, counting valid
+   rows.
+3. Equal ranks. Every rank gets the same number of batches, and in each the same number of rows,
+   ceil(batch / ranks); rows that are padding are marked in ``batch.valid``.
+4. Random choices of a sample depend on (seed, epoch, the sample's key) and nothing else: not on
+   batch size, rank, thread or machine.
+6. No debris. When the consumer stops early, fails, drops the stream or exits, no thread remains.
+   Batches may be kept: memory is used again only when nothing refers to it any more.
+
+(5, substitutes for unreadable samples, and 7, window order, are still to come.)
+"""
+
+from dsets.stream.batch import Batch
+from dsets.stream.order import Order
+from dsets.stream.state import Key, State
+from dsets.stream.stream import Stream, batches
+
+__all__ = ["Batch", "Key", "Order", "State", "Stream", "batches"]

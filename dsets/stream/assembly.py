@@ -1,0 +1,159 @@
+"""Making the batch of a job: what the threads of a stream do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsets.errors import DsetsError, StreamError, UsageError
+from dsets.field import Field
+from dsets.stream.batch import Batch
+from dsets.stream.buffers import Pool
+from dsets.stream.device import Device
+from dsets.stream.gather import Column
+from dsets.stream.plan import Job
+from dsets.transforms.kernel import Images, Kernel
+from dsets.transforms.random import Draws
+from dsets.transforms.recipe import IMAGE, Function, Recipe
+from dsets.transforms.view import Views
+
+if TYPE_CHECKING:
+    from dsets.pack import Pack
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A placed batch, and what its receiver must wait for."""
+
+    batch: Batch
+    event: Any
+
+
+class Assembly:
+    """Everything that a thread needs to make batches; it knows nothing of stream or threads."""
+
+    def __init__(
+        self, pack: Pack, recipe: Recipe, device: Device, seed: int, rows: int, buffers: int
+    ) -> None:
+        self.pools: dict[str, Pool] = {}
+        self._pack = pack
+        self._recipe = recipe
+        self._device = device
+        self._seed = seed
+        self._columns: dict[str, Column | Kernel | None] = {}
+        self._size = (0, 0)
+        self._key_hash = Column(pack.arrays("key_hash"), pack.starts)
+        for field in pack.fields:
+            column = _column(pack, field, recipe)
+            self._columns[field.name] = column
+            if column is not None:
+                size = int(np.prod(column.shape)) * column.dtype.itemsize * rows
+                self.pools[field.name] = Pool(size, buffers, device.allocate)
+            if field.name == IMAGE and isinstance(column, Kernel):
+                self._size = column.images.size[:2]
+
+    def choose(self, epoch: int, index: npt.NDArray[np.int64]) -> Views | None:
+        """The views of these samples in an epoch; None when every image is shown as it is."""
+        if not self._recipe.geometry:
+            return None
+        key_hash = np.empty(len(index), np.uint64)
+        self._key_hash.take(index, key_hash)
+        return self._recipe.choose(self._size, Draws(self._seed, epoch, key_hash))
+
+    def make(self, job: Job) -> Made:
+        """The batch of a job, on its way to the device.
+
+        Raises:
+            StreamError: a function failed; names the first sample for which it does.
+        """
+        batch = Batch(
+            {name: self._gather(name, column, job) for name, column in self._columns.items()},
+            index=job.index,
+            valid=job.valid,
+            epoch=job.epoch,
+            position=job.position,
+        )
+        for function in self._recipe.functions:
+            batch = self._apply(function, batch)
+        return Made(*self._device.place(batch))
+
+    def receive(self, made: Made) -> Batch:
+        """In the consumer's thread: the batch, ready to use."""
+        return self._device.receive(made.batch, made.event)
+
+    def _gather(self, name: str, column: Column | Kernel | None, job: Job) -> Any:
+        if column is None:
+            return [self._pack[number][name] for number in job.index.tolist()]
+        out = self.pools[name].lend((len(job.index), *column.shape), column.dtype)
+        if isinstance(column, Kernel):
+            column.fill(job.index, job.views if name == IMAGE else None, out)
+        else:
+            column.take(job.index, out)
+        return out
+
+    def _apply(self, function: Function, batch: Batch) -> Batch:
+        try:
+            return _checked(function(batch), batch)
+        except Exception as error:
+            culprit = self._first_failing(function, batch)
+            keys = self._pack.keys(batch.index[[0, -1]].tolist())
+            where = f"epoch {batch.epoch}, position {batch.position}, " + (
+                f"samples {keys[0]!r} to {keys[1]!r}" if culprit is None else f"sample {culprit!r}"
+            )
+            name = getattr(function, "__qualname__", repr(function))
+            what = str(error) if isinstance(error, DsetsError) else repr(error)
+            raise StreamError(f"transform {name} failed: {what}", where=where) from error
+
+    def _first_failing(self, function: Function, batch: Batch) -> str | None:
+        """The key of the first sample that fails alone; None when it takes several to fail.
+
+        The function may have changed the batch in place, so each sample is gathered anew.
+        """
+        functions = self._recipe.functions
+        for row in range(len(batch.index)):
+            number = batch.index[row : row + 1]
+            views = self.choose(batch.epoch, number)
+            job = Job(batch.epoch, batch.position, number, batch.valid[row : row + 1], views)
+            one = Batch(
+                {name: self._gather(name, column, job) for name, column in self._columns.items()},
+                index=number,
+                valid=job.valid,
+                epoch=job.epoch,
+                position=job.position,
+            )
+            try:
+                for each in functions[: functions.index(function) + 1]:
+                    one = _checked(each(one), one)
+            except Exception:
+                return self._pack.keys([int(number[0])])[0]
+        return None
+
+
+def _column(pack: Pack, field: Field, recipe: Recipe) -> Column | Kernel | None:
+    """How to gather a field: plainly, as images, or, for varying sizes, one by one (None)."""
+    if not field.fixed:
+        return None
+    column = Column(pack.arrays(field.name), pack.starts)
+    changed = field.name == IMAGE and (recipe.geometry or recipe.normal)
+    if not changed and field.layout == "HWC":
+        return column
+    height, width, channels = field.shape
+    assert height and width and channels  # fixed sizes; tells mypy
+    planar = field.layout == "CHW"
+    images = Images(column.take, column.dtype, (height, width, channels), planar)
+    return Kernel(images, recipe.normal if field.name == IMAGE else None)
+
+
+def _checked(fields: object, batch: Batch) -> Batch:
+    """What a function returned, as a batch of the same rows."""
+    if not isinstance(fields, Mapping):
+        raise UsageError("bad result", expected="a mapping of fields", got=type(fields).__name__)
+    for name, values in fields.items():
+        rows = len(values) if hasattr(values, "__len__") else None
+        if not isinstance(name, str) or rows != len(batch.index):
+            raise UsageError(f"bad field {name!r}", expected=f"{len(batch.index)} rows", got=rows)
+    return batch.replace(fields)

@@ -1,0 +1,71 @@
+"""A batch: some rows of every field, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Batch(Mapping[str, Any]):
+    """Field name → array (rows, …); or, with a device, a tensor there.
+
+    A field whose samples differ in size is a list of arrays. The arrays are the receiver's own: to
+    keep, to change, to hand on.
+    """
+
+    __slots__ = ("_fields", "epoch", "index", "position", "valid")
+
+    def __init__(
+        self,
+        fields: Mapping[str, Any],
+        *,
+        index: npt.NDArray[np.int64],
+        valid: npt.NDArray[np.bool_],
+        epoch: int,
+        position: int,
+    ) -> None:
+        self._fields = dict(fields)
+        #: Sample numbers, int64 (rows,), always NumPy.
+        self.index = index
+        #: False where a row is padding, bool (rows,), always NumPy.
+        self.valid = valid
+        self.epoch = epoch
+        #: Where in the epoch the batch starts, in samples, counting those of all ranks.
+        self.position = position
+
+    def __getitem__(self, field: str) -> Any:
+        return self._fields[field]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        """The number of fields; ``len(batch.index)`` is the number of rows."""
+        return len(self._fields)
+
+    def replace(self, fields: Mapping[str, Any]) -> Batch:
+        """The same rows with other fields."""
+        return Batch(
+            fields, index=self.index, valid=self.valid, epoch=self.epoch, position=self.position
+        )
+
+    def row(self, row: int) -> Batch:
+        """The batch of one row."""
+        one = slice(row, row + 1)
+        return Batch(
+            {name: values[one] for name, values in self._fields.items()},
+            index=self.index[one],
+            valid=self.valid[one],
+            epoch=self.epoch,
+            position=self.position,
+        )
+
+    def __repr__(self) -> str:
+        fields = ", ".join(
+            f"{name}: {getattr(values, 'dtype', 'list')} {tuple(getattr(values, 'shape', ()))}"
+            for name, values in self._fields.items()
+        )
+        return f"<Batch epoch {self.epoch}, position {self.position}; {fields}>"

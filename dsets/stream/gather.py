@@ -1,0 +1,41 @@
+"""Rows of one field, gathered from the memory-mapped shards of a pack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A field of fixed size: one array (n_shard, …) a shard; ``starts`` int64 (shards + 1,)."""
+
+    shards: Sequence[npt.NDArray[Any]]
+    starts: npt.NDArray[np.int64]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.shards[0].dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row, as stored."""
+        return self.shards[0].shape[1:]
+
+    def take(self, index: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> None:
+        """Copy the rows ``index`` (m,) to ``out`` (m, …), C-contiguous and of the same dtype."""
+        if len(self.shards) == 1:
+            np.take(self.shards[0], index, axis=0, out=out, mode="clip")
+            return
+        shard = np.searchsorted(self.starts, index, side="right") - 1
+        by_shard = np.argsort(shard, kind="stable")
+        bounds = np.flatnonzero(np.diff(shard[by_shard], prepend=-1, append=-1))
+        for first, last in pairwise(bounds.tolist()):
+            rows = by_shard[first:last]
+            number = shard[rows[0]]
+            out[rows] = self.shards[number][index[rows] - self.starts[number]]

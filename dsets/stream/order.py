@@ -1,0 +1,99 @@
+"""The order of a stream: which samples stand in which batch of which rank. Promises 1 and 3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dsets.errors import UsageError
+from dsets.stream.permutation import Permutation, round_keys
+from dsets.stream.state import Key, State
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of one rank's batch: positions int64 (rows,), valid bool (rows,)."""
+
+    positions: npt.NDArray[np.int64]
+    valid: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How n samples are dealt into global batches of ``batch_size`` and to ``ranks`` ranks."""
+
+    n: int
+    key: Key
+    batch_size: int
+    drop_last: bool = False
+    rank: int = 0
+    ranks: int = 1
+
+    def __post_init__(self) -> None:
+        _whole("n", self.n, 0, 2**62)
+        _whole("seed", self.key.seed, 0, 2**32 - 1)
+        _whole("batch_size", self.batch_size, 1, 2**31 - 1)
+        _whole("number of ranks", self.ranks, 1, 2**20)
+        _whole("rank", self.rank, 0, self.ranks - 1)
+        if self.drop_last and 0 < self.n < self.batch_size:
+            raise UsageError(
+                "drop_last would drop every batch",
+                expected=f"batch_size of at most {self.n}, the number of samples",
+                got=self.batch_size,
+            )
+
+    def __len__(self) -> int:
+        """Batches in a whole epoch, the same for every rank."""
+        full, rest = divmod(self.n, self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
+
+    @property
+    def rows_a_batch(self) -> int:
+        """This rank's rows in a full batch."""
+        return -(-min(self.batch_size, self.n) // self.ranks)
+
+    def over(self, position: int) -> bool:
+        """True when no batch starts at ``position`` any more."""
+        return position + (self.batch_size if self.drop_last else 1) > self.n
+
+    def after(self, position: int) -> int:
+        """The position behind the batch that starts at ``position``."""
+        return min(position + self.batch_size, self.n)
+
+    def walk(self, state: State) -> Iterator[State]:
+        """The start of every batch from ``state`` on, epoch after epoch, without end."""
+        if not len(self):
+            return
+        epoch, position = state.epoch, state.position
+        while True:
+            while not self.over(position):
+                yield State(epoch, position)
+                position = self.after(position)
+            epoch, position = epoch + 1, 0
+
+    def rows(self, position: int) -> Rows:
+        """This rank's share of the batch that starts at ``position``.
+
+        Padding repeats the batch's last position and is marked invalid.
+        """
+        total = self.after(position) - position
+        share = -(-total // self.ranks)
+        row = np.arange(self.rank * share, (self.rank + 1) * share, dtype=np.int64)
+        return Rows(position + np.minimum(row, total - 1), row < total)
+
+    def samples(self, epoch: int, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The sample numbers, int64 (m,), that stand at these positions of an epoch."""
+        if not self.key.shuffle:
+            return positions
+        keys = round_keys(self.key.samples_digest, self.key.seed, epoch)
+        return Permutation(self.n, keys)(positions)
+
+
+def _whole(name: str, value: object, least: int, most: int) -> None:
+    if type(value) is not int or not least <= value <= most:
+        raise UsageError(
+            f"bad {name}", where="stream", expected=f"{least} to {most}", got=repr(value)
+        )

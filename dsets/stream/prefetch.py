@@ -1,0 +1,141 @@
+"""Threads that work ahead of a consumer and deliver in order.
+
+They know the shared state below but never the ``Prefetch`` itself, so that dropping it, by accident
+or by an exception, ends them; so do ``close`` and the interpreter's exit. Nobody polls: everyone
+waits on one condition. Its lock is re-entrant, since a finaliser may run inside a locked region.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from dsets.errors import StreamError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: BaseException
+
+
+class _Shared(Generic[Job, Result]):
+    """What the threads and the consumer share."""
+
+    def __init__(self, jobs: Iterator[Job], work: Callable[[Job], Result], ahead: int) -> None:
+        self.jobs = jobs
+        self.work = work
+        self.ahead = ahead
+        self.planning = threading.Lock()  # held while a job is drawn, so that jobs keep their order
+        self.changed = threading.Condition()  # guards all that follows
+        self.done: dict[int, Result | _Failure] = {}
+        self.claimed = 0
+        self.delivered = 0
+        self.failed = False  # nothing more is claimed
+        self.closed = False
+        self.threads: list[threading.Thread] = []
+        self.process = os.getpid()
+
+    def claim(self) -> tuple[int, Job] | None:
+        """The next job and its number, once there is room for its result; None at the end."""
+        with self.planning:
+            with self.changed:
+                self.changed.wait_for(self._may_claim)
+                if self.failed or self.closed:
+                    return None
+                number = self.claimed
+                self.claimed += 1
+            try:
+                return number, next(self.jobs)
+            except BaseException as error:  # whatever it is, the consumer must hear of it
+                self.put(number, _Failure(error))
+                return None
+
+    def _may_claim(self) -> bool:
+        return self.failed or self.closed or self.claimed - self.delivered < self.ahead
+
+    def put(self, number: int, result: Result | _Failure) -> None:
+        with self.changed:
+            if not self.closed:
+                self.done[number] = result
+            self.failed |= isinstance(result, _Failure)
+            self.changed.notify_all()
+
+    def take(self) -> Result | _Failure:
+        """The next result in order; waits for it."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.closed or self.delivered in self.done)
+            if self.closed:
+                raise StreamError("the stream was closed while its next batch was awaited")
+            result = self.done.pop(self.delivered)
+            self.delivered += 1
+            self.changed.notify_all()
+            return result
+
+
+def _run(shared: _Shared[Job, Result]) -> None:
+    """A thread's life."""
+    while (claimed := shared.claim()) is not None:
+        number, job = claimed
+        try:
+            shared.put(number, shared.work(job))
+        except BaseException as error:  # raised again where the consumer takes this result
+            shared.put(number, _Failure(error))
+
+
+def _stop(shared: _Shared[Job, Result]) -> None:
+    """End the threads and wait until they have; a finaliser may call this in any thread."""
+    if shared.process != os.getpid():
+        return  # a forked child: the threads stayed with the parent, its locks may be held for ever
+    with shared.changed:
+        shared.closed = True
+        shared.done.clear()
+        shared.changed.notify_all()
+    if threading.current_thread() not in shared.threads:
+        for thread in shared.threads:
+            thread.join()
+
+
+class Prefetch(Generic[Job, Result]):
+    """``work`` done on endless ``jobs`` by threads, at most ``ahead`` results before the consumer.
+
+    A failure of ``work``, or of drawing a job, is raised by ``get`` in its turn; then all is over.
+    """
+
+    def __init__(
+        self, jobs: Iterator[Job], work: Callable[[Job], Result], threads: int, ahead: int
+    ) -> None:
+        self._shared = shared = _Shared(jobs, work, ahead)
+        shared.threads = [
+            threading.Thread(target=_run, args=(shared,), name=f"dsets-stream-{n}", daemon=True)
+            for n in range(threads)
+        ]
+        self._finalizer = weakref.finalize(self, _stop, shared)  # at exit, too: before the daemons
+        for thread in shared.threads:
+            thread.start()
+
+    @property
+    def forked(self) -> bool:
+        """True in a child process, where the threads do not exist."""
+        return self._shared.process != os.getpid()
+
+    def get(self) -> Result:
+        """The next result. Raises what the job raised, in the job's turn."""
+        result = self._shared.take()
+        if isinstance(result, _Failure):
+            self.close()
+            try:
+                raise result.error
+            finally:
+                del result  # else error, traceback and this frame refer to each other
+        return result
+
+    def close(self) -> None:
+        """End the threads and forget what they have done. Idempotent."""
+        self._finalizer()

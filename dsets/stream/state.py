@@ -1,0 +1,68 @@
+"""Where a stream is: (epoch, position), and the key of the order they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dsets.errors import StreamError
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What fixes an order for ever: the same samples, seed and shuffling."""
+
+    samples_digest: str
+    seed: int
+    shuffle: bool
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The next batch starts at ``position`` (samples, of all ranks) of epoch ``epoch``."""
+
+    epoch: int = 0
+    position: int = 0
+
+
+def dump(key: Key, state: State) -> dict[str, Any]:
+    """Plain numbers and strings: fit for JSON, torch.save, a checkpoint's header."""
+    return {"format": _FORMAT, **asdict(key), **asdict(state)}
+
+
+def load(saved: Mapping[str, Any], key: Key, n: int) -> State:
+    """The state in ``saved``, if it belongs to this key and lies within n samples.
+
+    Batch size, number of ranks and threads are not part of the key: they may change.
+
+    Raises:
+        StreamError: another version, other samples, another seed or shuffling, or nonsense.
+    """
+    if not isinstance(saved, Mapping):
+        raise StreamError("bad stream state", expected="a mapping", got=type(saved).__name__)
+    if saved.get("format") != _FORMAT:
+        raise StreamError(
+            "stream state of an unknown version", expected=_FORMAT, got=repr(saved.get("format"))
+        )
+    for name, expected in asdict(key).items():
+        if name not in saved or saved[name] != expected or type(saved[name]) is not type(expected):
+            raise StreamError(
+                f"the stream's state belongs to another {_WORDS[name]}",
+                where="load_state_dict",
+                expected=expected,
+                got=saved.get(name),
+                remedy="open the pack and use the seed that the saved run used",
+            )
+    state = State(saved.get("epoch", -1), saved.get("position", -1))
+    for name, value, most in (("epoch", state.epoch, 2**32 - 1), ("position", state.position, n)):
+        if type(value) is not int or not 0 <= value <= most:
+            raise StreamError(
+                f"bad {name} in a stream's state", expected=f"0 to {most}", got=repr(value)
+            )
+    return state
+
+
+_WORDS = {"samples_digest": "set of samples", "seed": "seed", "shuffle": "kind of order"}

@@ -1,0 +1,169 @@
+"""The stream: an order, threads that make its batches ahead, and the state of who takes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dsets.errors import StreamError, UsageError
+from dsets.stream import device as devices
+from dsets.stream import plan, state
+from dsets.stream.assembly import Assembly, Made
+from dsets.stream.batch import Batch
+from dsets.stream.order import Order
+from dsets.stream.plan import Job
+from dsets.stream.prefetch import Prefetch
+from dsets.stream.state import Key, State
+from dsets.transforms import recipe
+from dsets.transforms.recipe import Transform
+
+if TYPE_CHECKING:
+    from dsets.pack import Pack
+
+
+def batches(
+    pack: Pack,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    shuffle: bool = True,
+    drop_last: bool = False,
+    transform: Sequence[Transform] = (),
+    rank: tuple[int, int] = (0, 1),
+    device: str | None = None,
+) -> Stream:
+    """The batches of a pack, epoch after epoch.
+
+    Args:
+        batch_size: samples a batch, of all ranks together.
+        seed: 0 to 2**32 - 1; fixes order and random choices.
+        shuffle: False gives the pack's own order, 0 … n - 1.
+        drop_last: leave out a short last batch.
+        transform: see ``dsets.transforms``.
+        rank: (this rank, number of ranks).
+        device: None for NumPy arrays, "cpu" or "cuda" for torch tensors there.
+
+    Raises:
+        UsageError: arguments that cannot be meant.
+        MissingLibraryError: a device is given and torch is not installed.
+    """
+    if not (isinstance(rank, tuple | list) and len(rank) == 2):
+        raise UsageError("bad rank", where="stream", expected="(rank, ranks)", got=repr(rank))
+    key = Key(pack.samples_digest, seed, shuffle)
+    order = Order(len(pack), key, batch_size, drop_last, rank[0], rank[1])
+    return Stream(pack, order, transform, device=device)
+
+
+class Stream:
+    """Iterable of batches. Each ``for`` gives the rest of the current epoch; then the next begins.
+
+    One consumer at a time. Threads start with the first batch and work ahead, into the next epoch
+    too; they end when a loop is left early, with ``close``, and when the stream is dropped.
+    """
+
+    def __init__(
+        self,
+        pack: Pack,
+        order: Order,
+        transform: Sequence[Transform] = (),
+        *,
+        device: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """``threads``: by default one a processor, at most four."""
+        if threads is None:
+            threads = min(4, os.cpu_count() or 1)
+        if type(threads) is not int or not 1 <= threads <= 256:
+            raise UsageError("bad threads", where="stream", expected="1 to 256", got=repr(threads))
+        if order.n != len(pack) or order.key.samples_digest != pack.samples_digest:
+            raise UsageError("the order is of another pack", where="stream", got=repr(pack))
+        if not order.n:
+            raise UsageError("the pack has no samples", where="stream", got=repr(pack))
+        self._order = order
+        self._threads = threads
+        self._ahead = threads + 1
+        self._assembly = Assembly(
+            pack,
+            recipe.parse(transform, pack.fields),
+            devices.of(device),
+            order.key.seed,
+            order.rows_a_batch,
+            # those ahead, the one just taken and the one it replaces in the consumer's loop
+            self._ahead + 2,
+        )
+        self._state = State()
+        self._prefetch: Prefetch[Job, Made] | None = None
+        self._closed = False
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the batch that comes next."""
+        return self._state.epoch
+
+    @property
+    def position(self) -> int:
+        """Where in the epoch the next batch starts: samples delivered, to all ranks."""
+        return self._state.position
+
+    def __len__(self) -> int:
+        """Batches in a whole epoch, the same on every rank."""
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._closed:
+            raise StreamError("the stream is closed", remedy="make another one")
+        return self._rest_of_epoch()
+
+    def _rest_of_epoch(self) -> Iterator[Batch]:
+        epoch = self._state.epoch
+        left_early = True
+        try:
+            while self._state.epoch == epoch and not self._order.over(self._state.position):
+                yield self._next()  # nothing here may hold on to the batch
+            left_early = False
+        finally:
+            if left_early:
+                self._stop()
+        if self._state.epoch == epoch:
+            self._state = State(epoch + 1, 0)
+
+    def _next(self) -> Batch:
+        if self._closed:
+            raise StreamError("the stream was closed within its loop")
+        if self._prefetch is None or self._prefetch.forked:
+            jobs = plan.jobs(self._order, self._assembly.choose, self._state)
+            self._prefetch = Prefetch(jobs, self._assembly.make, self._threads, self._ahead)
+        batch = self._assembly.receive(self._prefetch.get())
+        self._state = State(batch.epoch, self._order.after(batch.position))
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state after the batches delivered so far, as plain numbers and strings."""
+        return state.dump(self._order.key, self._state)
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on where ``saved`` was taken. Batch size, ranks and threads may differ.
+
+        Raises:
+            StreamError: it belongs to other samples, another seed or kind of order, or is damaged.
+        """
+        loaded = state.load(saved, self._order.key, self._order.n)
+        self._stop()
+        self._state = loaded
+
+    def _stop(self) -> None:
+        if self._prefetch is not None:
+            self._prefetch.close()
+            self._prefetch = None
+
+    def close(self) -> None:
+        """End the threads; batches already taken stay valid. Idempotent."""
+        self._closed = True
+        self._stop()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()

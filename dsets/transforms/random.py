@@ -1,0 +1,67 @@
+"""Random choices as a pure function of (seed, epoch, sample, purpose), by integer arithmetic alone.
+
+Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011)
+turns a counter and a key into four random words without any state, so a sample's crop is the same
+in every batch, on every rank, thread and machine:
+
+    key      (seed, epoch)
+    counter  (low word of the sample's key hash, its high word, purpose, 0)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+#: Who asks: choices with different purposes are independent. Never renumber: results would change.
+CROP, FLIP = 1, 2
+
+_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_ROUNDS = 10
+_LOW = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
+
+Words = npt.NDArray[np.uint64]
+
+
+def philox(counter: tuple[Words, Words, Words, Words], key: tuple[int, int]) -> tuple[Words, ...]:
+    """Four words below 2**32 for each counter. Counter words: uint64 (n,) below 2**32."""
+    a, b, c, d = counter
+    for turn in range(_ROUNDS):
+        left, right = (
+            np.uint64((k + turn * w) & 0xFFFFFFFF) for k, w in zip(key, _WEYL, strict=True)
+        )
+        first, second = a * _MULTIPLIERS[0], c * _MULTIPLIERS[1]
+        a, b = (second >> _HALF) ^ b ^ left, second & _LOW
+        c, d = (first >> _HALF) ^ d ^ right, first & _LOW
+    return a, b, c, d
+
+
+def below(words: Words, bound: int) -> npt.NDArray[np.int64]:
+    """Integers uniform in 0 … bound - 1 from words below 2**32, by multiply and shift.
+
+    The probabilities of two results differ by at most 2**-32: for the offsets of a crop that is a
+    relative bias below one in ten million, and it never needs a second draw.
+    """
+    return ((words * np.uint64(bound)) >> _HALF).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """The random words of some samples in one epoch.
+
+    ``seed`` and ``epoch`` are below 2**32; ``key_hash`` is uint64 (n,), as the pack stores it.
+    """
+
+    seed: int
+    epoch: int
+    key_hash: npt.NDArray[np.uint64]
+
+    def words(self, purpose: int) -> tuple[Words, ...]:
+        """Four arrays uint64 (n,) of words below 2**32."""
+        low, high = self.key_hash & _LOW, self.key_hash >> _HALF
+        zero = np.zeros_like(low)
+        return philox((low, high, zero + np.uint64(purpose), zero), (self.seed, self.epoch))

@@ -1,0 +1,102 @@
+"""A recipe: the transforms of a stream, checked against the pack's fields and put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dsets.errors import UsageError
+from dsets.field import Field
+from dsets.transforms.flip import Flip
+from dsets.transforms.normalise import Normalise
+from dsets.transforms.pad_crop import PadCrop
+from dsets.transforms.random import Draws
+from dsets.transforms.view import Views
+
+#: The field that the built-in transforms work on.
+IMAGE = "image"
+
+#: From a batch to fields: it may change, add and leave out, but keeps the number of rows.
+Function = Callable[[Any], Mapping[str, Any]]
+Transform = PadCrop | Flip | Normalise | Function
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """First geometry, fused with the normalisation; then the user's functions, in order."""
+
+    geometry: tuple[PadCrop | Flip, ...] = ()
+    normal: Normalise | None = None
+    functions: tuple[Function, ...] = ()
+
+    def choose(self, size: tuple[int, int], draws: Draws) -> Views:
+        """The views of the drawn samples, of images of ``size`` (height, width)."""
+        views = Views(size)
+        for transform in self.geometry:
+            views = transform.choose(views, draws)
+        return views
+
+
+def parse(transforms: Sequence[Transform], fields: Sequence[Field]) -> Recipe:
+    """The recipe of these transforms for a pack with these fields.
+
+    Raises:
+        UsageError: not a transform, an order that cannot be fused, no image of fixed size.
+    """
+    if not isinstance(transforms, Sequence):
+        raise UsageError("bad transform", expected="a list of transforms", got=repr(transforms))
+    recipe = Recipe()
+    for transform in transforms:
+        recipe = _with(recipe, transform)
+    if recipe.geometry or recipe.normal:
+        _check_image(recipe, fields)
+    return recipe
+
+
+def _with(recipe: Recipe, transform: Transform) -> Recipe:
+    geometry, normal, functions = recipe.geometry, recipe.normal, recipe.functions
+    if isinstance(transform, PadCrop | Flip | Normalise):
+        kind = type(transform)
+        if functions:
+            raise UsageError(
+                f"{kind.__name__} comes after a function",
+                where="transform",
+                expected="PadCrop, Flip, Normalise first, then functions",
+            )
+        if normal or any(type(other) is kind for other in geometry):
+            raise UsageError(
+                f"{kind.__name__} comes {'after Normalise' if normal else 'twice'}",
+                where="transform",
+                expected="each at most once, Normalise last of them",
+            )
+        if isinstance(transform, Normalise):
+            return Recipe(geometry, transform, functions)
+        return Recipe((*geometry, transform), normal, functions)
+    if not callable(transform) or isinstance(transform, type):
+        raise UsageError(
+            "not a transform",
+            where="transform",
+            expected="PadCrop(…), Flip(), Normalise(…), or a function from a batch to a mapping",
+            got=repr(transform),
+        )
+    return Recipe(geometry, normal, (*functions, transform))
+
+
+def _check_image(recipe: Recipe, fields: Sequence[Field]) -> None:
+    found = [field for field in fields if field.name == IMAGE]
+    if not found or not found[0].fixed or len(found[0].shape) != 3:
+        raise UsageError(
+            "the pack has no image to transform",
+            where="transform",
+            expected=f"a field {IMAGE!r} of fixed height, width, channels",
+            got=", ".join(map(str, fields)) or "no fields",
+        )
+    channels = found[0].shape[2]
+    if recipe.normal and len(recipe.normal.mean) != channels:
+        raise UsageError(
+            "Normalise does not fit the image",
+            where="transform",
+            expected=f"{channels} channels, as in {found[0]}",
+            got=len(recipe.normal.mean),
+        )

@@ -78,7 +78,7 @@ def labels(where: object, field: Field, values: npt.NDArray[Any]) -> npt.NDArray
     cast = values.astype(field.dtype)
     cast.flags.writeable = False
     if field.classes and cast.size:
-        wrong = np.flatnonzero((cast < 0) | (cast >= len(field.classes)))
+        wrong = np.flatnonzero(~((cast >= 0) & (cast < len(field.classes))))  # NaN too
         if wrong.size:
             raise DataError(
                 f"{field.name} of row {wrong[0]} is not a class ({wrong.size} such rows)",

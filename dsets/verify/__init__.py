@@ -1,10 +1,12 @@
 """Proof that what is on disk is what the manifest, or the pack's index, says.
 
 report = verify.files(manifest, folder)      # sizes and digests of the raw files
+report = verify.samples(source)              # every sample of a split, every published member
 report.ok, report.checks
 """
 
 from dsets.verify.files import files
 from dsets.verify.report import Check, Report
+from dsets.verify.samples import samples
 
-__all__ = ["Check", "Report", "files"]
+__all__ = ["Check", "Report", "files", "samples"]

@@ -1,0 +1,184 @@
+"""Raw files against their manifest, in depth: every sample read, every published member hashed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dsets import readers
+from dsets.archive import members
+from dsets.archive.stream import Stream
+from dsets.errors import DataError
+from dsets.field import Field
+from dsets.manifest.schema import File, Member, Source
+from dsets.progress import Event, Progress, ignore
+from dsets.readers import Sample
+from dsets.verify.report import Check, Report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EVERY = 1024  # samples between two events
+RATIO = 100  # how far an archive of undeclared size may inflate; deflate itself stops at 1,032
+SLACK_BYTES = 16 << 20
+
+
+def samples(source: Source, progress: Progress = ignore) -> Report:
+    """Read a whole split and compare it with its manifest.
+
+    The checks: ``table`` (number of samples, unique keys), ``samples`` (each one's key, and dtype
+    and shape of each field), one a field with classes (each value is one; ``counts`` in details),
+    one a published member of an archive (its size and digests; of an archive that several splits
+    need, with the first). Damage is a failed check; only a manifest that its reader cannot follow
+    raises.
+
+    Raises:
+        ManifestError: the split's reader options are wrong.
+    """
+    task = f"{source.manifest.name}/{source.split.name}"
+    progress(Event(task, 0, source.split.samples))
+    checks = list(_samples(source, task, progress))
+    for file in _first_needed(source):
+        message = f"comparing the members of {file.name}"
+        progress(Event(task, source.split.samples, source.split.samples, message))
+        checks.extend(_members(source, file))
+    progress(Event(task, source.split.samples, source.split.samples, finished=True))
+    return Report(task, tuple(checks))
+
+
+def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
+    reader = readers.load(source.manifest.reader)
+    try:
+        table = reader.table(source)
+    except DataError as error:
+        yield Check("table", False, str(error))
+        return
+    yield _table(source, table)
+    fields = source.manifest.fields
+    columns = {"key": table["key"].tolist()}
+    columns |= {f.name: table[f.name].tolist() for f in fields if f.shape == () and f.name in table}
+    tallies = {field: [0] * len(field.classes) for field in fields if field.classes}
+    outside: dict[Field, str] = {}
+    wrong = ""
+    count = 0
+    try:
+        for sample in reader.samples(source, range(len(table))):
+            wrong = wrong or _mismatch(fields, sample, columns, count)
+            for field, tally in tallies.items():
+                value: Any = sample.values.get(field.name)
+                if _fits(field, value) and field.shape == () and 0 <= value < len(tally):
+                    tally[int(value)] += 1
+                else:
+                    outside.setdefault(field, f"{value!s:.40} in {sample.key}")
+            count += 1
+            if count % EVERY == 0:
+                progress(Event(task, count, source.split.samples))
+        if count != len(table) and not wrong:
+            wrong = f"{count} samples came, the table has {len(table)}"
+    except DataError as error:
+        wrong = str(error)
+    yield Check("samples", not wrong, wrong or f"{count} samples read", {"samples": count})
+    for field, tally in tallies.items():
+        yield _classes(field, tally, outside.get(field))
+
+
+def _table(source: Source, table: pd.DataFrame) -> Check:
+    count = len(table)
+    details: dict[str, object] = {"samples": count}
+    if count != source.split.samples:
+        message = f"{count} samples, the manifest says {source.split.samples}"
+        return Check("table", False, message, details)
+    repeated = table["key"][table["key"].duplicated()]
+    if len(repeated):
+        message = f"{len(repeated)} keys are not unique, the first is {repeated.iloc[0]}"
+        return Check("table", False, message, details)
+    return Check("table", True, f"{count} samples, their keys unique", details)
+
+
+def _mismatch(
+    fields: Sequence[Field], sample: Sample, columns: Mapping[str, list[Any]], row: int
+) -> str:
+    """What is wrong with one sample, or nothing."""
+    if sample.key != columns["key"][row]:
+        return f"row {row} is {sample.key} when read, {columns['key'][row]} in the table"
+    if len(sample.values) != len(fields):
+        return f"{sample.key} has the fields {', '.join(sample.values)}"
+    for field in fields:
+        value = sample.values.get(field.name)
+        if not _fits(field, value):
+            got = f"{getattr(value, 'dtype', type(value).__name__)} {getattr(value, 'shape', '')}"
+            return f"{sample.key}: the manifest says {field}, got {got}"
+        if field.name in columns and columns[field.name][row] != value:
+            return f"{sample.key}: {field.name} is not what the table says"
+    return ""
+
+
+def _fits(field: Field, value: Any) -> bool:
+    """True when a value has the field's dtype and shape, or is encoded bytes where it says so."""
+    if isinstance(value, bytes):
+        return field.dtype == "uint8" and field.shape == (None,)
+    shape = getattr(value, "shape", None)
+    if shape is None or value.dtype != field.dtype:
+        return False
+    if shape == field.shape:
+        return True
+    sizes = zip(field.shape, shape, strict=False)
+    return len(shape) == len(field.shape) and all(size in (None, n) for size, n in sizes)
+
+
+def _classes(field: Field, tally: list[int], outside: str | None) -> Check:
+    details = {"counts": dict(zip(field.classes, tally, strict=True))}
+    if outside:
+        return Check(field.name, False, f"not a class: {outside}", details)
+    message = f"{len(tally)} classes, {min(tally)} to {max(tally)} samples in each"
+    return Check(field.name, True, message, details)
+
+
+def _first_needed(source: Source) -> Iterator[File]:
+    """The split's files with published members, but for those that an earlier split needs too."""
+    for name in source.split.files:
+        file = source.manifest.file(name)
+        first = next(split for split in source.manifest.splits if name in split.files)
+        if file.members and first.name == source.split.name:
+            yield file
+
+
+def _members(source: Source, file: File) -> Iterator[Check]:
+    """One check a published member."""
+    path = source.path(file.name)
+    expected = {member.name: member for member in file.members}
+    try:
+        size = path.stat().st_size
+        declared = sum(member.bytes or 0 for member in file.members)
+        limit = max(declared, RATIO * size) + SLACK_BYTES
+        with Stream(path, limit) as stream:
+            for name, chunks in members.chunks(stream):
+                if member := expected.pop(name, None):
+                    yield _member(member, chunks)
+    except (DataError, FileNotFoundError) as error:
+        yield Check(file.name, False, str(error))
+    for name in expected:
+        yield Check(name, False, f"not found in {file.name}")
+
+
+def _member(member: Member, chunks: Iterator[bytes]) -> Check:
+    hashes = {
+        name: hashlib.new(name, usedforsecurity=False)
+        for name in ("md5", "sha256")
+        if getattr(member, name)
+    }
+    size = 0
+    for data in chunks:
+        size += len(data)
+        for hashed in hashes.values():
+            hashed.update(data)
+    details: dict[str, object] = {"bytes": size}
+    details |= {name: hashed.hexdigest() for name, hashed in hashes.items()}
+    for name, found in details.items():
+        published = getattr(member, name)
+        if published is not None and published != found:
+            message = f"{name} {found}, the manifest says {published}"
+            return Check(member.name, False, message, details)
+    names = ", ".join(name for name in details if getattr(member, name) is not None)
+    return Check(member.name, True, f"{size} bytes; {names or 'nothing'} as published", details)

@@ -2,6 +2,7 @@
 
     DsetsError
     ├── UsageError (ValueError)       a call or command that cannot be meant
+    │   └── SplitError (AttributeError, KeyError)   a dataset has no such split
     ├── ManifestError (ValueError)    a manifest that breaks the schema, or a name nobody knows
     ├── FetchError (OSError)          files could not be brought here
     │   ├── OfflineError              ... because nothing may be fetched
@@ -67,6 +68,9 @@ def _rebuild(kind: type[DsetsError], what: str, parts: dict[str, Any]) -> DsetsE
 
 
 class UsageError(DsetsError, ValueError): ...
+
+
+class SplitError(UsageError, AttributeError, KeyError): ...
 
 
 class ManifestError(DsetsError, ValueError): ...

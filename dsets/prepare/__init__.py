@@ -16,8 +16,8 @@ Promises, each with tests:
    few tasks are in flight at a time.
 """
 
-from dsets.prepare.folder import State, state
+from dsets.prepare.folder import State, made, state
 from dsets.prepare.job import run
 from dsets.prepare.planning import PackPlan, Plan, plan
 
-__all__ = ["PackPlan", "Plan", "State", "plan", "run", "state"]
+__all__ = ["PackPlan", "Plan", "State", "made", "plan", "run", "state"]

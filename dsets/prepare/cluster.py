@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def tasks(
             scratch = stack.enter_context(_scratch(root))
             client = stack.enter_context(_local(workers, scratch))
             threads = max(1, _cores() // workers)
-        if client.dashboard_link:
+        if find_spec("bokeh"):  # without it the address shows an empty page
             tell(f"Dask's dashboard: {client.dashboard_link}")
         yield lambda plan: _on(client, plan, threads)
 

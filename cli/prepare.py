@@ -1,0 +1,169 @@
+"""``dsets prepare NAME``: raw files → packs, one a split."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dsets import manifest, prepare
+from dsets.pack import Index
+from dsets.progress import Event, Progress
+
+from ._names import DATASET_OR_SPLIT
+from ._progress import bars
+from ._text import count, size, table
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+
+
+class Bytes(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
+    """A size in bytes as people write it: 65536, 64KiB, 1MB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"(\d{1,15}) ?([kmg]i?)?b?", str(value).strip().lower())
+        if not found or not int(found[1]):
+            self.fail(f"{value!r} is not a size like 64KiB, 1MB or 256MiB", param, ctx)
+        return int(found[1]) * _UNITS[found[2] or ""]
+
+
+@click.command()
+@click.argument("name", type=DATASET_OR_SPLIT)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Make the packs in this folder, one folder a split. Default: in the store.",
+)
+@click.option(
+    "--pipeline",
+    metavar="NAME|FILE.py",
+    help="What to make of each sample. Default: the manifest's pipeline.",
+)
+@click.option(
+    "--shard-size",
+    type=Bytes(),
+    default="256MiB",
+    show_default=True,
+    help="About what a shard has.",
+)
+@click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="Use N local processes.")
+@click.option("--scheduler", metavar="ADDRESS", help="Use the Dask cluster at tcp://HOST:PORT.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--force", is_flag=True, help="Make packs again, replacing those of another plan.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one event a line.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def command(
+    name: str,
+    out: Path | None,
+    pipeline: str | None,
+    shard_size: int,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **running: Any,
+) -> None:
+    """Make packs of a dataset's raw files, the training split first.
+
+    NAME is a dataset, or DATASET/SPLIT for one of its splits. An interrupted job goes on from its
+    finished shards when the same command is given again. The packs are the same, byte for byte,
+    for any number of workers. With --json each line is an event; the last says what was made.
+    """
+    dataset, slash, split = name.partition("/")
+    plan = prepare.plan(
+        manifest.find(dataset),
+        splits=[split] if slash else [],
+        pipeline=pipeline,
+        out=out,
+        shard_bytes=shard_size,
+    )
+    if dry_run:
+        click.echo(json.dumps(_plan_data(plan), indent=2) if as_json else _plan_text(plan))
+        return
+    before = [prepare.state(one) for one in plan.packs]
+    with bars("samples", quiet=quiet or as_json) as report:
+        # workers, scheduler, force: as prepare.run takes them
+        made = prepare.run(plan, progress=_print_event if as_json else report, **running)
+    packs = [
+        _pack_data(one, index, was_here=state == "finished" and not running["force"])
+        for one, index, state in zip(plan.packs, made, before, strict=True)
+    ]
+    if as_json:
+        click.echo(json.dumps({"event": "finished", "packs": packs}))
+    else:
+        click.echo(_packs_text(packs))
+
+
+def _print_event(event: Event) -> None:
+    click.echo(json.dumps({"event": "progress", **asdict(event)}))
+
+
+def _plan_data(plan: prepare.Plan) -> dict[str, Any]:
+    packs = [{**one.as_json(), "state": prepare.state(one)} for one in plan.packs]
+    return {**plan.as_json(), "packs": packs}
+
+
+def _plan_text(plan: prepare.Plan) -> str:
+    rows = [("split", "samples", "shards", "samples a shard", "disk", "now", "folder")]
+    for one in plan.packs:
+        rows.append(
+            (
+                one.split.name,
+                count(one.split.samples),
+                count(one.shards),
+                count(one.samples_per_shard),
+                size(one.need_bytes),
+                _STATES[prepare.state(one)],
+                str(one.out),
+            )
+        )
+    recipe = plan.packs[0].pipeline
+    fields = "".join(f"\n  {field}" for field in plan.packs[0].fields)
+    return f"pipeline {recipe.name}, sha256 {recipe.sha256[:16]}…{fields}\n\n{table(rows)}"
+
+
+_STATES = {
+    "finished": "already there",
+    "started": "begun, to go on",
+    "new": "to make",
+    "other": "in the way (--force)",
+}
+
+
+def _pack_data(plan: prepare.PackPlan, index: Index, *, was_here: bool) -> dict[str, Any]:
+    return {
+        "split": index.split,
+        "path": str(plan.out),
+        "samples": index.samples,
+        "bad": len(index.quarantine),
+        "shards": len(index.shards),
+        "bytes": sum(shard.bytes for shard in index.shards),
+        "digest": index.digest,
+        "was_here": was_here,
+    }
+
+
+def _packs_text(packs: list[dict[str, Any]]) -> str:
+    rows = [("split", "samples", "bad", "shards", "size", "digest", "", "folder")]
+    for one in packs:
+        rows.append(
+            (
+                one["split"],
+                count(one["samples"]),
+                count(one["bad"]),
+                count(one["shards"]),
+                size(one["bytes"]),
+                f"{one['digest'][:16]}…",
+                "already there" if one["was_here"] else "made",
+                one["path"],
+            )
+        )
+    return table(rows)

@@ -1,0 +1,92 @@
+"""One call from a dataset's name to its packs: ``dsets.load``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from dsets import fetch, manifest, prepare
+from dsets.errors import PrepareError, SplitError
+from dsets.pack import Pack
+from dsets.progress import Progress, ignore
+
+
+class Dataset(Mapping[str, Pack]):
+    """The packs of one dataset by split, as attributes and as a mapping, training first."""
+
+    def __init__(self, name: str, packs: Mapping[str, Pack]) -> None:
+        self.name = name
+        self._packs = dict(packs)
+
+    def __getitem__(self, split: str) -> Pack:
+        if split not in self._packs:
+            raise SplitError(
+                "no such split", where=self.name, expected=f"one of {', '.join(self)}", got=split
+            )
+        return self._packs[split]
+
+    def __getattr__(self, split: str) -> Pack:
+        if split.startswith("_"):  # copy and pickle look for names of Python's own
+            raise AttributeError(split)
+        return self[split]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._packs)
+
+    def __len__(self) -> int:
+        return len(self._packs)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._packs]
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{split}: {len(pack)} samples" for split, pack in self.items())
+        return f"<dsets.Dataset {self.name}: {counts}>"
+
+
+def load(
+    name: str,
+    *,
+    pipeline: str | Path | None = None,
+    mirror: str | None = None,
+    offline: bool = False,
+    progress: Progress = ignore,
+) -> Dataset:
+    """Open the packs of a dataset in the store; fetch, verify and prepare first what is missing.
+
+    What is missing is made once, whichever of any number of processes asks first; the others wait
+    for it. Packs that are there need no raw files, however they are sharded. ``mirror`` is a URL
+    or folder to fetch from first, ``offline`` forbids fetching.
+
+    Raises:
+        ManifestError: nobody knows the dataset.
+        FetchError: its files cannot be brought here.
+        PrepareError: a pack that another pipeline or manifest made is in the way.
+    """
+    found = manifest.find(name)
+    plan = prepare.plan(found, pipeline=pipeline)
+    missing = [one for one in plan.packs if not _there(one)]
+    if missing:
+        files = [file for one in missing for file in one.split.files]
+        mirrors = [mirror] if mirror else []
+        folder = missing[0].source.root
+        steps = fetch.plan(found, folder, files=files, mirrors=mirrors, progress=progress)
+        fetch.files(steps, offline=offline, progress=progress)
+        prepare.run(prepare.Plan(found, tuple(missing)), progress=progress)
+    return Dataset(name, {one.split.name: Pack.open(one.out) for one in plan.packs})
+
+
+def _there(plan: prepare.PackPlan) -> bool:
+    """True for the wanted samples, sharded in any way; an error for a pack of other samples."""
+    pack = prepare.made(plan.out)
+    if pack is None:
+        return False
+    if pack.provenance.get("recipe") != plan.recipe:
+        raise PrepareError(
+            "this pack was made from another version of the data or of the pipeline",
+            where=plan.out,
+            expected=f"recipe {plan.recipe[:16]}…",
+            got=f"{pack.provenance.get('recipe')!s:.16}…",
+            remedy=f"run 'dsets prepare {plan.source.manifest.name} --force'",
+        )
+    return True

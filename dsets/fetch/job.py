@@ -17,7 +17,7 @@ from pathlib import Path
 from dsets.errors import BusyError, DsetsError, FetchError, OfflineError, SpaceError
 from dsets.fetch import receipts
 from dsets.fetch.answers import Cut, Refused
-from dsets.fetch.part import Part, locked, part_path, resumable
+from dsets.fetch.part import Part, locked, part_size, resumable
 from dsets.fetch.planning import Plan, Step, found
 from dsets.fetch.sources import local, shown
 from dsets.fetch.stop import Stop, Stopped
@@ -165,7 +165,7 @@ def _hold(step: Step, stop: Stop, tell: Progress) -> Iterator[Part]:
             holder = locked(step.file, step.path)
             part = holder.__enter__()
         except BusyError:
-            size = _size(part_path(step.path))
+            size = part_size(step.path)
             message = "" if told else "another process is fetching it; waiting"
             tell(Event(step.file.name, size, step.file.bytes, message))
             told = True
@@ -232,13 +232,6 @@ def _insist(address: str, part: Part, wire: Wire, tell: Progress) -> None:
             message = f"{shown(address)}: {cut}; trying again in {pause:.1f} s"
             tell(Event(file.name, part.size, file.bytes, message))
             wire.stop.wait(pause)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _error(future: Future[None]) -> BaseException | None:

@@ -34,6 +34,14 @@ def part_path(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
+def part_size(path: Path) -> int:
+    """Bytes of the part of ``path``; 0 where there is none."""
+    try:
+        return part_path(path).stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
 def origin_path(path: Path) -> Path:
     return path.with_name(path.name + ".part.json")
 
@@ -60,10 +68,7 @@ def read_origin(path: Path) -> Origin | None:
 
 def resumable(file: File, path: Path, addresses: Collection[str]) -> int:
     """How many bytes of the part at ``path`` can be kept; 0 if there is none."""
-    try:
-        size = part_path(path).stat().st_size
-    except FileNotFoundError:
-        return 0
+    size = part_size(path)
     if file.bytes is not None and size > file.bytes:
         return 0
     if file.digest:

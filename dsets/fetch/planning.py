@@ -9,7 +9,7 @@ from typing import Literal
 
 from dsets.fetch import receipts, sources
 from dsets.fetch.hashing import digests
-from dsets.fetch.part import part_path, resumable
+from dsets.fetch.part import part_size, resumable
 from dsets.fetch.receipts import Receipt
 from dsets.manifest import File, Manifest
 from dsets.progress import Event, Progress, ignore
@@ -57,9 +57,7 @@ class Plan:
     @property
     def need_bytes(self) -> int:
         """Free bytes that the disk must have: a part that is begun again frees its own first."""
-        return sum(
-            max((step.file.bytes or 0) - _size(part_path(step.path)), 0) for step in self.missing
-        )
+        return sum(max((step.file.bytes or 0) - part_size(step.path), 0) for step in self.missing)
 
 
 def plan(
@@ -119,10 +117,3 @@ def _step(file: File, path: Path, addresses: tuple[str, ...], progress: Progress
     if have := resumable(file, path, addresses):
         return Step(file, path, "resume", have, addresses)
     return Step(file, path, "download", 0, addresses)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

@@ -125,31 +125,37 @@ def _download(address: str, part: Part, wire: Wire) -> None:
     import requests
     from urllib3.exceptions import HTTPError
 
-    headers = _range(address, part)
+    with _ask(address, _range(address, part), wire) as response, wire.stop.breaking(response):
+        try:
+            _receive(address, response, part, wire)
+        except (requests.RequestException, HTTPError, ConnectionError, TimeoutError) as error:
+            wire.stop.check()
+            silent = "timed out" in str(error)
+            cause = f"nothing came for {wire.patience.read_s:g} s," if silent else "cut"
+            raise Cut(f"{cause} after {part.size} bytes") from None
+
+
+def _ask(address: str, headers: dict[str, str], wire: Wire) -> Response:
+    """Everything up to the answer's first line and headers, redirects included."""
+    import requests
+
     timeout = (wire.patience.connect_s, wire.patience.read_s)
     wire.stop.check()
     try:
-        with (
-            wire.session.get(address, headers=headers, stream=True, timeout=timeout) as response,
-            wire.stop.breaking(response),
-        ):
-            _receive(address, response, part, wire)
+        return wire.session.get(address, headers=headers, stream=True, timeout=timeout)
     except requests.TooManyRedirects:
         raise Refused(f"redirects without end (more than {REDIRECTS} times)") from None
-    except (
-        requests.exceptions.InvalidURL,
-        requests.exceptions.InvalidSchema,
-        requests.exceptions.MissingSchema,
-        UnicodeError,
-    ) as error:
+    except requests.exceptions.SSLError as error:
+        raise Refused(f"no secure connection ({_reason(error)})") from None
+    except ValueError as error:
+        # requests' own errors of bad addresses, and those that escape it from urllib.
         raise Refused(f"is, or leads to, no usable address ({type(error).__name__})") from None
     except requests.ConnectTimeout:
         raise Cut(f"no connection within {wire.patience.connect_s:g} s") from None
-    except requests.exceptions.SSLError as error:
-        raise Refused(f"its certificate or TLS fails: {_reason(error)}") from None
-    except (requests.RequestException, HTTPError, ConnectionError, TimeoutError) as error:
-        wire.stop.check()
-        raise Cut(f"{_cause(error, wire.patience)} after {part.size} bytes") from None
+    except requests.ReadTimeout:
+        raise Cut(f"no answer within {wire.patience.read_s:g} s") from None
+    except (requests.RequestException, OSError) as error:
+        raise Cut(f"no connection ({_reason(error)})") from None
 
 
 def _range(address: str, part: Part) -> dict[str, str]:
@@ -186,9 +192,9 @@ def _receive(address: str, response: Response, part: Part, wire: Wire) -> None:
             raise Cut("the file changed there; starting over", retry_after=0.0)
     else:
         total = None if decode else answers.length(response.headers)
+        answers.check_type(part.file, response.headers, total)
         if total is not None:
             answers.check_length(part.file, total)
-    answers.check_type(part.file, response.headers, total)
 
     data = head = b""
     while len(head) < HEAD and (data := _read(response, decode)):
@@ -245,21 +251,15 @@ def _check_space(part: Part, total: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(part.path))
 
 
-def _cause(error: BaseException, patience: Patience) -> str:
-    text = repr(error)
-    if "timed out" in text.lower() or isinstance(error, TimeoutError):
-        return f"nothing came for {patience.read_s:g} s,"
-    if "Incomplete" in text or "Protocol" in text or "reset" in text.lower():
-        return "the connection was cut"
-    return f"no connection ({_reason(error)})"
-
-
 def _reason(error: BaseException) -> str:
     """The innermost cause: requests and urllib3 wrap it several times, with the address inside."""
-    while (inner := getattr(error, "reason", None) or (error.args and error.args[0])) and (
-        isinstance(inner, BaseException)
-    ):
+    while inner := _inside(error):
         error = inner
     if isinstance(error, OSError) and error.strerror:
         return printable(error.strerror)
-    return printable(str(error).rpartition(": ")[2])
+    return printable(str(error))
+
+
+def _inside(error: BaseException) -> BaseException | None:
+    wrapped = (*error.args[:1], getattr(error, "reason", None), error.__cause__)
+    return next((inner for inner in wrapped if isinstance(inner, BaseException)), None)

@@ -1,0 +1,49 @@
+"""Digests in the background are the digests in the foreground."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dsets.fetch.hashing import CHUNK, Digester, digests
+from dsets.fetch.sources import printable, shown
+
+NAMES = ("sha256", "sha1", "md5")
+
+
+@settings(max_examples=25)
+@given(st.lists(st.binary(max_size=200), max_size=60))
+def test_the_digest_is_of_all_pieces_in_order_and_may_be_asked_between(pieces: list[bytes]) -> None:
+    with Digester(NAMES) as digester:
+        for done, piece in enumerate(pieces):
+            if done == len(pieces) // 2:
+                half = b"".join(pieces[:done])
+                assert digester.result()["md5"] == hashlib.md5(half).hexdigest()
+            digester.update(piece)
+        whole = b"".join(pieces)
+        assert digester.result() == {n: hashlib.new(n, whole).hexdigest() for n in NAMES}
+
+
+def test_a_file_longer_than_one_chunk_is_hashed_whole_and_tells_how_far(tmp_path: Path) -> None:
+    data = b"ab" * CHUNK
+    (tmp_path / "a").write_bytes(data)
+    told: list[int] = []
+    found = digests(tmp_path / "a", NAMES, told.append)
+    assert found == {name: hashlib.new(name, data).hexdigest() for name in NAMES}
+    assert told == [CHUNK, 2 * CHUNK]
+
+
+@given(st.text())
+def test_a_strangers_text_becomes_one_short_harmless_line(text: str) -> None:
+    line = printable(text)
+    assert len(line) <= 80
+    assert all(c.isprintable() for c in line)
+
+
+@given(st.text())
+def test_any_text_can_be_shown_as_an_address(text: str) -> None:
+    assert "hush" not in shown(f"http://u:hush@h/{text.replace('@', '')}?hush")
+    shown(text)

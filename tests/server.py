@@ -1,0 +1,163 @@
+"""A real HTTP server in a thread, as good or as bad as a test wants it.
+
+with serving({"/a.bin": Route(data)}) as server:
+    server.url                    # http://127.0.0.1:PORT
+    server.requests               # what was asked, in order
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+CHUNK = 1 << 14
+
+
+@dataclass(slots=True)
+class Route:
+    """How one path answers. The defaults are a good server: ranges, ETag, Last-Modified.
+
+    ``statuses`` are given first, one a request. ``cut_after``: bytes of a body after which the
+    connection breaks, for the first ``cuts`` requests. ``stall_after``: bytes of a body after which
+    nothing more comes until ``Server.release``. ``length``: a Content-Length that may be a lie;
+    ``None`` sends none, so the body ends with the connection. ``headers`` override the others.
+    """
+
+    data: bytes = b""
+    ranges: bool = True
+    etag: str | None = '"1"'
+    modified: str | None = "Mon, 01 Jan 2024 00:00:00 GMT"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    statuses: list[int] = field(default_factory=list)
+    cut_after: int | None = None
+    cuts: int = 1 << 30
+    stall_after: int | None = None
+    length: int | None = -1  # the true one
+    chunked: bool = False
+    redirect: str | None = None
+    on_request: Callable[[Route], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    path: str
+    headers: Mapping[str, str]
+    status: int
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, routes: dict[str, Route]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.routes = routes
+        self.requests: list[Asked] = []
+        self.stalled = threading.Event()
+        self.release = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def asked(self, path: str) -> list[Asked]:
+        return [request for request in self.requests if request.path == path]
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that leaves is what these tests are about; nothing to report."""
+
+
+@contextmanager
+def serving(routes: dict[str, Route]) -> Iterator[Server]:
+    server = Server(routes)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="test-server")
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.release.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        route = self.server.routes.get(self.path)
+        if route is None:
+            return self._answer(Route(b"not here"), 404, b"not here", {})
+        if route.on_request:
+            route.on_request(route)
+        if route.statuses:
+            status = route.statuses.pop(0)
+            return self._answer(route, status, b"", {"Content-Length": "0"})
+        if route.redirect:
+            return self._answer(route, 302, b"", {"Location": route.redirect})
+        start = self._start(route)
+        if start is None:
+            return self._answer(route, 200, route.data, {})
+        if start >= len(route.data):
+            return self._answer(route, 416, b"", {"Content-Range": f"bytes */{len(route.data)}"})
+        named = f"bytes {start}-{len(route.data) - 1}/{len(route.data)}"
+        return self._answer(route, 206, route.data[start:], {"Content-Range": named})
+
+    def _start(self, route: Route) -> int | None:
+        """Where the answer begins, or None for the whole file."""
+        wanted = self.headers.get("Range")
+        condition = self.headers.get("If-Range")
+        if not wanted or not route.ranges:
+            return None
+        if condition and condition not in (route.etag, route.modified):
+            return None
+        return int(wanted.removeprefix("bytes=").rstrip("-"))
+
+    def _answer(self, route: Route, status: int, body: bytes, more: Mapping[str, str]) -> None:
+        self.server.requests.append(Asked(self.path, dict(self.headers), status))
+        headers = {"Content-Type": "application/octet-stream", "Date": formatdate(usegmt=True)}
+        if route.ranges:
+            headers["Accept-Ranges"] = "bytes"
+        if route.etag:
+            headers["ETag"] = route.etag
+        if route.modified:
+            headers["Last-Modified"] = route.modified
+        if route.chunked:
+            headers["Transfer-Encoding"] = "chunked"
+        elif route.length is None:
+            headers["Connection"] = "close"
+        else:
+            headers["Content-Length"] = str(len(body) if route.length < 0 else route.length)
+        headers |= {**more, **route.headers}
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self._send(route, body)
+
+    def _send(self, route: Route, body: bytes) -> None:
+        cut = route.cut_after if route.cuts > 0 else None
+        if cut is not None:
+            route.cuts -= 1
+        ends = [n for n in (cut, route.stall_after) if n is not None]
+        body = body[: min(ends)] if ends else body
+        for start in range(0, len(body), CHUNK):
+            piece = body[start : start + CHUNK]
+            if route.chunked:
+                piece = b"%x\r\n%s\r\n" % (len(piece), piece)
+            self.wfile.write(piece)
+        if route.stall_after is not None:
+            self.server.stalled.set()
+            self.server.release.wait()
+        if ends or route.length != -1:
+            self.close_connection = True
+        elif route.chunked:
+            self.wfile.write(b"0\r\n\r\n")

@@ -18,33 +18,40 @@ from ._text import plain
 
 @click.command()
 @click.argument("subject", metavar="NAME|PACK", type=DATASET)
-@click.option("--deep", is_flag=True, help="Read every sample too: counts, labels, shapes.")
+@click.option("--deep", is_flag=True, help="Read every sample too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(subject: str, deep: bool, as_json: bool, quiet: bool) -> int:
     """Verify the raw files of a dataset, or a pack, or every pack in a folder.
 
     A folder with an index.json is a pack; a folder of such folders is verified pack by pack;
-    anything else is a dataset's name. Exit code 0 if all is right, 1 if anything is not.
+    anything else is a dataset's name. With --deep, the samples of a dataset are read and compared
+    with the manifest; those of a pack with their own checksums, and its statistics are added up
+    again. Exit code 0 if all is right, 1 if anything is not.
     """
-    folders = _packs(Path(subject))
-    with bars(quiet=quiet) as report:
-        if folders:
-            reports = [verify.pack(folder, progress=report) for folder in folders]
-        else:
-            found = manifest.find(subject)
-            reports = [verify.files(found, store.raw(found.name), progress=report)]
-            if deep and reports[0].ok:
-                reports += [
-                    verify.samples(manifest.Source(found, split, store.raw(found.name)))
-                    for split in found.splits
-                ]
+    if folders := _packs(Path(subject)):
+        with bars(quiet=quiet) as report:
+            reports = [verify.pack(folder, deep=deep, progress=report) for folder in folders]
+    else:
+        reports = _dataset(manifest.find(subject), deep, quiet)
     if as_json:
         click.echo(json.dumps([{"ok": one.ok, **asdict(one)} for one in reports], indent=2))
     else:
         for one in reports:
             _print(one)
     return 0 if all(one.ok for one in reports) else 1
+
+
+def _dataset(found: manifest.Manifest, deep: bool, quiet: bool) -> list[Report]:
+    """The files; then, if they are right and it is asked for, the samples of each split."""
+    folder = store.raw(found.name)
+    with bars(quiet=quiet) as report:
+        files = verify.files(found, folder, progress=report)
+    if not deep or not files.ok:
+        return [files]
+    with bars("samples", quiet=quiet) as report:
+        sources = [manifest.Source(found, split, folder) for split in found.splits]
+        return [files, *(verify.samples(source, report) for source in sources)]
 
 
 def _print(report: Report) -> None:

@@ -182,7 +182,7 @@ def _fetch(
     step: Step, part: Part, patience: Patience, stop: Stop, tell: Progress
 ) -> receipts.Receipt:
     given: list[str] = []
-    told = time.monotonic()
+    told = 0.0  # the first bytes are told at once
 
     def advanced() -> None:
         nonlocal told

@@ -27,14 +27,21 @@ FETCH = """
 import pickle, sys
 from dsets import fetch
 manifest, folder = pickle.load(sys.stdin.buffer)
-fetch.files(fetch.plan(manifest, folder), patience=fetch.Patience(pause_s=0))
+fetch.files(
+    fetch.plan(manifest, folder),
+    patience=fetch.Patience(pause_s=0),
+    progress=lambda event: print(event.done, flush=True),
+)
 """
 
 
 def start(manifest: Manifest, folder: Path) -> subprocess.Popen[bytes]:
     """The same fetch in a process of its own."""
     process = subprocess.Popen(
-        [sys.executable, "-c", FETCH], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", FETCH],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert process.stdin
     process.stdin.write(pickle.dumps((manifest, folder)))
@@ -43,8 +50,8 @@ def start(manifest: Manifest, folder: Path) -> subprocess.Popen[bytes]:
 
 
 def end(process: subprocess.Popen[bytes]) -> tuple[int, str]:
-    assert process.stderr
-    with process.stderr:
+    assert process.stdout and process.stderr
+    with process.stdout, process.stderr:
         said = process.stderr.read().decode()
     return process.wait(60), said
 
@@ -264,7 +271,8 @@ def test_ctrl_c_ends_a_silent_transfer_at_once_and_keeps_the_part(
     route = server.routes["/a.bin"] = Route(DATA, stall_after=1_000_000)
     manifest = at(server, file_of(DATA))
     process = start(manifest, folder)
-    assert server.stalled.wait(60)
+    assert process.stdout
+    assert any(int(line) for line in process.stdout), "some bytes have come"
     process.send_signal(signal.SIGINT)
     code, said = end(process)  # far sooner than the 30 s of silence that are allowed
     assert code != 0 and "KeyboardInterrupt" in said

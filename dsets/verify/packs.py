@@ -1,0 +1,22 @@
+"""A pack against its own index, as a report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from dsets.progress import Progress, ignore
+from dsets.verify.report import Check, Report
+
+
+def pack(path: Path, *, deep: bool = False, progress: Progress = ignore) -> Report:
+    """One check a problem, which names file, field and sample; a single one when all is right.
+
+    ``deep`` also compares every sample's own checksum and adds the statistics up again.
+    """
+    from dsets.pack import verify
+
+    problems = verify(path, progress, deep=deep)
+    wrong = (Check(one.file, False, str(one), asdict(one)) for one in problems)
+    found = tuple(wrong) or (Check("pack", True, "every byte is as its index says"),)
+    return Report(str(path), found)

@@ -13,6 +13,7 @@ The bytes of the file depend on fields, keys and values alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,10 +145,9 @@ class _Column:
         if isinstance(value, bytes | bytearray | memoryview) and self.field.dtype == "uint8":
             return np.frombuffer(value, np.uint8)
         if isinstance(value, bool | int | float):
-            with np.errstate(all="ignore"):
-                given = np.asarray(value)
-                converted = given.astype(self.field.dtype)
-                if converted.astype(given.dtype) == given:
+            with np.errstate(all="ignore"), suppress(OverflowError):
+                converted = np.asarray(value).astype(self.field.dtype)
+                if converted.item() == value:
                     return converted
         raise self._wrong(number, f"{type(value).__name__} {value!r:.40}")
 

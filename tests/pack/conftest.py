@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,10 +75,16 @@ def write_pack(folder: Path, samples: int = 10, per_shard: int = 4) -> Path:
     return folder
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pack of ten samples in three shards, with statistics and one sample in quarantine."""
-    return write_pack(tmp_path / "pack")
+    return write_pack(tmp_path_factory.mktemp("pack") / "original")
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path) -> Path:
+    """A copy of that pack, to damage."""
+    return shutil.copytree(original, tmp_path / "pack")
 
 
 @pytest.fixture
@@ -89,6 +96,12 @@ def opened(folder: Path) -> Pack:
 def made() -> Callable[[Field, int], Any]:
     """What a sample of the packs above holds: ``made(field, number)``."""
     return value
+
+
+@pytest.fixture
+def shard(tmp_path: Path) -> Callable[..., Shard]:
+    """Write one shard of such a pack: ``shard(number, first, last)``."""
+    return lambda *arguments: write_shard(tmp_path, *arguments)
 
 
 @pytest.fixture

@@ -204,7 +204,9 @@ def test_check_names_shard_field_sample_of_a_damaged_one(folder):
 
 
 def test_repr_says_what_it_is(opened):
-    assert repr(opened).startswith("<Pack train: 10 samples of image: uint8 (4, 5, 3), label: int64")
+    assert repr(opened).startswith(
+        "<Pack train: 10 samples of image: uint8 (4, 5, 3), label: int64"
+    )
 
 
 def test_statistics_are_those_of_the_pixels(opened):

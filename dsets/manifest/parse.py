@@ -26,6 +26,11 @@ _DIGESTS = {"sha256": 64, "sha1": 40, "md5": 32}
 _RESERVED = ("key", "key_hash", "offsets", "checksum", "shape")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _MODULE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_TEXT_OR_COMMENT = re.compile(
+    r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL
+)
+_DEEP_KEY = re.compile(r"(?:\.[ \t]*[\w-]+[ \t]*){8}")
 
 
 def read(path: Path) -> Manifest:
@@ -97,11 +102,16 @@ def _toml(data: bytes, origin: str) -> dict[str, object]:
     if len(data) > LARGEST:
         raise ManifestError("too large", where=origin, expected=f"at most {LARGEST} bytes")
     try:
-        return tomllib.loads(data.decode())
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise ManifestError(
             "not text in UTF-8", where=origin, got=f"{error.reason} at byte {error.start}"
         ) from error
+    # Over a key a.a.a.a…, quoted or not, tomllib takes quadratic time: hours for 1 MiB.
+    if _DEEP_KEY.search(_TEXT_OR_COMMENT.sub("_", text)):
+        raise ManifestError("a key too deep", where=origin, expected="at most 8 parts")
+    try:
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         # Not only TOMLDecodeError: a number of 5,000 digits is a ValueError, a list in a list in a
         # list … a RecursionError.
@@ -188,8 +198,8 @@ def _split(name: str, table: Table, files: tuple[File, ...]) -> Split:
 
 def _field(name: str, table: Table) -> Field:
     table.only("dtype", "shape", "classes")
-    if not name.isidentifier() or not name.isascii() or name in _RESERVED:
-        expected = f"an identifier in ASCII, none of {', '.join(_RESERVED)}"
+    if not _IDENTIFIER.fullmatch(name) or name in _RESERVED:
+        expected = f"an identifier of at most 64 ASCII letters, none of {', '.join(_RESERVED)}"
         raise table.error("", "bad field name", expected, name)
     dtype = _one_of(table, "dtype", DTYPES)
     shape = table.numbers("shape")

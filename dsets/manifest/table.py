@@ -35,7 +35,8 @@ class Table:
 
     def at(self, key: str) -> str:
         """The path of a key of this table, ``file[2].sha256``; of the table itself for no key."""
-        return ".".join(part for part in (self.path, key) if part)
+        safe = key if key.isprintable() and len(key) <= 80 else shown(key)
+        return ".".join(part for part in (self.path, safe) if part)
 
     def error(self, key: str, what: str, expected: str, got: object) -> ManifestError:
         """The error to raise about a key's value."""
@@ -51,7 +52,7 @@ class Table:
                 near = get_close_matches(key, keys, n=1)
                 raise ManifestError(
                     "unknown key",
-                    where=f"{self.origin}: {self.at(shown(key)[1:-1])}",
+                    where=f"{self.origin}: {self.at(key)}",
                     expected=f"one of {', '.join(keys)}",
                     remedy=f"did you mean {near[0]}?" if near else None,
                 )
@@ -140,7 +141,7 @@ class Table:
     def plain(self) -> dict[str, Any]:
         """The whole table, when it holds nothing but text, numbers, lists and tables of these."""
         for key, value in self.values.items():
-            self._check_plain(shown(key)[1:-1], value)
+            self._check_plain(key, value)
         return dict(self.values)
 
     def _check_plain(self, key: str, value: object) -> None:

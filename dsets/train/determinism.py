@@ -25,8 +25,7 @@ def exact(threads: int, device: str) -> Iterator[None]:
     """
     kept = (
         torch.get_num_threads(),
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.get_deterministic_debug_mode(),
         _filling.fill_uninitialized_memory,
         torch.backends.cudnn.benchmark,
     )
@@ -35,7 +34,8 @@ def exact(threads: int, device: str) -> Iterator[None]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     with torch.random.fork_rng():
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True)
+        # Not use_deterministic_algorithms, which also sets up the compiler: seconds of imports.
+        torch.set_deterministic_debug_mode("error")
         # Filling every new tensor guards against reading it too early, at a price for each one.
         _filling.fill_uninitialized_memory = False
         torch.backends.cudnn.benchmark = False
@@ -43,16 +43,16 @@ def exact(threads: int, device: str) -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(kept[0])
-            torch.use_deterministic_algorithms(kept[1], warn_only=kept[2])
-            _filling.fill_uninitialized_memory = kept[3]
-            torch.backends.cudnn.benchmark = kept[4]
+            torch.set_deterministic_debug_mode(kept[1])
+            _filling.fill_uninitialized_memory = kept[2]
+            torch.backends.cudnn.benchmark = kept[3]
 
 
 def environment(threads: int, device: str) -> dict[str, str | int]:
     """What the bits of a run depend on besides its identity; two equal ones give equal bits."""
     return {
         "dsets": version("dsets"),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": version("numpy"),
         "python": ".".join(map(str, sys.version_info[:3])),
         "machine": platform.machine(),

@@ -32,6 +32,7 @@ class Log:
         self._file = path.open("ab")
         if length is not None:
             self._file.truncate(length)
+            self._file.seek(length)
 
     @property
     def length(self) -> int:

@@ -67,8 +67,11 @@ class Meter:
         return sums
 
     def load(self, state: list[float]) -> None:
-        """Go on from what ``state`` returned."""
-        self._sums.copy_(torch.tensor(state, dtype=torch.float64))
+        """Go on from what ``state`` returned. Raises ValueError for anything else."""
+        sums = torch.tensor(state, dtype=torch.float64)
+        if sums.shape != self._sums.shape:
+            raise ValueError(f"a meter has 4 sums, not {len(state)}")
+        self._sums.copy_(sums)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ EVALUATION_SPLITS = ("validation", "val", "test")
 class Plan:
     """One run: ``model`` by name, trained on one pack, evaluated on another, kept in ``out``.
 
-    ``taken`` is the number of steps that a checkpoint in ``out`` has behind it.
+    ``taken`` is the number of steps that a checkpoint in ``out`` has behind it; ``changes`` says
+    what differs from the environment they were taken in, so that the bits may differ too.
     """
 
     model: str
@@ -37,7 +38,8 @@ class Plan:
     seed: int
     device: str
     threads: int
-    taken: int = 0
+    taken: int
+    changes: tuple[str, ...]
 
     @property
     def epoch_steps(self) -> int:
@@ -95,8 +97,8 @@ def plan(
         PackError: a pack is damaged.
     """
     recipe = recipe or models.find(model).recipe
-    if not 0 <= seed < 2**63:
-        raise UsageError("bad seed", expected="0 to 2**63 - 1", got=seed)
+    if not 0 <= seed < 2**32:
+        raise UsageError("bad seed", expected="0 to 2**32 - 1", got=seed)
     if threads is not None and not 1 <= threads <= 1024:
         raise UsageError("bad number of threads", expected="1 to 1024", got=threads)
     _check_device(device)
@@ -104,11 +106,13 @@ def plan(
     identity = _identity(model, recipe, seed, training, evaluation)
     place = Path(out) if out is not None else _place(identity)
     taken = 0
+    before: dict[str, Any] = {}
     if (path := place / "checkpoint.pt").exists():
         kept = checkpoint.load(path)
         checkpoint.check(path, kept, identity)
-        taken = kept.step
-        threads = threads or kept.environment.get("threads")
+        taken, before = kept.step, kept.environment
+    threads = threads or before.get("threads", torch.get_num_threads())
+    now = determinism.environment(threads, device)
     return Plan(
         model=model,
         recipe=recipe,
@@ -117,8 +121,13 @@ def plan(
         out=place,
         seed=seed,
         device=device,
-        threads=threads or torch.get_num_threads(),
+        threads=threads,
         taken=taken,
+        changes=tuple(
+            f"{name} {was} → {now.get(name)}"
+            for name, was in before.items()
+            if was != now.get(name)
+        ),
     )
 
 

@@ -158,9 +158,9 @@ class Work:
             log_bytes=log_bytes,
             history=self.history,
             meter=self._loop.meter.state(),
-            model=self.model.state_dict(),
+            model=dict(self.model.state_dict()),
             optimizer=self._loop.optimizer.state_dict(),
-            stream=dict(self._training.state_dict()),
+            stream=self._training.state_dict(),
             generators=determinism.generators(self._plan.device),
         )
         checkpoint.save(self._plan.checkpoint, kept)
@@ -178,4 +178,16 @@ class Work:
             raise TrainError(
                 f"checkpoint does not fit its run: {error}", where=self._plan.checkpoint
             ) from error
+        if self._streamed() != kept.step:
+            raise TrainError(
+                "checkpoint does not fit its run: its stream stands elsewhere",
+                where=self._plan.checkpoint,
+                expected=f"step {kept.step}",
+                got=f"step {self._streamed()}",
+            )
         self.step, self.history, self._seconds = kept.step, kept.history, kept.seconds
+
+    def _streamed(self) -> int:
+        """The steps that the stream has delivered batches for."""
+        batches = -(-self._training.position // self._plan.recipe.batch_size)
+        return self._training.epoch * self._plan.epoch_steps + batches

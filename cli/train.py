@@ -1,0 +1,221 @@
+"""``dsets train MODEL FOLDER``: train a reference model on prepared packs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dsets.progress import Event, Progress
+
+from ._progress import bars
+from ._text import count, table
+
+if TYPE_CHECKING:
+    from dsets.train import Moment, Plan, Result
+
+EVERY_S = 5.0  # between lines about training; every evaluation gets one
+
+
+@click.command("train")
+@click.argument("model", required=False)
+@click.argument(
+    "folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's number.")
+@click.option("--batch-size", type=click.IntRange(1), help="Instead of the recipe's size.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where checkpoint, log and result go.  [default: below $DSETS_HOME/runs]",
+)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: one a core]")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print plan, result or list as JSON.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@click.option("--list", "as_list", is_flag=True, help="List the models and their recipes.")
+def command(
+    model: str | None,
+    folder: Path | None,
+    as_list: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Train MODEL on the packs in FOLDER and tell its accuracy on the test split.
+
+    A run that was interrupted or killed goes on when the same command is given again, and ends with
+    the same loss curve as if nothing had happened.
+    """
+    from dsets import train
+
+    if as_list:
+        _list(as_json)
+        return
+    if model is None or folder is None:
+        raise click.UsageError("MODEL and FOLDER are needed; dsets train --list names the models")
+    if model not in train.MODELS:
+        known = ", ".join(train.MODELS)
+        raise click.BadParameter(f"{model!r} is not one of {known}", param_hint="MODEL")
+    planned = _plan(model, folder, **options)
+    if dry_run:
+        _print_plan(planned, as_json)
+        return
+    with bars("samples", quiet=quiet) as report, _asked_to_stop() as stop:
+        result = train.run(planned, progress=_telling(report), stop=stop)
+    if not result.finished:
+        raise KeyboardInterrupt
+    _print_result(result, as_json)
+
+
+def _plan(
+    model: str, folder: Path, *, epochs: int | None, batch_size: int | None, **options: Any
+) -> Plan:
+    from dsets import train
+
+    recipe = train.MODELS[model].recipe
+    changed = replace(
+        recipe, epochs=epochs or recipe.epochs, batch_size=batch_size or recipe.batch_size
+    )
+    return train.plan(model, folder, recipe=changed, **options)
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM came; a second one ends the process in the usual, harder way."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        for again, handler in before.items():
+            signal.signal(again, handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _telling(report: Progress) -> Callable[[Moment], None]:
+    """Turns a run's moments into progress events; samples count over all epochs."""
+    told = 0.0
+
+    def tell(moment: Moment) -> None:
+        nonlocal told
+        now = time.monotonic()
+        evaluated = moment.figures is not None and moment.speed is None
+        begins = moment.figures is None
+        message = ""
+        if begins or evaluated or now - told >= EVERY_S:
+            told = now
+            message = _line(moment)
+        plan = moment.plan
+        whole, rest = divmod(moment.step, plan.epoch_steps)
+        done = whole * len(plan.training) + rest * plan.recipe.batch_size
+        total = plan.recipe.epochs * len(plan.training)
+        finished = evaluated and moment.step == plan.steps
+        report(Event(plan.model, done, total, message, finished))
+
+    return tell
+
+
+def _line(moment: Moment) -> str:
+    plan = moment.plan
+    if moment.figures is None:
+        changed = f"; since then {', '.join(plan.changes)}" if plan.changes else ""
+        begins = f"goes on from step {moment.step}" if moment.step else "begins"
+        return f"{begins} of {count(plan.steps)} steps, {plan.threads} threads{changed}"
+    figures = f"loss {moment.figures.loss:.4f}, top-1 {moment.figures.top1:.2%}"
+    if moment.figures.top5 is not None:
+        figures += f", top-5 {moment.figures.top5:.2%}"
+    epoch = f"epoch {moment.epoch}/{plan.recipe.epochs}"
+    if moment.speed is None:
+        return f"{epoch}: {plan.evaluation.split} {figures}"
+    speed = f"{moment.speed.rate:,.0f} images/s, {moment.speed.share:.0%} of it waiting for data"
+    return f"{epoch}: {figures}, {speed}"
+
+
+def _list(as_json: bool) -> None:
+    from dsets import train
+    from dsets.train.models import parameters
+
+    rows: list[dict[str, Any]] = []
+    for name, model in train.MODELS.items():
+        built = model.build(model.shape, 10)
+        rows.append(
+            {
+                "name": name,
+                "title": model.title,
+                "parameters": parameters(built),
+                "shape": list(model.shape),
+                "recipe": model.recipe.plain(),
+            }
+        )
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    cells = [
+        (
+            row["name"],
+            count(row["parameters"]),
+            "x".join(map(str, row["shape"])),
+            str(row["recipe"]["epochs"]),
+            str(row["recipe"]["batch_size"]),
+            row["title"],
+        )
+        for row in rows
+    ]
+    click.echo(table([("name", "parameters", "images", "epochs", "batch", "title"), *cells]))
+
+
+def _print_plan(plan: Plan, as_json: bool) -> None:
+    if as_json:
+        told = {
+            **plan.identity(),
+            "environment": plan.environment(),
+            "steps": plan.steps,
+            "taken": plan.taken,
+            "changes": list(plan.changes),
+            "out": str(plan.out),
+        }
+        click.echo(json.dumps(told, indent=2))
+        return
+    recipe = ", ".join(f"{name} {value}" for name, value in plan.recipe.plain().items())
+    rows = [
+        ("model", plan.model),
+        ("train on", f"{plan.training.path}, {count(len(plan.training))} samples"),
+        ("evaluate on", f"{plan.evaluation.path}, {count(len(plan.evaluation))} samples"),
+        ("recipe", recipe),
+        ("steps", f"{count(plan.steps)}, of which {count(plan.taken)} are taken"),
+        ("environment", ", ".join(f"{name} {got}" for name, got in plan.environment().items())),
+        ("out", str(plan.out)),
+    ]
+    if plan.changes:
+        rows.append(("changed", f"{', '.join(plan.changes)}: the loss curve may differ"))
+    click.echo(table(rows))
+
+
+def _print_result(result: Result, as_json: bool) -> None:
+    if as_json:
+        click.echo((result.out / "result.json").read_text(encoding="utf-8"), nl=False)
+        return
+    last = result.history[-1]
+    click.echo(
+        f"test accuracy {last['top1']:.2%} ({last['images']:,} images, loss {last['loss']:.4f}) "
+        f"after {last['epoch']} epochs, {result.seconds:.0f} s"
+    )
+    click.echo(f"checkpoint {result.out / 'checkpoint.pt'}, log {result.out / 'log.jsonl'}")

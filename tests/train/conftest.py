@@ -1,0 +1,24 @@
+"""One CPU thread, so that tests don't fight for cores; a folder of tiny packs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.packs import make_packs
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def packs(tmp_path: Path) -> Path:
+    return make_packs(tmp_path / "packs")

@@ -1,0 +1,135 @@
+"""Checkpoints: whole or not there, refused when damaged, foreign or hostile."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dsets.errors import TrainError
+from dsets.train import checkpoint
+from dsets.train.checkpoint import Checkpoint
+
+KEPT = Checkpoint(
+    identity={"model": "lenet", "recipe": {"epochs": 2, "rate": 0.1}, "seed": 0},
+    environment={"threads": 1},
+    step=7,
+    seconds=1.5,
+    log_bytes=80,
+    history=[{"epoch": 1, "loss": 0.1}],
+    meter=[0.1, 0.2, 0.3, 4.0],
+    model={"weight": torch.arange(4.0)},
+    optimizer={"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": []},
+    stream={"epoch": 0, "position": 7},
+    generators={"cpu": torch.get_rng_state()},
+)
+
+
+def test_what_was_saved_is_what_is_loaded(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "checkpoint.pt", KEPT)
+    loaded = checkpoint.load(tmp_path / "checkpoint.pt")
+    assert torch.equal(loaded.model["weight"], KEPT.model["weight"])
+    assert torch.equal(loaded.generators["cpu"], KEPT.generators["cpu"])
+    for name in ("identity", "environment", "step", "seconds", "log_bytes", "history", "meter"):
+        assert getattr(loaded, name) == getattr(KEPT, name)
+    assert os.listdir(tmp_path) == ["checkpoint.pt"]
+
+
+def test_a_failed_save_leaves_the_checkpoint_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, KEPT)
+    with pytest.raises((AttributeError, pickle.PicklingError, TypeError)):
+        checkpoint.save(path, replace(KEPT, stream={"cannot be pickled": lambda: 0}))
+    assert checkpoint.load(path).step == 7
+    assert os.listdir(tmp_path) == ["checkpoint.pt"]
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_a_checkpoint_cut_short_or_overwritten_in_part_is_refused_or_the_same(
+    tmp_path: Path, data: Any
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, KEPT)
+    good = path.read_bytes()
+    at = data.draw(st.integers(0, len(good) - 1))
+    junk = data.draw(st.one_of(st.none(), st.binary(min_size=1, max_size=40)))
+    path.write_bytes(good[:at] if junk is None else good[:at] + junk + good[at + len(junk) :])
+    try:
+        loaded = checkpoint.load(path)
+    except TrainError as error:
+        assert str(path) in str(error)
+    else:
+        assert isinstance(loaded, Checkpoint)
+
+
+class Attack:
+    def __init__(self, proof: Path) -> None:
+        self._proof = proof
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self._proof),)
+
+
+def test_a_hostile_checkpoint_runs_nothing(tmp_path: Path) -> None:
+    path, proof = tmp_path / "checkpoint.pt", tmp_path / "proof"
+    torch.save({"format": 1, **asdict(KEPT), "stream": Attack(proof)}, path)
+    with pytest.raises(TrainError, match="damaged, or not a checkpoint"):
+        checkpoint.load(path)
+    path.write_bytes(pickle.dumps(Attack(proof)))
+    with pytest.raises(TrainError, match="damaged, or not a checkpoint"):
+        checkpoint.load(path)
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize(
+    ("held", "what"),
+    [
+        ([1, 2], "another format"),
+        ({"format": 2}, "expected 1, got 2"),
+        ({"format": 1}, "bad identity"),
+        ({"format": 1, **asdict(KEPT), "step": "7"}, "bad step; expected int, got str"),
+    ],
+)
+def test_another_kind_of_file_is_refused(tmp_path: Path, held: object, what: str) -> None:
+    torch.save(held, tmp_path / "checkpoint.pt")
+    with pytest.raises(TrainError, match=what):
+        checkpoint.load(tmp_path / "checkpoint.pt")
+
+
+def test_an_empty_file_a_zip_and_a_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    with zipfile.ZipFile(tmp_path / "zip", "w") as file:
+        file.writestr("data.pkl", b"not a pickle")
+    (tmp_path / "folder").mkdir()
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    for name in ("empty", "zip", "folder", "array.npy"):
+        with pytest.raises(TrainError, match=name):
+            checkpoint.load(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"model": "cifar_quick"}, "model differs; expected cifar_quick, got lenet"),
+        ({"recipe": {"epochs": 3, "rate": 0.1}}, "recipe.epochs differs; expected 3, got 2"),
+        ({"recipe": {"epochs": 2, "rate": 0.1, "flip": True}}, "recipe.flip differs"),
+        ({"seed": 1}, "seed differs"),
+        ({"training": "abc"}, "training differs"),
+    ],
+)
+def test_another_run_is_refused_with_what_differs(change: dict[str, Any], what: str) -> None:
+    checkpoint.check(Path("checkpoint.pt"), KEPT, KEPT.identity)
+    with pytest.raises(TrainError, match=what):
+        checkpoint.check(Path("checkpoint.pt"), KEPT, {**KEPT.identity, **change})

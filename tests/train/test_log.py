@@ -1,0 +1,42 @@
+"""The log: lines that can be cut back to a checkpoint's length."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from dsets.errors import TrainError
+from dsets.train.log import Log
+
+
+def test_a_log_is_cut_to_the_length_it_is_opened_with(tmp_path: Path) -> None:
+    with Log(tmp_path / "log", 0) as log:
+        log.write({"step": 1})
+        length = log.commit()
+        log.write({"step": 2})
+    with Log(tmp_path / "log", length) as log:
+        assert log.length == length
+        log.write({"step": 3})
+    assert (tmp_path / "log").read_text() == '{"step": 1}\n{"step": 3}\n'
+
+
+def test_without_a_length_lines_are_added_to_what_is_there(tmp_path: Path) -> None:
+    for step in (1, 2):
+        with Log(tmp_path / "log") as log:
+            log.write({"step": step})
+    assert (tmp_path / "log").read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+def test_a_log_that_lost_lines_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("{}\n")
+    with pytest.raises(TrainError, match="shorter than its checkpoint says; expected 4 bytes"):
+        Log(tmp_path / "log", 4)
+    assert (tmp_path / "log").read_text() == "{}\n"
+
+
+def test_what_is_not_a_number_never_gets_into_the_log(tmp_path: Path) -> None:
+    with Log(tmp_path / "log", 0) as log, pytest.raises(ValueError, match="JSON"):
+        log.write({"loss": math.nan})
+    assert (tmp_path / "log").read_bytes() == b""

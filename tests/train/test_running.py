@@ -1,0 +1,275 @@
+"""Runs: the promises at the top of ``dsets.train.running``, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from dsets import locks, train
+from dsets.errors import BusyError, TrainError
+from dsets.train import checkpoint, models, work
+from dsets.train.models import Model
+from dsets.train.recipe import Recipe
+
+ROOT = Path(__file__).parents[2]
+
+#: Two epochs of five steps, everything random switched on, each step in the log.
+RECIPE = Recipe(
+    epochs=2, batch_size=8, rate=0.05, weight_decay=1e-3, crop_padding=2, flip=True, log_steps=1
+)
+
+
+def dropping(shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """A net that draws from torch's generator in every step, and counts batches in a buffer."""
+    height, width, channels = shape
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(height * width * channels, 8),
+        nn.BatchNorm1d(8),
+        nn.Dropout(0.5),
+        nn.Linear(8, classes),
+    )
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(models.MODELS, "tiny", Model(dropping, (16, 16, 1), RECIPE, "for tests"))
+
+
+def run(packs: Path, out: Path, recipe: Recipe = RECIPE, **options: Any) -> train.Result:
+    return train.run(train.plan("tiny", packs, out, recipe=recipe, threads=1), **options)
+
+
+def after(steps: int) -> Callable[[], bool]:
+    """Asks to stop when it has been asked that many times, which is once a step."""
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked >= steps
+
+    return stop
+
+
+def lines(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load(out / "checkpoint.pt").model
+
+
+def assert_same(out: Path, undisturbed: Path) -> None:
+    assert (out / "log.jsonl").read_bytes() == (undisturbed / "log.jsonl").read_bytes()
+    ours, theirs = weights(out), weights(undisturbed)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_rule_1_a_run_stopped_after_any_step_ends_as_if_it_had_never_stopped(
+    packs: Path, tmp_path: Path
+) -> None:
+    run(packs, tmp_path / "whole")
+    for steps in range(1, 11):
+        out = tmp_path / f"stopped after {steps}"
+        stopped = run(packs, out, stop=after(steps))
+        assert (stopped.step, stopped.finished) == (steps, steps == 10)
+        assert run(packs, out).finished
+        assert_same(out, tmp_path / "whole")
+
+
+def test_rule_1_a_run_stopped_after_every_step_ends_as_if_it_had_never_stopped(
+    packs: Path, tmp_path: Path
+) -> None:
+    sparse = replace(RECIPE, log_steps=3)  # so that a line is the mean over several of the runs
+    run(packs, tmp_path / "whole", sparse)
+    for step in range(1, 11):
+        assert run(packs, tmp_path / "out", sparse, stop=lambda: True).step == step
+    assert_same(tmp_path / "out", tmp_path / "whole")
+
+
+def test_rule_1_killed_at_random_moments_a_run_ends_as_if_it_had_never_been(
+    packs: Path, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, epochs=6)
+    run(packs, tmp_path / "whole", recipe)
+    chance = random.Random(7)
+    command = [sys.executable, "-m", "tests.train.nest", str(packs), str(tmp_path / "out")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as nest:
+        assert nest.stdin is not None and nest.stdout is not None
+        for lines_seen in (0, 1, 2, *(chance.randrange(20) for _ in range(5))):
+            nest.stdin.write("\n")
+            nest.stdin.flush()
+            child = int(nest.stdout.readline())
+            for _ in range(lines_seen):
+                nest.stdout.readline()
+            os.kill(child, signal.SIGKILL)
+            while nest.stdout.readline() != "ended\n":
+                pass
+        nest.stdin.close()
+    assert 0 < checkpoint.load(tmp_path / "out" / "checkpoint.pt").step < 30
+    run(packs, tmp_path / "out", recipe)
+    assert_same(tmp_path / "out", tmp_path / "whole")
+    names = {"checkpoint.pt", "log.jsonl", "result.json", "speed.jsonl"}
+    assert set(os.listdir(tmp_path / "out")) == names
+
+
+def test_rule_1_a_changed_environment_is_recorded_and_told(packs: Path, tmp_path: Path) -> None:
+    run(packs, tmp_path / "out", stop=after(3))
+    plan = train.plan("tiny", packs, tmp_path / "out", recipe=RECIPE, threads=2)
+    assert plan.changes == ("threads 1 → 2",)
+    train.run(plan)
+    recorded = [line for line in lines(tmp_path / "out") if line["kind"] == "environment"]
+    assert [(line["step"], line["threads"]) for line in recorded] == [(0, 1), (3, 2)]
+
+
+def test_a_resumed_run_keeps_its_number_of_threads_unless_told(packs: Path, tmp_path: Path) -> None:
+    run(packs, tmp_path / "out", stop=after(1))
+    torch.set_num_threads(2)
+    assert train.plan("tiny", packs, tmp_path / "out", recipe=RECIPE).threads == 1
+
+
+def test_rule_2_there_is_a_checkpoint_before_the_first_step_and_after_each_epoch(
+    packs: Path, tmp_path: Path
+) -> None:
+    seen = []
+
+    def look(moment: train.Moment) -> None:
+        seen.append((moment.step, checkpoint.load(tmp_path / "out" / "checkpoint.pt").step))
+
+    run(packs, tmp_path / "out", replace(RECIPE, log_steps=5), progress=look)
+    # What is told: the beginning, the last step of an epoch and its evaluation, twice.
+    assert seen == [(0, 0), (5, 0), (5, 0), (10, 5), (10, 5)]
+    assert checkpoint.load(tmp_path / "out" / "checkpoint.pt").step == 10
+
+
+def test_rule_2_there_is_a_checkpoint_between_steps_when_it_is_time(
+    packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "CHECKPOINT_S", 0.0)
+    seen = []
+
+    def look() -> bool:
+        seen.append(checkpoint.load(tmp_path / "out" / "checkpoint.pt").step)
+        return False
+
+    run(packs, tmp_path / "out", stop=look)
+    assert seen == [0, 1, 2, 3, 5, 5, 6, 7, 8, 10]
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "speed.jsonl", "result.json"])
+def test_rule_3_a_file_that_no_checkpoint_accounts_for_is_left_alone(
+    packs: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(TrainError, match=f"{name} is in the way"):
+        run(packs, tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_rule_4_a_second_process_is_refused(packs: Path, tmp_path: Path) -> None:
+    with locks.holding(tmp_path / "out", folder=True), pytest.raises(BusyError, match="out"):
+        run(packs, tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_a_finished_run_given_again_changes_nothing_but_tells_its_result(
+    packs: Path, tmp_path: Path
+) -> None:
+    first = run(packs, tmp_path / "out")
+    log = (tmp_path / "out" / "log.jsonl").read_bytes()
+    again = run(packs, tmp_path / "out")
+    assert (again.finished, again.history) == (True, first.history)
+    assert (tmp_path / "out" / "log.jsonl").read_bytes() == log
+
+
+def test_the_log_is_the_whole_loss_curve_and_the_result_its_end(
+    packs: Path, tmp_path: Path
+) -> None:
+    result = run(packs, tmp_path / "out", replace(RECIPE, log_steps=2))
+    log = lines(tmp_path / "out")
+    told = [(line["kind"], line["step"], line.get("images")) for line in log]
+    assert told[0][0] == "environment"
+    assert told[1:7] == [
+        ("train", 2, 16),
+        ("train", 4, 16),
+        ("train", 5, 8),
+        ("evaluation", 5, 12),
+        ("train", 6, 8),
+        ("train", 8, 16),
+    ]
+    written = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert written["test"] == result.history[-1]
+    assert written["test"]["top1"] == log[-1]["top1"]
+    assert written["parameters"] == 256 * 8 + 8 + 16 + 8 * 3 + 3
+    speeds = (tmp_path / "out" / "speed.jsonl").read_text().splitlines()
+    assert len(speeds) == sum(line["kind"] == "train" for line in log)
+
+
+def test_a_run_learns_what_can_be_learned(packs: Path, tmp_path: Path) -> None:
+    steady = replace(RECIPE, epochs=15, crop_padding=0)
+    assert run(packs, tmp_path / "out", steady).history[-1]["top1"] > 0.9
+
+
+def test_the_seed_decides_the_curve(packs: Path, tmp_path: Path) -> None:
+    curves = []
+    for number, seed in enumerate((3, 3, 4)):
+        out = tmp_path / str(number)
+        train.run(train.plan("tiny", packs, out, recipe=RECIPE, seed=seed, threads=1))
+        curves.append((out / "log.jsonl").read_bytes())
+    assert curves[0] == curves[1] != curves[2]
+
+
+def test_a_run_leaves_the_process_as_it_found_it(packs: Path, tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    train.run(train.plan("tiny", packs, tmp_path / "out", recipe=RECIPE, threads=2))
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.get_num_threads() == 1
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(packs: Path, tmp_path: Path) -> None:
+    wild = replace(RECIPE, rate=1e3, momentum=0.99, schedule="constant", epochs=50)
+    with pytest.raises(TrainError, match=r"no longer a number at step \d+.*lower the learning"):
+        run(packs, tmp_path / "out", wild)
+    lines(tmp_path / "out")  # what was logged before is still JSON
+
+
+def test_a_checkpoint_whose_log_is_gone_is_refused(packs: Path, tmp_path: Path) -> None:
+    run(packs, tmp_path / "out", stop=after(3))
+    (tmp_path / "out" / "log.jsonl").unlink()
+    with pytest.raises(TrainError, match="shorter than its checkpoint"):
+        run(packs, tmp_path / "out")
+
+
+def test_a_checkpoint_of_other_tensors_is_refused(packs: Path, tmp_path: Path) -> None:
+    run(packs, tmp_path / "out", stop=after(3))
+    path = tmp_path / "out" / "checkpoint.pt"
+    kept = checkpoint.load(path)
+    for change in (
+        {"model": {}},
+        {"optimizer": {"state": {}, "param_groups": []}},
+        {"meter": [1.0]},
+        {"stream": {**kept.stream, "seed": 9}},
+        {"generators": {"cpu": torch.zeros(3)}},
+        {"step": 4},
+    ):
+        checkpoint.save(path, replace(kept, **change))
+        with pytest.raises(TrainError, match="does not fit"):
+            run(packs, tmp_path / "out")

@@ -110,7 +110,7 @@ class _Bars:
             drawn = self._drawn = self._drawn or self._start()
             self._seen[event.task] = event
             if event.message:
-                drawn.console.print(f"{event.task}: {event.message}", markup=False)
+                drawn.console.print(f"{event.task}: {event.message}", markup=False, highlight=False)
             if event.task not in self._tasks:
                 # Starting there, not jumping there: what a resumed file has is no speed.
                 self._tasks[event.task] = drawn.add_task(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import click
@@ -39,12 +39,14 @@ def command(name: str, with_packs: bool, dry_run: bool, yes: bool) -> None:
     if not yes:
         click.confirm(f"Remove these and free {size(total)}?", abort=True, err=True)
     with ExitStack() as held:
-        # All locks before the first removal: a busy pack must not cost the raw files.
-        for pack in packs:
-            held.enter_context(holding(pack, wait=False))
+        # All locks before the first removal: a running prepare must not cost the raw files.
+        for unfinished in (part for pack in packs for part in pack.glob("*.part")):
+            held.enter_context(holding(unfinished, folder=unfinished.is_dir(), wait=False))
         fetch.remove(found, folder)
         for pack in packs:
             shutil.rmtree(pack)
+            with suppress(OSError):
+                pack.parent.rmdir()
     click.echo(f"freed {size(total)}")
 
 

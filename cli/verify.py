@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from dsets import manifest, store, verify
+from dsets.errors import PackError
 from dsets.verify import Report
 
 from ._names import DATASET
@@ -33,6 +34,10 @@ def command(subject: str, deep: bool, as_json: bool, quiet: bool) -> int:
         with bars(quiet=quiet) as report:
             reports = [verify.pack(folder, deep=deep, progress=report) for folder in folders]
     else:
+        if subject not in manifest.names() and Path(subject).exists():
+            raise PackError(
+                "no pack here", where=subject, expected="a folder with index.json, or of such"
+            )
         reports = _dataset(manifest.find(subject), deep, quiet)
     if as_json:
         click.echo(json.dumps([{"ok": one.ok, **asdict(one)} for one in reports], indent=2))

@@ -97,11 +97,12 @@ def _check_access(plan: Plan, steps: list[Step], offline: bool) -> None:
         "withdrawn": "was withdrawn by its publishers",
         "open": "names no address",
     }[plan.manifest.access]
+    page = plan.manifest.homepage or f"`dsets show {plan.manifest.name}`"
     raise FetchError(
         f"the dataset {reason}; missing: {names}",
         where=plan.manifest.name,
-        remedy=f"see {plan.manifest.homepage}, put the files in {plan.folder}, or name a mirror "
-        "that you may use (--mirror)",
+        remedy=f"see {page}, put the files in {plan.folder}, or name a mirror that you may use "
+        "(--mirror)",
     )
 
 

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsets.errors import StreamError
+from dsets.stream.state import Key, State, dump, load
+
+KEY = Key("a" * 64, 5, True)
+
+
+@given(epoch=st.integers(0, 2**32 - 1), position=st.integers(0, 100))
+def test_a_state_survives_json(epoch: int, position: int) -> None:
+    state = State(epoch, position)
+    assert load(json.loads(json.dumps(dump(KEY, state))), KEY, 100) == state
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"samples_digest": "b" * 64}, "set of samples"),
+        ({"seed": 6}, "another seed; expected 5, got 6"),
+        ({"seed": True}, "seed"),
+        ({"shuffle": False}, "kind of order"),
+        ({"format": 2}, "version; expected 1, got 2"),
+        ({"format": None}, "version"),
+        ({"epoch": -1}, "bad epoch"),
+        ({"epoch": 1.0}, "bad epoch"),
+        ({"epoch": 2**32}, "bad epoch"),
+        ({"position": 101}, "bad position .*0 to 100, got 101"),
+        ({"position": "3"}, "bad position"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_by_name(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(StreamError, match=message):
+        load(dump(KEY, State(2, 30)) | change, KEY, 100)
+
+
+@pytest.mark.parametrize("name", ["format", "samples_digest", "seed", "shuffle", "epoch"])
+def test_a_state_with_a_part_missing_is_refused(name: str) -> None:
+    saved = dump(KEY, State())
+    del saved[name]
+    with pytest.raises(StreamError):
+        load(saved, KEY, 100)
+
+
+@pytest.mark.parametrize("saved", [None, 3, [], "state"])
+def test_what_is_no_state_is_refused(saved: Any) -> None:
+    with pytest.raises(StreamError, match="mapping"):
+        load(saved, KEY, 100)
+
+
+@given(
+    st.dictionaries(st.sampled_from(list(dump(KEY, State()))), st.none() | st.text() | st.floats())
+)
+def test_garbage_never_escapes_as_another_error(change: dict[str, Any]) -> None:
+    try:
+        state = load(dump(KEY, State()) | change, KEY, 100)
+    except StreamError:
+        return
+    assert state == State() and not change

@@ -58,7 +58,7 @@ class Stopped(Exception):
     show_default=True,
     help="Where everything goes; run again, it goes on from what is there.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--epochs", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def command(out: Path, epochs: int, as_json: bool) -> int:
     """Run the whole main job offline: fetch, verify, prepare, stream, train.

@@ -6,7 +6,7 @@ have the same bytes on every platform, and ``manifests/digits.toml`` can state t
 A digit is one of the ways people write it. Its points are moved by a random 5 x 5 lattice, scaled,
 slanted, tilted and shifted; a pixel's ink falls with its squared distance from the nearest point,
 which softens the edge; then come contrast and noise. Every random number is a hash of
-(sample, slot), so a sample depends on nothing but its own number.
+(sample, slot), so a picture depends on nothing but its sample's number and digit.
 """
 
 from __future__ import annotations
@@ -36,19 +36,8 @@ Words: TypeAlias = npt.NDArray[np.uint64]
 
 # A sample's slots of random numbers. A number drawn around a middle takes two.
 SLOTS = 1024
-LABEL, WAY, WIDE, HIGH, SLANT, TILT, RIGHT, DOWN, PEN, INK, GRAIN = (
-    0,
-    1,
-    2,
-    4,
-    6,
-    8,
-    10,
-    12,
-    14,
-    16,
-    18,
-)
+LABEL, WAY = 0, 1
+WIDE, HIGH, SLANT, TILT, RIGHT, DOWN, PEN, INK, GRAIN = range(2, 20, 2)
 LATTICE = np.arange(20, 120, 2, dtype=np.uint64).reshape(2, 25)
 PIXELS = np.arange(128, 128 + SIDE * SIDE, dtype=np.uint64).reshape(SIDE, SIDE)
 
@@ -58,8 +47,8 @@ def write(folder: Path) -> None:
     for prefix, (first, count) in SPLITS.items():
         sample = np.arange(first, first + count, dtype=np.uint64)
         label = labels(sample)
-        _write(folder / f"{prefix}-labels-idx1-ubyte.gz", _idx(label))
-        _write(folder / f"{prefix}-images-idx3-ubyte.gz", _idx(images(sample, label)))
+        _write(folder.joinpath(f"{prefix}-labels-idx1-ubyte.gz"), _idx(label))
+        _write(folder.joinpath(f"{prefix}-images-idx3-ubyte.gz"), _idx(images(sample, label)))
 
 
 def labels(sample: Words) -> Bytes:
@@ -185,7 +174,7 @@ def _idx(array: Bytes) -> bytes:
 def _gzip(data: bytes) -> bytes:
     """RFC 1952 around stored blocks: what a compressor emits differs between zlib and its kin."""
     blocks = []
-    for start in range(0, len(data), 2**16 - 1):
+    for start in range(0, max(len(data), 1), 2**16 - 1):
         block = data[start : start + 2**16 - 1]
         last = start + len(block) == len(data)
         blocks.append(struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF) + block)

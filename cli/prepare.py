@@ -12,7 +12,7 @@ import click
 
 from dsets import manifest, prepare
 from dsets.pack import Index
-from dsets.progress import Event, Progress
+from dsets.progress import Event
 
 from ._names import DATASET_OR_SPLIT
 from ._progress import bars

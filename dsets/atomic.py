@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,10 +15,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The file is flushed to disk before the rename and the folder after it. When the block fails the
     part is removed; a killed process leaves it under its ``.part`` name, never the final one. The
-    name carries the process id, so two writers never share a part.
+    name carries the process and the thread, so two writers never share a part.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.part")
     try:
         yield part
         flush(part)

@@ -56,10 +56,10 @@ def tasks(
             client = stack.enter_context(_connected(scheduler))
             threads = 1  # a cluster's owner has given the cores to Dask's own threads
         else:
-            assert workers is not None
+            processes = workers or 1  # never None here
             scratch = stack.enter_context(_scratch(root))
-            client = stack.enter_context(_local(workers, scratch))
-            threads = max(1, _cores() // workers)
+            client = stack.enter_context(_local(processes, scratch))
+            threads = max(1, _cores() // processes)
         if find_spec("bokeh"):  # without it the address shows an empty page
             tell(f"Dask's dashboard: {client.dashboard_link}")
         yield lambda plan: _on(client, plan, threads)

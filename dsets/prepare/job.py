@@ -137,7 +137,7 @@ def _assemble(
         fields=plan.fields,
         shards=shards,
         statistics=reduce(Statistics.merge, sums) if plan.statistics else None,
-        statistics_of=None,  # _linked enters it, now and whenever the training pack changes
+        statistics_of=_training_digest(plan),
         quarantine=quarantine,
         samples_digest=samples_digest(key for key in keys if key not in out),
         provenance=_provenance(plan, raw),
@@ -152,7 +152,7 @@ def _provenance(plan: PackPlan, raw: Mapping[str, str]) -> dict[str, Any]:
         "manifest": manifest.digest,
         "raw": {name: f"sha256:{raw[name]}" for name in plan.split.files},
         "reader": manifest.reader,
-        "pipeline": {"name": plan.pipeline.name, "sha256": plan.pipeline.sha256},
+        "pipeline": _pipeline(plan),
         "samples_per_shard": plan.samples_per_shard,
         "recipe": plan.recipe,
         "plan": plan.digest,
@@ -161,23 +161,35 @@ def _provenance(plan: PackPlan, raw: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _linked(plan: PackPlan) -> Index:
-    """The index of a finished pack, naming the training pack of its folder if there is one.
+    """The index of a finished pack, naming the training pack that lies beside it now.
 
-    The training pack may be made later than the others, or again. The pack digest does not cover
-    this link, so no order or state depends on it.
+    That one may have been made later, or again. The pack digest does not cover the link, so no
+    order or state depends on it.
     """
     mine = index.read(plan.out)
-    training = next((split for split in plan.source.manifest.splits if split.training), None)
-    if training is None or plan.split.training:
+    training = _training_digest(plan)
+    if training is None or mine.statistics_of == training:
         return mine
-    other = folder.made(plan.out.with_name(training.name))
-    ours = ("dataset", "pipeline")
-    if other is None or any(other.provenance.get(k) != mine.provenance.get(k) for k in ours):
-        return mine
-    if mine.statistics_of != other.digest:
-        mine = replace(mine, statistics_of=other.digest)
-        index.write(plan.out, mine)
+    mine = replace(mine, statistics_of=training)
+    index.write(plan.out, mine)
     return mine
+
+
+def _training_digest(plan: PackPlan) -> str | None:
+    """The digest of the training pack of the same dataset and pipeline beside this one, if any."""
+    training = [split.name for split in plan.source.manifest.splits if split.training]
+    if plan.split.name in training or not training:
+        return None
+    found = folder.made(plan.out.with_name(training[0]))
+    if found is None:
+        return None
+    theirs = found.provenance
+    same = theirs.get("dataset") == plan.source.manifest.name
+    return found.digest if same and theirs.get("pipeline") == _pipeline(plan) else None
+
+
+def _pipeline(plan: PackPlan) -> dict[str, str]:
+    return {"name": plan.pipeline.name, "sha256": plan.pipeline.sha256}
 
 
 def _raw_files(plan: Plan, todo: Sequence[PackPlan], progress: Progress) -> dict[str, str]:
@@ -188,8 +200,7 @@ def _raw_files(plan: Plan, todo: Sequence[PackPlan], progress: Progress) -> dict
         raise PrepareError(
             "raw files are missing or not what the manifest says",
             where=found.folder,
-            expected=", ".join(dict.fromkeys(names)),
-            got=f"no {', no '.join(step.file.name for step in found.missing)}",
+            got=f"no good {', '.join(step.file.name for step in found.missing)}",
             remedy=f"run 'dsets fetch {plan.manifest.name}'",
         )
     return {step.file.name: step.receipt.digests["sha256"] for step in found.steps if step.receipt}

@@ -27,7 +27,7 @@ SHARD_BYTES = 256 << 20
 _KEY_BYTES = 32
 _CRC_BYTES = 4
 #: What a shard costs beside its samples: HDF5's own structure and 4096-byte alignment.
-_SHARD_OVERHEAD_BYTES = 64 << 10
+_SHARD_OVERHEAD_BYTES = 112 << 10
 
 
 @dataclass(frozen=True, slots=True)

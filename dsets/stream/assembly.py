@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -141,10 +141,8 @@ def _column(pack: Pack, field: Field, recipe: Recipe) -> Column | Kernel | None:
     changed = field.name == IMAGE and (recipe.geometry or recipe.normal)
     if not changed and field.layout == "HWC":
         return column
-    height, width, channels = field.shape
-    assert height and width and channels  # fixed sizes; tells mypy
-    planar = field.layout == "CHW"
-    images = Images(column.take, column.dtype, (height, width, channels), planar)
+    shape = cast("tuple[int, int, int]", field.shape)  # the sizes are fixed
+    images = Images(column.take, column.dtype, shape, field.layout == "CHW")
     return Kernel(images, recipe.normal if field.name == IMAGE else None)
 
 

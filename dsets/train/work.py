@@ -48,7 +48,8 @@ class Work:
         self._plan = plan
         self._training = training
         self._evaluation = evaluation
-        self.model = models.find(plan.model).build(plan.shape, plan.classes).to(plan.device)
+        built = models.find(plan.model).build(plan.shape, plan.classes)
+        self.model = engine.placed(built, plan.device)
         self._loop = engine.Loop(
             model=self.model,
             optimizer=engine.optimizer(self.model, plan.recipe),

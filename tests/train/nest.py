@@ -16,6 +16,7 @@ from tests.train.test_running import RECIPE, dropping, run
 
 def main(packs: Path, out: Path) -> None:
     models.MODELS["tiny"] = models.Model(dropping, (16, 16, 1), RECIPE, "for tests")
+    run(packs, out.with_name("warm-up"))  # what torch loads late, it loads once
     work.CHECKPOINT_S = 0.0  # save after every step
     for _ in sys.stdin:
         child = os.fork()

@@ -52,17 +52,6 @@ class Batch(Mapping[str, Any]):
             fields, index=self.index, valid=self.valid, epoch=self.epoch, position=self.position
         )
 
-    def row(self, row: int) -> Batch:
-        """The batch of one row."""
-        one = slice(row, row + 1)
-        return Batch(
-            {name: values[one] for name, values in self._fields.items()},
-            index=self.index[one],
-            valid=self.valid[one],
-            epoch=self.epoch,
-            position=self.position,
-        )
-
     def __repr__(self) -> str:
         fields = ", ".join(
             f"{name}: {getattr(values, 'dtype', 'list')} {tuple(getattr(values, 'shape', ()))}"

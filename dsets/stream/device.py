@@ -74,12 +74,7 @@ class Cuda:
         torch = self._torch
         with torch.cuda.stream(self._side):
             placed = batch.replace(
-                {
-                    name: [_tensor(torch, value).to(self._device) for value in values]
-                    if isinstance(values, list)
-                    else _tensor(torch, values).to(self._device, non_blocking=True)
-                    for name, values in batch.items()
-                }
+                {name: self._moved(_tensor(torch, values)) for name, values in batch.items()}
             )
             event = self._side.record_event()
         with self._lock:
@@ -93,8 +88,16 @@ class Cuda:
         current.wait_event(event)
         for values in batch.values():
             for value in values if isinstance(values, list) else [values]:
-                value.record_stream(current)
+                if isinstance(value, self._torch.Tensor):
+                    value.record_stream(current)
         return batch
+
+    def _moved(self, values: Any) -> Any:
+        if isinstance(values, list):
+            return [self._moved(value) for value in values]
+        if isinstance(values, self._torch.Tensor):
+            return values.to(self._device, non_blocking=True)
+        return values
 
 
 def of(name: str | None) -> Device:
@@ -130,6 +133,11 @@ def of(name: str | None) -> Device:
 
 
 def _tensor(torch: Any, values: Any) -> Any:
+    """Tensors for arrays, alone or in a list; anything else, as a function made it, unchanged."""
     if isinstance(values, list):
         return [_tensor(torch, value) for value in values]
-    return torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+    if not isinstance(values, np.ndarray):
+        return values
+    if any(stride < 0 for stride in values.strides) or not values.flags.writeable:
+        values = values.copy()  # torch has neither
+    return torch.from_numpy(values)

@@ -36,14 +36,13 @@ class Job:
 
 def jobs(order: Order, choose: Choose, state: State) -> Iterator[Job]:
     """A job for each batch from ``state`` on, without end."""
-    starts = order.walk(state)
     batches = max(1, _POSITIONS_AT_ONCE // order.rows_a_batch)
-    while chunk := list(islice(starts, batches)):
-        for epoch, states in groupby(chunk, lambda start: start.epoch):
-            yield from _jobs_of_epoch(order, choose, epoch, [s.position for s in states])
+    for epoch, states in groupby(order.walk(state), lambda start: start.epoch):
+        while starts := [start.position for start in islice(states, batches)]:
+            yield from _jobs_at_once(order, choose, epoch, starts)
 
 
-def _jobs_of_epoch(order: Order, choose: Choose, epoch: int, starts: list[int]) -> Iterator[Job]:
+def _jobs_at_once(order: Order, choose: Choose, epoch: int, starts: list[int]) -> Iterator[Job]:
     parts = [order.rows(start) for start in starts]
     index = order.samples(epoch, np.concatenate([part.positions for part in parts]))
     views = choose(epoch, index)

@@ -50,8 +50,8 @@ def batches(
     """
     if not (isinstance(rank, tuple | list) and len(rank) == 2):
         raise UsageError("bad rank", where="stream", expected="(rank, ranks)", got=repr(rank))
-    key = Key(pack.samples_digest, seed, shuffle)
-    order = Order(len(pack), key, batch_size, drop_last, rank[0], rank[1])
+    key = Key(pack.samples_digest, seed, bool(shuffle))
+    order = Order(len(pack), key, batch_size, bool(drop_last), *rank)
     return Stream(pack, order, transform, device=device)
 
 

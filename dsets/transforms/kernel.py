@@ -118,6 +118,8 @@ class Kernel:
         step: int,
     ) -> npt.NDArray[Any]:
         height, width, channels = self.images.size
+        margin = min(margin, max(height, width))  # further out there is nothing to see
+        top, left = np.clip(top, -margin, margin), np.clip(left, -margin, margin)
         planes = channels if self.images.planar else 1
         pixel = self.images.dtype.itemsize * (1 if self.images.planar else channels)
         line, padded_line = width * pixel, (width + 2 * margin) * pixel

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dsets.errors import MissingLibraryError
+from dsets.pack import Pack
+from dsets.stream import Batch, batches
+from dsets.transforms import Flip, Normalise, PadCrop
+
+MakePack = Callable[..., Pack]
+
+
+def test_cpu_tensors_hold_what_the_arrays_hold(make_pack: MakePack) -> None:
+    torch = pytest.importorskip("torch")
+    pack = make_pack(37)
+    transform = [PadCrop(2), Flip(), Normalise.of(pack)]
+    arrays = batches(pack, 8, transform=transform)
+    tensors = batches(pack, 8, transform=transform, device="cpu")
+    for array, tensor in zip(arrays, tensors, strict=True):
+        assert tensor["image"].dtype == torch.float32 and tensor["label"].dtype == torch.int64
+        assert np.array_equal(tensor["image"].numpy(), array["image"])
+        assert np.array_equal(tensor["label"].numpy(), array["label"])
+        assert [bytes(caption.numpy()) for caption in tensor["caption"]] == [
+            bytes(caption) for caption in array["caption"]
+        ]
+        assert isinstance(tensor.index, np.ndarray) and isinstance(tensor.valid, np.ndarray)
+
+
+def test_cpu_tensors_lie_in_the_lent_buffers(make_pack: MakePack) -> None:
+    pytest.importorskip("torch")
+    stream = batches(make_pack(37), 8, device="cpu")
+    places = {batch["image"].data_ptr() for _ in range(5) for batch in stream}
+    assert len(places) <= 8 and all(place % 4096 == 0 for place in places)
+    assert stream._assembly.pools["image"].extra == 0
+
+
+def test_a_function_may_return_reversed_frozen_and_other_things(make_pack: MakePack) -> None:
+    pytest.importorskip("torch")
+
+    def odd(batch: Batch) -> Mapping[str, Any]:
+        frozen = batch["label"].copy()
+        frozen.flags.writeable = False
+        names = [f"sample {number}" for number in batch.index]
+        return {"image": batch["image"][:, :, ::-1], "label": frozen, "name": names}
+
+    stream = batches(make_pack(37), 8, shuffle=False, transform=[odd], device="cpu")
+    batch = next(iter(stream))
+    plain = next(iter(batches(make_pack(37), 8, shuffle=False)))
+    assert np.array_equal(batch["image"].numpy(), plain["image"][:, :, ::-1])
+    assert batch["name"][7] == "sample 7"
+
+
+def test_without_torch_a_device_is_refused_with_the_remedy(
+    make_pack: MakePack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingLibraryError, match=r"torch.*pip install 'dsets\[torch\]'"):
+        batches(make_pack(37), 8, device="cpu")
+    assert len(list(batches(make_pack(37), 8))) == 5
+
+
+def test_streaming_arrays_never_imports_torch_or_h5py(make_pack: MakePack) -> None:
+    script = (
+        "import sys, dsets\n"
+        f"pack = dsets.Pack.open({str(make_pack(37).path)!r})\n"
+        "assert len(list(dsets.stream.batches(pack, 8))) == 5\n"
+        "assert not {'torch', 'h5py', 'pandas', 'dask'} & set(sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr

@@ -64,17 +64,17 @@ def test_json_has_every_text_in_full_and_exact_numbers(
 def test_a_broken_manifest_is_reported_after_which_the_rest_are_listed(
     cli: Cli, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "broken.toml").write_text('schema = 1\ntitle = "\\u001b[2J"\nnmae = "broken"')
+    (folder / "spoilt.toml").write_text('schema = 1\ntitle = "\\u001b[2J"\nnmae = "broken"')
     (folder / "mine.toml").write_text(mine(name="mine", title="My digits"))
     for arguments in (["list"], ["list", "--json"]):
         assert cli(arguments) == 1
         told = capsys.readouterr()
         assert "My digits" in told.out
         assert "MNIST database" in told.out
-        assert "broken" not in told.out
+        assert "spoilt" not in told.out
         (line,) = told.err.splitlines()
         assert line.startswith("dsets: error: ")
-        assert "broken.toml: nmae: unknown key" in line
+        assert "spoilt.toml: nmae: unknown key" in line
 
 
 def test_a_users_manifest_takes_the_place_of_a_shipped_one(

@@ -8,6 +8,7 @@ import json
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,10 @@ def made(folder: Path, split: str, statistics: bool, reason: str = "unreadable")
     images = np.arange(36, dtype=np.uint8).reshape(6, 2, 3, 1)
     for number, (start, stop) in enumerate([(0, 4), (4, 6)]):
         keys = [f"{split}/{i}" for i in range(start, stop)]
-        columns = {"image": images[start:stop], "label": np.arange(start, stop)}
+        columns: dict[str, Any] = {
+            "image": images[start:stop],
+            "label": np.arange(start, stop),
+        }
         path = folder / f"shard-{number:05d}.h5"
         shards.append(pack.shard.write(path, (IMAGE, LABEL), keys, columns))
     pack.finish(

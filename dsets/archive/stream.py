@@ -6,6 +6,7 @@ stream says how many bytes it may yield at most: a bomb costs no more time or me
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,12 @@ class Stream:
         if not head:
             self.close()
             raise self.error("empty file")
+
+    @property
+    def identity(self) -> tuple[str, int, int, int]:
+        """What tells whether the file of this name is still the one that was opened here."""
+        status = os.fstat(self._file.fileno())
+        return str(self.path.absolute()), status.st_ino, status.st_mtime_ns, status.st_size
 
     def read(self, size: int) -> bytes:
         """From 1 to ``size`` bytes; none only at the end.

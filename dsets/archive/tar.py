@@ -84,6 +84,9 @@ def walk(stream: Stream) -> Iterator[tuple[Entry, Body]]:
     Raises:
         DataError: the archive is damaged, cut short or hostile.
     """
+    head = stream.peek(BLOCK_BYTES)
+    if any(head) and not looks_like(head):
+        raise stream.error("not a tar archive", expected="a tar header", got=excerpt(head))
     given = _Header()
     while True:
         start = stream.offset
@@ -91,7 +94,8 @@ def walk(stream: Stream) -> Iterator[tuple[Entry, Body]]:
         if not any(block):
             _end(stream)
             return
-        _checksum(stream, block, start)
+        if not _sum_is_right(block):
+            raise stream.error(f"damaged tar header at byte {start:,}", got=excerpt(block))
         kind = bytes(block[156:157])
         size = _size(stream, block[124:136])
         if size > stream.limit - stream.offset:
@@ -134,15 +138,6 @@ def _sum_is_right(block: bytes | bytearray) -> bool:
     if not field.isdigit() or any(digit > ord("7") for digit in field):
         return False
     return int(field, 8) == sum(block) - sum(block[148:156]) + 8 * ord(" ")
-
-
-def _checksum(stream: Stream, block: bytearray, start: int) -> None:
-    if not _sum_is_right(block):
-        raise stream.error(
-            "not a tar archive" if start == 0 else f"damaged tar header at byte {start:,}",
-            expected="a tar header with a right checksum",
-            got=excerpt(block),
-        )
 
 
 def _size(stream: Stream, field: bytearray) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-from pathlib import Path
 from typing import Any
 
 LIMIT_BYTES = 256 << 20
@@ -45,15 +44,15 @@ class Cache:
                 _, (_, forgotten) = self._values.popitem(last=False)
                 self._bytes -= forgotten
 
+    def clear(self) -> None:
+        with self.lock:
+            self._values.clear()
+            self._bytes = 0
+
     @property
     def bytes(self) -> int:
+        """What the values kept take together."""
         return self._bytes
-
-
-def identity(path: Path) -> tuple[str, int, int]:
-    """What tells that a file is still the one that was read. Raises FileNotFoundError."""
-    status = path.stat()
-    return str(path.absolute()), status.st_mtime_ns, status.st_size
 
 
 DECODED = Cache()

@@ -53,6 +53,11 @@ class Batch:
     labels: Mapping[str, npt.NDArray[Any]]
     filenames: list[str]
 
+    @property
+    def bytes(self) -> int:
+        """What it takes in memory, about."""
+        return self.planes.nbytes + ROW_BYTES * len(self.filenames)
+
 
 def batch(layout: Layout, entry: tar.Entry, body: tar.Body) -> Batch:
     """The batch in a member of the archive.

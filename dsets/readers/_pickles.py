@@ -30,7 +30,7 @@ Plain: TypeAlias = (
     "bool | int | float | bytes | str | list[Plain] | dict[str, Plain] | Array | None"
 )
 
-OPERATIONS = 2_000_000  # the training batch of CIFAR-100 takes about 300,000
+OPERATIONS = 1_000_000  # the training batch of CIFAR-100 takes about 200,000
 CONTAINERS = 1_000  # lists, dictionaries, tuples, marks; CIFAR-100 takes about 200
 DEPTH = 32  # marks open at a time
 KEY_BYTES = 256

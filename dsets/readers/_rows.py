@@ -13,6 +13,8 @@ from dsets.errors import DataError, ManifestError, UsageError
 from dsets.field import Field
 from dsets.manifest.schema import Source
 
+MISLABELLED = "the file is not the published one, or the manifest is wrong"
+
 
 def open_raw(source: Source, name: str, limit: int) -> Stream:
     """A raw file of the source as a stream of at most ``limit`` bytes.
@@ -73,7 +75,11 @@ def labels(where: object, field: Field, values: npt.NDArray[Any]) -> npt.NDArray
     """
     if not np.can_cast(values.dtype, field.dtype, "safe"):
         raise DataError(
-            f"wrong type of {field.name}", where=where, expected=field.dtype, got=values.dtype
+            f"wrong type of {field.name}",
+            where=where,
+            expected=field.dtype,
+            got=values.dtype,
+            remedy=MISLABELLED,
         )
     cast = values.astype(field.dtype)
     cast.flags.writeable = False
@@ -85,7 +91,7 @@ def labels(where: object, field: Field, values: npt.NDArray[Any]) -> npt.NDArray
                 where=where,
                 expected=f"0 to {len(field.classes) - 1}",
                 got=cast[wrong[0]],
-                remedy="the file is not the published one, or the manifest lists wrong classes",
+                remedy=MISLABELLED,
             )
     return cast
 

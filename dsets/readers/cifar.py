@@ -28,7 +28,7 @@ from dsets.errors import ManifestError
 from dsets.field import Field
 from dsets.manifest.schema import Source
 from dsets.readers import Sample, _cifar_batch, _rows
-from dsets.readers._cache import DECODED, identity
+from dsets.readers._cache import DECODED
 from dsets.readers._cifar_batch import Batch, Layout
 
 if TYPE_CHECKING:
@@ -105,32 +105,37 @@ def _load(source: Source, options: _Options, needed: Sequence[str]) -> dict[str,
     """The batches called ``needed``, from the cache or else by one pass over the archive.
 
     The pass keeps every batch of the split if all fit the cache, since the next call will want the
-    others, and ends with the last one it looks for. No batch is given out before the class names
-    were compared.
+    others. It goes to the end of the archive, where gzip's only checksum stands, and compares the
+    class names: before that, nothing is kept or given out.
     """
     if not needed:
         return {}
     with DECODED.lock, _open(source, options) as stream:
-        known = (identity(stream.path), options.layout)
-        found = {name: DECODED.get((*known, name)) for name in (*needed, options.meta)}
-        missing = {name for name, value in found.items() if value is None}
-        if missing and len(options.batches) * options.layout.bytes <= DECODED.limit:
-            missing.update(options.batches)
-        for entry, body in tar.walk(stream) if missing else ():
-            if entry.name not in missing:
-                continue
-            if entry.name == options.meta:
-                _cifar_batch.check_names(options.layout, entry, body)
-                DECODED.put((*known, entry.name), True, 0)
-            else:
-                found[entry.name] = _cifar_batch.batch(options.layout, entry, body)
-                DECODED.put((*known, entry.name), found[entry.name], entry.bytes)
-            missing.remove(entry.name)
-            if not missing:
-                break
-        if missing:
-            raise stream.error("members are missing", expected=", ".join(sorted(missing)))
+        known = (stream.identity, options.layout)
+        kept = {name: DECODED.get((*known, name)) for name in needed}
+        if all(kept.values()):
+            return kept
+        fits = len(options.batches) * options.layout.bytes <= DECODED.limit
+        found = _read(options, stream, options.batches if fits else needed)
+        for name, batch in found.items():
+            DECODED.put((*known, name), batch, batch.bytes)
         return {name: found[name] for name in needed}
+
+
+def _read(options: _Options, stream: Stream, wanted: Sequence[str]) -> dict[str, Batch]:
+    missing = {*wanted, options.meta}
+    found = {}
+    for entry, body in tar.walk(stream):
+        if entry.name not in missing:
+            continue
+        missing.remove(entry.name)
+        if entry.name == options.meta:
+            _cifar_batch.check_names(options.layout, entry, body)
+        else:
+            found[entry.name] = _cifar_batch.batch(options.layout, entry, body)
+    if missing:
+        raise stream.error("members are missing", expected=", ".join(sorted(missing)))
+    return found
 
 
 def _open(source: Source, options: _Options) -> Stream:
@@ -152,7 +157,9 @@ def _options(source: Source) -> _Options:
     image, labels = _fields(source)
     if archive not in source.split.files:
         raise _rows.bad_option(source, "archive", f"one of {source.split.files}", repr(archive))
-    if not isinstance(batches, list | tuple) or not batches or len(set(batches)) != len(batches):
+    if not isinstance(batches, list | tuple) or not all(isinstance(b, str) for b in batches):
+        raise _rows.bad_option(source, "batches", "a list of member names", batches)
+    if not batches or len(set(batches)) != len(batches):
         raise _rows.bad_option(source, "batches", "different member names", batches)
     if source.split.samples % len(batches):
         raise _rows.bad_option(
@@ -167,7 +174,7 @@ def _options(source: Source) -> _Options:
         image=cast("tuple[int, int, int]", image.shape),
         labels=tuple((field, key[field.name], names_key[field.name]) for field in labels),
     )
-    return _Options(str(archive), tuple(map(str, batches)), str(meta), image.name, layout)
+    return _Options(str(archive), tuple(batches), str(meta), image.name, layout)
 
 
 def _fields(source: Source) -> tuple[Field, list[Field]]:

@@ -22,7 +22,7 @@ from dsets.errors import ManifestError
 from dsets.field import Field
 from dsets.manifest.schema import Source
 from dsets.readers import Sample, _idx_file, _rows
-from dsets.readers._cache import DECODED, identity
+from dsets.readers._cache import DECODED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,7 @@ def _header(source: Source, field: Field, stream: Stream) -> _idx_file.Header:
 def _values(source: Source, field: Field, name: str) -> npt.NDArray[Any]:
     """All values of a field: its dtype, (samples, *shape), read-only. Kept in the cache."""
     with DECODED.lock, _open(source, field, name) as stream:
-        known = (__name__, identity(stream.path), source.split.samples, field)
+        known = (__name__, stream.identity, source.split.samples, field)
         if (kept := DECODED.get(known)) is not None:
             return cast("npt.NDArray[Any]", kept)
         array = _idx_file.values(stream, _header(source, field, stream))

@@ -14,6 +14,7 @@ from dsets.field import Field
 from dsets.manifest.schema import File, Member, Source
 from dsets.progress import Event, Progress, ignore
 from dsets.readers import Sample
+from dsets.readers._cache import DECODED
 from dsets.verify.report import Check, Report
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def samples(source: Source, progress: Progress = ignore) -> Report:
 
 def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
     reader = readers.load(source.manifest.reader)
+    DECODED.clear()  # what lies on the disk is to be proved, not what was read from it before
     try:
         table = reader.table(source)
     except DataError as error:
@@ -100,6 +102,8 @@ def _mismatch(
     fields: Sequence[Field], sample: Sample, columns: Mapping[str, list[Any]], row: int
 ) -> str:
     """What is wrong with one sample, or nothing."""
+    if row >= len(columns["key"]):
+        return f"{sample.key} comes after the table's last row"
     if sample.key != columns["key"][row]:
         return f"row {row} is {sample.key} when read, {columns['key'][row]} in the table"
     if len(sample.values) != len(fields):

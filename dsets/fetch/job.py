@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,7 +135,9 @@ def _file(step: Step, patience: Patience, stop: Stop, tell: Progress) -> None:
     """One file: wait for its lock, look again, then try the addresses."""
     if step.action == "have":
         if step.receipt and receipts.read(step.path) != step.receipt:
-            receipts.write(step.path, step.receipt)
+            # A store that cannot be written can be used; its files are hashed each time.
+            with suppress(OSError):
+                receipts.write(step.path, step.receipt)
         return
     try:
         with _hold(step, stop, tell) as part:

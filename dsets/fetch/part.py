@@ -1,6 +1,6 @@
 """``<file>.part``: the bytes of a file so far, locked, and hashed as they arrive.
 
-Beside it, ``<file>.part.json`` remembers which address began it and that address's validator.
+Beside it, ``.<file>.part.json`` remembers which address began it and that address's validator.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def part_size(path: Path) -> int:
 
 
 def origin_path(path: Path) -> Path:
-    return path.with_name(path.name + ".part.json")
+    return path.with_name(f".{path.name}.part.json")
 
 
 def debris(path: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -69,6 +70,12 @@ def read(path: Path) -> Receipt | None:
 def write(path: Path, receipt: Receipt) -> None:
     with replacing(receipt_path(path)) as part:
         part.write_text(json.dumps(asdict(receipt), indent=1) + "\n")
+
+
+def forget(path: Path) -> None:
+    """The file at ``path`` was found to be wrong: believe its receipt no more."""
+    with suppress(OSError):
+        receipt_path(path).unlink()
 
 
 def published(file: File) -> dict[str, str]:

@@ -14,6 +14,9 @@ from dsets.verify.report import Check, Report
 def files(manifest: Manifest, folder: Path, *, progress: Progress = ignore) -> Report:
     """One check a file of the manifest. Receipts are not believed: every byte is hashed.
 
+    Nothing is changed but this: where a file is found to be wrong, its receipt goes, so that the
+    next fetch replaces the file.
+
     A file for which nothing is published is compared with the sha256 that was found when it was
     fetched, where a receipt remembers it.
     """
@@ -45,6 +48,7 @@ def _check(file: File, path: Path, progress: Progress) -> Check:
     details |= computed
     published = receipts.published(file)
     if wrong := receipts.mismatch(file, size, computed):
+        receipts.forget(path)
         expected = {f"expected_{name}": value for name, value in published.items()}
         return Check(file.name, False, wrong, details | expected)
     if published:
@@ -59,7 +63,9 @@ def _against_receipt(file: File, path: Path, sha256: str, details: dict[str, obj
         return Check(file.name, True, message, details)
     remembered = receipt.digests["sha256"]
     if remembered != sha256:
-        message = f"sha256 {sha256}, but {remembered} when it was fetched"
+        message = (
+            f"sha256 {sha256}, but {remembered} when it was fetched; remove it to fetch it again"
+        )
         return Check(file.name, False, message, details | {"expected_sha256": remembered})
     message = "no digest is published; sha256 as when it was fetched"
     return Check(file.name, True, message, details)

@@ -51,7 +51,7 @@ def test_whole_half_and_wrong_files_are_told_apart(folder: Path) -> None:
 def test_a_part_without_digest_counts_only_where_its_origin_is_tried(folder: Path) -> None:
     here(folder, "a.bin.part", DATA[:1000])
     origin = {"address": "http://h/a.bin", "validator": '"1"', "bytes": None}
-    here(folder, "a.bin.part.json", json.dumps(origin).encode())
+    here(folder, ".a.bin.part.json", json.dumps(origin).encode())
     actions = [
         fetch.plan(manifest_of(File("a.bin", (address,))), folder).steps[0].action
         for address in ("http://h/a.bin", "http://other/a.bin")

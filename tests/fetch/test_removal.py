@@ -15,7 +15,7 @@ from tests.fetch.conftest import DATA, file_of, manifest_of
 @pytest.fixture
 def full(folder: Path) -> Path:
     folder.mkdir()
-    for name in ("a.bin", "b.bin.part", "b.bin.part.json", "..a.bin.receipt.json.1.part"):
+    for name in ("a.bin", "b.bin.part", ".b.bin.part.json", "..a.bin.receipt.json.1.part"):
         (folder / name).write_bytes(DATA[:100])
     fetch.files(fetch.plan(manifest_of(file_of(DATA[:100])), folder))
     return folder

@@ -53,7 +53,7 @@ def leave_part(folder: Path, data: bytes, origin: dict[str, object] | None = Non
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "a.bin.part").write_bytes(data)
     if origin:
-        (folder / "a.bin.part.json").write_text(json.dumps(origin))
+        (folder / ".a.bin.part.json").write_text(json.dumps(origin))
 
 
 def test_a_good_server_gives_the_file_in_one_request(get: Get, server: Server) -> None:
@@ -203,7 +203,7 @@ def test_a_mangled_origin_counts_as_none(get: Get, server: Server, folder: Path)
     server.routes["/a.bin"] = Route(DATA)
     for junk in ("", "[]", "[" * 100_000, '{"address": 1}', '{"bytes": "x"}'):
         leave_part(folder, DATA[:1000])
-        (folder / "a.bin.part.json").write_text(junk)
+        (folder / ".a.bin.part.json").write_text(junk)
         get(File("a.bin")).unlink()
     assert {asked.status for asked in server.requests} == {200}
 

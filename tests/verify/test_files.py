@@ -47,6 +47,7 @@ def test_any_flipped_bit_is_found_though_size_time_and_receipt_say_otherwise(
     (check,) = verify.files(manifest, folder).checks
     assert not check.ok
     assert check.details["expected_sha256"] == manifest.files[0].sha256
+    assert fetch.plan(manifest, folder).steps[0].action == "download", "fetch will mend it"
     path.unlink()
 
 

@@ -35,7 +35,7 @@ def command(name: str, samples: bool, split: str | None, limit: int, as_json: bo
 
     A path has a slash in it (./mnist) where a dataset has the same name.
     """
-    if os.sep in name or (Path(name).is_dir() and name not in manifest.names()):
+    if os.sep in name or (name and Path(name).is_dir() and name not in manifest.names()):
         if samples or split:
             raise UsageError("--samples and --split are for datasets", got=f"the path {name}")
         click.echo(_packs(Path(name), as_json))

@@ -21,10 +21,11 @@ def find(name: str) -> Manifest:
     if name not in paths:
         from difflib import get_close_matches
 
-        near = get_close_matches(name, paths, n=3)
+        known = sorted(filter(str.isprintable, paths))
+        near = get_close_matches(name, known, n=3)
         raise ManifestError(
             "unknown dataset",
-            expected=f"one of {', '.join(sorted(paths))}",
+            expected=f"one of {', '.join(known)}",
             got=ascii(name[:80]),
             remedy=f"did you mean {' or '.join(near)}?" if near else None,
         )
@@ -45,8 +46,7 @@ def _paths() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in _folders():
         for path in sorted(folder.glob("[!.]*.toml")):
-            if path.is_file():
-                found.setdefault(path.stem, path)
+            found.setdefault(path.stem, path)
     return found
 
 

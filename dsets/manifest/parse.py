@@ -39,6 +39,8 @@ def read(path: Path) -> Manifest:
     Raises:
         ManifestError: it cannot be read, breaks the schema, or has another name than its file.
     """
+    if not path.is_file():  # opening a pipe would wait for its writer
+        raise ManifestError("cannot be read", where=path, expected="a file")
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)

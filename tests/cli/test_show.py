@@ -172,6 +172,7 @@ def test_samples_of_what_is_not_here_say_which_command_brings_it(
     ("arguments", "says"),
     [
         (["mnits"], "did you mean mnist?"),
+        ([""], "unknown dataset"),
         (["mnist", "--samples", "--split", "valid"], "expected one of train, test, got valid"),
         (["mnist", "--split", "train"], "--split goes with --samples"),
         (["./nowhere"], "no pack here"),

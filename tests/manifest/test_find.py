@@ -43,10 +43,29 @@ def test_the_users_manifests_win_the_first_folder_first(
 def test_a_users_manifest_joins_the_shipped_ones(folders: tuple[Path, Path], good: str) -> None:
     (folders[1] / "tiny.toml").write_text(good)
     (folders[1] / ".hidden.toml").write_text(good)
-    (folders[1] / "folder.toml").mkdir()
-    os.mkfifo(folders[1] / "pipe.toml")  # would block whoever opens it
-    assert [n for n in manifest.names() if n in ("tiny", ".hidden", "folder", "pipe")] == ["tiny"]
+    (folders[1] / "README.md").write_text("Not a manifest.")
+    assert set(manifest.names()) >= {"mnist", "tiny"}
+    assert not {".hidden", "README"} & set(manifest.names())
     assert manifest.find("tiny").origin == str(folders[1] / "tiny.toml")
+
+
+def test_what_is_called_like_a_manifest_and_is_none_is_not_hidden(
+    folders: tuple[Path, Path],
+) -> None:
+    (folders[0] / "folder.toml").mkdir()
+    (folders[0] / "dangling.toml").symlink_to("nowhere")
+    os.mkfifo(folders[0] / "pipe.toml")  # would block whoever opens it
+    for name in ("folder", "dangling", "pipe"):
+        assert name in manifest.names()
+        with pytest.raises(ManifestError, match=rf"{name}\.toml: cannot be read"):
+            manifest.find(name)
+
+
+def test_a_file_name_that_is_no_text_disturbs_nobody(folders: tuple[Path, Path]) -> None:
+    Path(os.fsdecode(os.fsencode(folders[0]) + b"/\xff\x1b.toml")).write_text("")
+    with pytest.raises(ManifestError) as caught:
+        manifest.find("nosuch")
+    assert str(caught.value).isprintable()
 
 
 def test_a_missing_folder_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

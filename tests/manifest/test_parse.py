@@ -289,12 +289,14 @@ def test_a_manifest_is_named_after_its_file(tmp_path: Path, good: str) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_a_manifest_error(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "absent.toml"):
+    for path in (tmp_path, tmp_path / "absent.toml", Path(os.devnull)):
         with pytest.raises(ManifestError, match="cannot be read"):
             manifest.read(path)
 
 
-def test_a_file_without_end_is_refused_at_the_limit() -> None:
-    endless = Path(os.devnull).with_name("zero")
+def test_a_huge_file_is_refused_without_reading_it_all(tmp_path: Path) -> None:
+    path = tmp_path / "huge.toml"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # a hole of a terabyte
     with pytest.raises(ManifestError, match="too large"):
-        manifest.read(endless)
+        manifest.read(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,8 +93,14 @@ def _lay_out(part: Path, datasets: Mapping[str, Data]) -> dict[str, Extent]:
     # As h5py.File does: from HDF5 2.0 on the default is a format whose groups carry times.
     access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_LATEST)
     identifier = h5py.h5f.create(os.fsencode(part), h5py.h5f.ACC_TRUNC, fapl=access)
-    with h5py.File(identifier) as file:
-        return {name: _create(file, name, data) for name, data in datasets.items()}
+    try:
+        with h5py.File(identifier) as file:
+            return {name: _create(file, name, data) for name, data in datasets.items()}
+    except (OSError, RuntimeError) as error:  # a full disk is a RuntimeError to h5py
+        if not (number := re.search(r"errno = (\d+)", str(error))):
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(part)) from error
 
 
 def _create(file: h5py.File, name: str, data: Data) -> Extent:

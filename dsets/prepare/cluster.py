@@ -27,7 +27,6 @@ Tasks = Callable[[PackPlan], Iterator[Record]]
 #: Tasks in flight for each thread of the cluster: one running, one waiting.
 _AHEAD = 2
 _CONNECT_S = 30
-_GONE = "no worker, or the scheduler is gone"
 
 
 @contextmanager
@@ -55,11 +54,9 @@ def tasks(
         if scheduler is not None:
             client = stack.enter_context(_connected(scheduler))
             threads = 1  # a cluster's owner has given the cores to Dask's own threads
-        else:
-            processes = workers or 1  # never None here
-            scratch = stack.enter_context(_scratch(root))
-            client = stack.enter_context(_local(processes, scratch))
-            threads = max(1, _cores() // processes)
+        elif workers is not None:
+            client = stack.enter_context(_local(workers, stack.enter_context(_scratch(root))))
+            threads = max(1, _cores() // workers)
         if find_spec("bokeh"):  # without it the address shows an empty page
             tell(f"Dask's dashboard: {client.dashboard_link}")
         yield lambda plan: _on(client, plan, threads)
@@ -101,7 +98,7 @@ def _on(client: Any, plan: PackPlan, threads: int) -> Iterator[Record]:
         raise PrepareError(
             "lost the Dask cluster",
             where=plan.part,
-            got=_GONE,
+            got=error or type(error).__name__,
             remedy="finished shards are kept: run the same command again",
         ) from error
 

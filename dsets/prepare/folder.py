@@ -16,7 +16,7 @@ from typing import Literal
 
 from dsets import locks
 from dsets.atomic import flush, replacing
-from dsets.errors import BusyError, PackError, PrepareError
+from dsets.errors import BusyError, DsetsError, PackError, PrepareError
 from dsets.pack import index
 from dsets.pack.schema import INDEX, STATISTICS, Index
 from dsets.prepare.planning import PackPlan
@@ -70,14 +70,34 @@ def check(plan: PackPlan, *, force: bool) -> None:
 @contextmanager
 def working(plan: PackPlan, tell: Callable[[str], None]) -> Iterator[None]:
     """Hold the work folder, which is made if absent; waits for another process that holds it."""
-    plan.part.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
+        with writing(plan.part):
+            plan.part.parent.mkdir(parents=True, exist_ok=True)
         try:
             stack.enter_context(locks.holding(plan.part, folder=True, wait=False))
         except BusyError:
             tell("another process is making this pack; waiting for it")
             stack.enter_context(locks.holding(plan.part, folder=True))
         yield
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says while ``path`` is written (a full disk, no leave) into our error.
+
+    Raises:
+        PrepareError: in place of any OSError that is not ours already.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, DsetsError):
+            raise
+        raise PrepareError(
+            f"cannot be written: {error.strerror or error}",
+            where=path,
+            remedy="finished shards are kept: see to it, then run the same command again",
+        ) from error
 
 
 def sweep(plan: PackPlan, tell: Callable[[str], None]) -> None:

@@ -70,12 +70,15 @@ def _make(
         if folder.state(plan) == "finished" and not force:
             folder.abandon(plan)  # another process made it while we waited
             return
-        folder.sweep(plan, tell)
+        with folder.writing(plan.part):
+            folder.sweep(plan, tell)
         if not folder.assembled(plan):
             keys = _keys(plan)
             records = _run(plan, tasks, progress)
-            _assemble(plan, records, keys, raw)
-        folder.publish(plan)
+            with folder.writing(plan.part):
+                _assemble(plan, records, keys, raw)
+        with folder.writing(plan.out):
+            folder.publish(plan)
 
 
 def _keys(plan: PackPlan) -> list[str]:

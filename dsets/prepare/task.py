@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from dsets import readers
-from dsets.errors import DataError, DsetsError, PipelineError, PrepareError
+from dsets.errors import DataError, PipelineError, PrepareError
 from dsets.pack import shard
 from dsets.pack.digests import samples_digest
 from dsets.pack.schema import Quarantined
 from dsets.pack.statistics import Statistics
-from dsets.prepare import ledger
+from dsets.prepare import folder, ledger
 from dsets.prepare.columns import Columns, checked
 from dsets.prepare.ledger import Record
 from dsets.prepare.planning import PackPlan
@@ -73,16 +73,8 @@ def make_shard(plan: PackPlan, number: int, threads: int = 1) -> Record:
             expected=len(plan.rows(number)),
             got=len(columns.keys) + len(quarantine),
         )
-    try:
+    with folder.writing(ledger.shard_path(plan, number)):
         return _write(plan, number, columns, tuple(quarantine))
-    except DsetsError:
-        raise
-    except OSError as error:
-        raise PrepareError(
-            f"cannot write a shard: {error.strerror or error}",
-            where=ledger.shard_path(plan, number),
-            remedy="finished shards are kept: see to it and run the same command again",
-        ) from error
 
 
 def _write(

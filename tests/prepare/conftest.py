@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,10 +49,13 @@ class Tiny:
     folder: Path
     images: dict[str, np.ndarray]
 
-    def plan(self, out: str = "out", *, shards: int = 9, **more: object) -> Plan:
-        """A plan that gives the training split about ``shards`` shards."""
-        each = (30 + 8 + 32 + 3 * 4) * COUNTS["train"]
-        return plan(self.manifest, out=self.folder / out, shard_bytes=each // shards, **more)  # type: ignore[arg-type]
+    def shard_bytes(self, shards: int) -> int:
+        """The shard size that gives the training split about so many shards."""
+        return (30 + 8 + 32 + 3 * 4) * COUNTS["train"] // shards
+
+    def plan(self, out: str = "out", *, shards: int = 9, **more: Any) -> Plan:
+        folder = self.folder / out
+        return plan(self.manifest, out=folder, shard_bytes=self.shard_bytes(shards), **more)
 
     def recipe(self, body: str, name: str = "mine") -> Path:
         """A user's pipeline that runs ``body`` for each sample before it passes it on."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dsets.archive import tar
 from dsets.field import Field
 from dsets.readers import _pickles, _rows
+from dsets.readers._plain import Array, Plain
 
 ROW_BYTES = 1024  # what a pickle may take for one row besides its pixels: labels, name, memo
 META_BYTES = 1 << 16  # and for everything else
@@ -68,7 +69,7 @@ def batch(layout: Layout, entry: tar.Entry, body: tar.Body) -> Batch:
     value = _dictionary(layout.bytes, entry, body)
     data = value.get("data")
     shape = (layout.rows, layout.pixels)
-    if not isinstance(data, _pickles.Array):
+    if not isinstance(data, Array):
         raise body.error("wrong 'data'", expected="an array", got=type(data).__name__)
     if (data.dtype[1:], data.shape) != ("u1", shape):
         got = f"{data.dtype} {data.shape}"
@@ -102,7 +103,7 @@ def check_names(layout: Layout, entry: tar.Entry, body: tar.Body) -> None:
             )
 
 
-def _dictionary(limit: int, entry: tar.Entry, body: tar.Body) -> Mapping[str, _pickles.Plain]:
+def _dictionary(limit: int, entry: tar.Entry, body: tar.Body) -> Mapping[str, Plain]:
     if entry.bytes > limit:
         raise body.error(
             "member is too long", expected=f"at most {limit:,} bytes", got=f"{entry.bytes:,}"
@@ -118,16 +119,14 @@ def _count(layout: Layout, key: str, values: Any, body: tar.Body) -> None:
         raise body.error(f"wrong number of {key}", expected=layout.rows, got=len(values))
 
 
-def _integers(
-    key: str, value: Mapping[str, _pickles.Plain], body: tar.Body
-) -> npt.NDArray[np.int64]:
+def _integers(key: str, value: Mapping[str, Plain], body: tar.Body) -> npt.NDArray[np.int64]:
     numbers = value.get(key)
     if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
         raise body.error(f"wrong {key!r}", expected="a list of integers")
     return np.array(numbers, np.int64)  # the pickle machine reads none longer than 8 bytes
 
 
-def _texts(key: str, value: Mapping[str, _pickles.Plain], body: tar.Body) -> list[str]:
+def _texts(key: str, value: Mapping[str, Plain], body: tar.Body) -> list[str]:
     """Strings as Python 2 (bytes) or Python 3 (str) pickled them."""
     texts = value.get(key)
     if not isinstance(texts, list) or not all(isinstance(text, bytes | str) for text in texts):

@@ -5,7 +5,7 @@ numbers, strings, lists and NumPy arrays needs, for protocols 2 to 5 as Python 2
 
 1. An operation that is not in this file is refused: no instances (INST, OBJ, NEWOBJ), no extension
    registry (EXT1), no persistent ids, no DUP, no sets, no buffers out of band.
-2. A global name is an inert marker, one of ``_GLOBALS``. REDUCE and BUILD turn markers and plain
+2. A global name is an inert marker, one of ``GLOBALS``. REDUCE and BUILD turn markers and plain
    data into ``Array``; nothing else can be done with them, and there is no import, attribute or
    call behind them. Markers and tuples never enter a list, a dictionary or the result.
 3. Memory is bounded by the pickle's own size: a length is checked against the bytes that are left
@@ -18,16 +18,20 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import Any, Literal, cast
 
 from dsets.errors import DataError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-Plain: TypeAlias = (
-    "bool | int | float | bytes | str | list[Plain] | dict[str, Plain] | Array | None"
+from dsets.readers._plain import (
+    DTYPES,
+    GLOBALS,
+    MARKERS,
+    PLAIN,
+    REPEATABLE,
+    Array,
+    DType,
+    Global,
+    Plain,
+    Unbuilt,
 )
 
 OPERATIONS = 1_000_000  # the training batch of CIFAR-100 takes about 200,000
@@ -36,60 +40,13 @@ DEPTH = 32  # marks open at a time
 KEY_BYTES = 256
 HIGHEST_PROTOCOL = 5
 
-_DTYPES = {f"{kind}{size}": size for kind in "ui" for size in (1, 2, 4, 8)}
-_DTYPES |= {"b1": 1, "f2": 2, "f4": 4, "f8": 8}
-_GLOBALS = {
-    ("numpy", "dtype"): "dtype",
-    ("numpy", "ndarray"): "ndarray",
-    ("_codecs", "encode"): "encode",  # how protocol 2 writes the bytes of Python 3
-}
-for _package in ("numpy.core", "numpy._core"):  # before and since NumPy 2
-    _GLOBALS[f"{_package}.multiarray", "_reconstruct"] = "reconstruct"
-    _GLOBALS[f"{_package}.numeric", "_frombuffer"] = "frombuffer"  # protocol 5
 
+def _simple(state: list[Any]) -> bool:
+    """True when the rest of a dtype's state names no fields, sizes or flags.
 
-@dataclass(frozen=True, slots=True)
-class Array:
-    """A NumPy array as its pickle described it: bytes, and how to look at them."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    order: Literal["C", "F"]
-    data: bytes
-
-    def numpy(self) -> npt.NDArray[Any]:
-        """The array: little-endian and read-only, its bytes shared with this object if they can."""
-        import numpy as np
-
-        array = np.ndarray(self.shape, self.dtype, self.data, order=self.order)
-        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        array.flags.writeable = False
-        return array
-
-
-@dataclass(frozen=True, slots=True)
-class _Global:
-    """The marker of a global name."""
-
-    name: str
-
-
-@dataclass(slots=True, eq=False)
-class _DType:
-    """The marker of a dtype. Its state arrives after the memo has it, once."""
-
-    kind: str
-    order: str | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Unbuilt:
-    """The marker of an array whose state has not come yet."""
-
-
-_Atom = (type(None), bool, int, float, bytes, str)
-_PLAIN = (*_Atom, list, dict, Array)
-_REPEATABLE = (*_Atom, _Global, _DType)
+    NumPy wrote 4 to 6 values there over the years: None, and -1 or 0 for its own of the type.
+    """
+    return len(state) <= 6 and all(value is None or value in (-1, 0) for value in state)
 
 
 def loads(data: bytes | bytearray, where: object) -> Plain:
@@ -132,7 +89,7 @@ class _Machine:
         raise self._refusal("too long", expected=f"at most {OPERATIONS:,} operations")
 
     def _result(self) -> Plain:
-        value = self._pop(_PLAIN)
+        value = self._pop(PLAIN)
         if self._stack or self._marks:
             raise self._refusal("more than one value")
         if self._at != len(self._data):
@@ -186,7 +143,7 @@ class _Machine:
             raise self._refusal("a value is missing")
         value = self._stack.pop()
         if type(value) not in kinds:
-            expected = " or ".join(kind.__name__.lstrip("_") for kind in kinds)
+            expected = " or ".join(kind.__name__ for kind in kinds)
             raise self._refusal("wrong value", expected=expected, got=type(value).__name__)
         return value
 
@@ -216,7 +173,7 @@ class _Machine:
 
     def _get(self, index: int) -> None:
         value = self._memo.get(index, self)
-        if type(value) not in _REPEATABLE:
+        if type(value) not in REPEATABLE:
             raise self._refusal("repeats what it must not", got=f"memo entry {index}")
         self._stack.append(value)
 
@@ -232,12 +189,12 @@ class _Machine:
         self._stack.append(container)
 
     def _tuple(self, size: int) -> None:
-        values = [self._pop((*_PLAIN, *_MARKERS, tuple)) for _ in range(size)]
+        values = [self._pop((*PLAIN, *MARKERS, tuple)) for _ in range(size)]
         self._new(tuple(reversed(values)))
 
     def _append(self, values: list[Any]) -> None:
         for value in values:
-            if type(value) not in _PLAIN:
+            if type(value) not in PLAIN:
                 raise self._refusal("list of other than plain data", got=type(value).__name__)
         self._top(list).extend(values)
 
@@ -251,21 +208,21 @@ class _Machine:
             name = key if isinstance(key, str) else key.decode("latin-1")
             if name in target:
                 raise self._refusal("key given twice", got=repr(name))
-            if type(value) not in _PLAIN:
+            if type(value) not in PLAIN:
                 raise self._refusal(f"{name!r} is not plain data", got=type(value).__name__)
             target[name] = value
 
     # Globals, and what may be made with them.
 
     def _global(self, module: str, name: str) -> None:
-        known = _GLOBALS.get((module, name))
+        known = GLOBALS.get((module, name))
         if known is None:
             raise self._refusal(
                 "refused global name",
                 expected="NumPy's own for an array of numbers",
                 got=repr(f"{module}.{name}"),
             )
-        self._stack.append(_Global(known))
+        self._stack.append(Global(known))
 
     def _global_from_stack(self) -> None:
         name = self._pop((str,))
@@ -274,14 +231,14 @@ class _Machine:
     def _reduce(self) -> None:
         self._count()
         arguments = self._pop((tuple,))
-        match self._pop((_Global,)).name, arguments:
+        match self._pop((Global,)).name, arguments:
             case "dtype", (str() | bytes() as kind, bool() | int(), bool() | int()):
-                self._stack.append(_DType(self._dtype(kind)))
-            case "reconstruct", (_Global("ndarray"), (0,), bytes() | str()):
-                self._stack.append(_Unbuilt())
+                self._stack.append(DType(self._dtype(kind)))
+            case "reconstruct", (Global("ndarray"), (0,), bytes() | str()):
+                self._stack.append(Unbuilt())
             case "frombuffer", (
                 bytes() as data,
-                _DType() as dtype,
+                DType() as dtype,
                 tuple() as shape,
                 str() as order,
             ):
@@ -293,28 +250,28 @@ class _Machine:
 
     def _build(self) -> None:
         state = self._pop((tuple,))
-        target = self._pop((_DType, _Unbuilt))
+        target = self._pop((DType, Unbuilt))
         match target, state:
-            case _DType(order=None), (int(), str() | bytes() as order, None, None, None, -1, -1, 0):
+            case DType(order=None), (int(), str() | bytes() as order, *rest) if _simple(rest):
                 target.order = order if isinstance(order, str) else order.decode("latin-1")
                 if target.order not in ("<", ">", "=", "|"):
                     raise self._refusal("bad byte order", got=repr(target.order))
                 self._stack.append(target)
-            case _Unbuilt(), (
+            case Unbuilt(), (
                 int(),
                 tuple() as shape,
-                _DType() as dtype,
+                DType() as dtype,
                 bool() | int() as fortran,
                 data,
             ):
                 content = self._encoded(data) if type(data) is str else data
                 self._stack.append(self._array(content, dtype, shape, "F" if fortran else "C"))
             case _:
-                raise self._refusal(f"{type(target).__name__.lstrip('_')} with a strange state")
+                raise self._refusal(f"{type(target).__name__} with a strange state")
 
     def _dtype(self, kind: str | bytes) -> str:
         name = kind if isinstance(kind, str) else kind.decode("latin-1")
-        if name not in _DTYPES:
+        if name not in DTYPES:
             raise self._refusal("refused dtype", expected="plain numbers", got=repr(name[:32]))
         return name
 
@@ -327,13 +284,13 @@ class _Machine:
         except UnicodeEncodeError as error:
             raise self._refusal("bytes written as text beyond U+00FF") from error
 
-    def _array(self, data: object, dtype: _DType, shape: tuple[Any, ...], order: str) -> Array:
+    def _array(self, data: object, dtype: DType, shape: tuple[Any, ...], order: str) -> Array:
         if type(data) is not bytes:
             raise self._refusal("array of other than bytes", got=type(data).__name__)
         if dtype.order is None or order not in ("C", "F"):
             raise self._refusal("array of unknown byte order")
         sizes = [size for size in shape if type(size) is int and 0 <= size < 2**31]
-        needed = math.prod(sizes) * _DTYPES[dtype.kind]
+        needed = math.prod(sizes) * DTYPES[dtype.kind]
         if len(sizes) != len(shape) or len(shape) > DEPTH or needed != len(data):
             raise self._refusal(
                 "array and bytes differ",
@@ -353,7 +310,6 @@ class _Machine:
         )
 
 
-_MARKERS = (_Global, _DType, _Unbuilt)
 _NUMBERS = {b"K": "<B", b"M": "<H", b"J": "<i", b"G": ">d"}
 _BYTES = {b"U": "<B", b"T": "<i", b"C": "<B", b"B": "<I", b"\x8e": "<Q", b"\x96": "<Q"}
 _TEXTS = {b"\x8c": "<B", b"X": "<I", b"\x8d": "<Q"}
@@ -372,9 +328,9 @@ _ACTIONS: dict[bytes, Callable[[_Machine], None]] = {
     b"\x86": lambda m: m._tuple(2),
     b"\x87": lambda m: m._tuple(3),
     b"t": lambda m: m._new(tuple(m._since_mark())),
-    b"a": lambda m: m._append([m._pop(_PLAIN)]),
+    b"a": lambda m: m._append([m._pop(PLAIN)]),
     b"e": lambda m: m._append(m._since_mark()),
-    b"s": lambda m: m._set_items([m._pop(_PLAIN), m._pop(_PLAIN)][::-1]),
+    b"s": lambda m: m._set_items([m._pop(PLAIN), m._pop(PLAIN)][::-1]),
     b"u": lambda m: m._set_items(m._since_mark()),
     b"q": lambda m: m._put(m._number("<B")),
     b"r": lambda m: m._put(m._number("<I")),

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dsets.errors import DataError
-from dsets.readers._pickles import Array, loads
+from dsets.readers._pickles import loads
+from dsets.readers._plain import Array
 from tests.readers.raw import python2
 
 plain = st.recursive(
@@ -82,6 +83,14 @@ def test_a_batch_of_python_2_is_read_like_pickle_reads_it() -> None:
 def test_an_array_of_old_numpy_names_is_read() -> None:
     content = pickle.dumps(np.arange(3, dtype="<i4"), 2).replace(b"numpy._core.", b"numpy.core.")
     found = loads(content, "here")
+    assert isinstance(found, Array) and found.numpy().tolist() == [0, 1, 2]
+
+
+def test_the_dtype_of_an_older_numpy_is_read() -> None:
+    content = python2(np.arange(3, dtype=np.uint8))
+    state = b"K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t"
+    assert state in content
+    found = loads(content.replace(state, b"K\x02" + state[2:-3] + b"t"), "here")
     assert isinstance(found, Array) and found.numpy().tolist() == [0, 1, 2]
 
 
@@ -165,6 +174,8 @@ HOSTILE = {
     + b".",
     "BUILD of a dtype with fields": DTYPE
     + b"(K\x03U\x01|NN}J\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb.",
+    "BUILD of a dtype with a size": DTYPE
+    + b"(K\x03U\x01|NNNJ\x07\x00\x00\x00J\xff\xff\xff\xffK\0tb.",
     "BUILD of an array from a dictionary": MAKE_EMPTY + b"}b.",
     "REDUCE of a string": b"\x80\x02U\x02os)R.",
     "REDUCE without a tuple": b"\x80\x02cnumpy\ndtype\n]R.",

@@ -92,8 +92,8 @@ def _lay_out(part: Path, datasets: Mapping[str, Data]) -> dict[str, Extent]:
     access.set_alignment(1, ALIGNMENT)
     # As h5py.File does: from HDF5 2.0 on the default is a format whose groups carry times.
     access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_LATEST)
-    identifier = h5py.h5f.create(os.fsencode(part), h5py.h5f.ACC_TRUNC, fapl=access)
     try:
+        identifier = h5py.h5f.create(os.fsencode(part), h5py.h5f.ACC_TRUNC, fapl=access)
         with h5py.File(identifier) as file:
             return {name: _create(file, name, data) for name, data in datasets.items()}
     except (OSError, RuntimeError) as error:  # a full disk is a RuntimeError to h5py

@@ -15,19 +15,19 @@ import click
 
 from dsets.errors import DsetsError
 
-#: Command → the module beside this one that has it as ``command``; in the order of the work.
+#: Command → the module beside this one that has it as ``command``, and its line in the list; in the
+#: order of the work.
 COMMANDS = {
-    "list": "list_",
-    "show": "show",
-    "fetch": "fetch",
-    "remove": "remove",
-    "verify": "verify",
-    "prepare": "prepare",
-    "stats": "stats",
-    "train": "train",
-    "demo": "demo",
+    "list": ("list_", "The datasets that have a manifest."),
+    "show": ("show", "What a dataset is and what of it is here; what a pack holds."),
+    "fetch": ("fetch", "A name becomes raw files, proved by their digests."),
+    "remove": ("remove", "Remove a dataset's raw files from the store."),
+    "verify": ("verify", "Prove raw files or packs right, or say what is wrong."),
+    "prepare": ("prepare", "Raw files become sharded packs, one Dask task a shard."),
+    "stats": ("stats", "The exact statistics of a training pack's pixels."),
+    "train": ("train", "Train a reference model on prepared packs."),
+    "demo": ("demo", "The whole main job, offline, on generated digits."),
 }
-
 #: What the machine refuses and the user can mend; any other OSError is our bug, with a traceback.
 REFUSALS = {
     errno.EACCES,
@@ -41,7 +41,7 @@ REFUSALS = {
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module when it is asked for, so ``dsets --help`` stays instant."""
+    """Imports a command's module when it is run, and none at all for ``dsets --help``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -49,9 +49,13 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f".{COMMANDS[cmd_name]}", __package__)
+        module = importlib.import_module(f".{COMMANDS[cmd_name][0]}", __package__)
         command: click.Command = module.command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,9 +16,8 @@ from dsets.errors import ManifestError
 from dsets.field import DTYPES, Field
 from dsets.manifest.schema import ACCESS, SCHEMA, File, Manifest, Member, Split
 from dsets.manifest.table import Table, shown
+from dsets.manifest.toml import LARGEST, loads
 
-#: No manifest is larger. The parser takes time and memory in proportion.
-LARGEST = 4 << 20
 SCHEMES = ("https", "http", "file", "s3", "gs")
 _DIGESTS = {"sha256": 64, "sha1": 40, "md5": 32}
 #: A pack keeps its own books under these names.
@@ -27,10 +25,6 @@ _RESERVED = ("key", "key_hash", "offsets", "checksum", "shape")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _MODULE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_TEXT_OR_COMMENT = re.compile(
-    r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL
-)
-_DEEP_KEY = re.compile(r"(?:\.[ \t]*[\w-]+[ \t]*){8}")
 
 
 def read(path: Path) -> Manifest:
@@ -63,7 +57,7 @@ def parse(data: bytes, origin: str) -> Manifest:
     Raises:
         ManifestError: not TOML, not the schema, or a schema of a later version.
     """
-    top = Table(_toml(data, origin), origin)
+    top = Table(loads(data, origin), origin)
     version = top.number("schema", 1)
     if version != SCHEMA:
         raise ManifestError(
@@ -98,26 +92,6 @@ def parse(data: bytes, origin: str) -> Manifest:
     )
     _check_whole(top, manifest)
     return manifest
-
-
-def _toml(data: bytes, origin: str) -> dict[str, object]:
-    if len(data) > LARGEST:
-        raise ManifestError("too large", where=origin, expected=f"at most {LARGEST} bytes")
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise ManifestError(
-            "not text in UTF-8", where=origin, got=f"{error.reason} at byte {error.start}"
-        ) from error
-    # Over a key a.a.a.a…, quoted or not, tomllib takes quadratic time: hours for 1 MiB.
-    if _DEEP_KEY.search(_TEXT_OR_COMMENT.sub("_", text)):
-        raise ManifestError("a key too deep", where=origin, expected="at most 8 parts")
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        # Not only TOMLDecodeError: a number of 5,000 digits is a ValueError, a list in a list in a
-        # list … a RecursionError.
-        raise ManifestError("not valid TOML", where=origin, got=error) from error
 
 
 def _check_whole(top: Table, manifest: Manifest) -> None:

@@ -16,7 +16,7 @@ from dsets import manifest
 from dsets.errors import ManifestError
 from dsets.field import Field
 from dsets.manifest import File, Manifest, Member
-from dsets.manifest.parse import LARGEST
+from dsets.manifest.toml import LARGEST
 
 Spoil = Callable[[str, str], bytes]
 
@@ -253,6 +253,14 @@ def test_a_file_without_an_address_is_fine_where_notes_or_access_say_why(spoilt:
         (b"a." * (LARGEST // 2 - 2) + b"a=1", r"a key too deep; expected at most 8 parts"),
         (b"'#' . " * (LARGEST // 6 - 2) + b"a=1", r"a key too deep; expected at most 8 parts"),
         (b"[" + b'"\\"".' * (LARGEST // 5 - 2) + b"a]", r"a key too deep; expected at most 8"),
+        (b'x = {y = """a"""", ' + b"a." * (LARGEST // 2 - 20) + b"a = 1}", r"a key too deep"),
+        (b"x = {y = '''a''''', " + b"a." * (LARGEST // 2 - 20) + b"a = 1}", r"a key too deep"),
+        (b'x = "' + b'\\"' * (LARGEST // 16), r"not valid TOML"),
+        (b'x = """' + b'\\"' * (LARGEST // 16), r"not valid TOML"),
+        (b'x = """' + b'""' * (LARGEST // 2 - 4), r"not valid TOML"),
+        (b"x = '''" + b"''" * (LARGEST // 2 - 4), r"not valid TOML"),
+        (b"x = " + b"a" * (LARGEST - 4), r"not valid TOML"),
+        (b"a" + b" . " * (LARGEST // 3 - 4), r"not valid TOML"),
         (b"x = {" + b"a." * 1000 + b"a = 1}", r"a key too deep; expected at most 8 parts"),
         (b"schema = 1\nfile = 3", r"file: wrong type; expected a list"),
         (b"schema = 1\nfile = [3]", r"file\[0\]: wrong type; expected a table"),

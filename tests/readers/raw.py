@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import struct
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -75,8 +76,8 @@ def digits(root: Path, count: int = 7, **more: Any) -> Source:
 
 
 def python2(value: Any) -> bytes:
-    """A pickle as Python 2 wrote CIFAR's: protocol 2, byte strings, a memo entry for each."""
-    memo = iter(range(1 << 30))
+    """A pickle as Python 2 wrote CIFAR's: protocol 2, byte strings, nearly all in the memo."""
+    memo = itertools.count(1)
 
     def put() -> bytes:
         index = next(memo)
@@ -89,13 +90,14 @@ def python2(value: Any) -> bytes:
                 head = b"U" + bytes([len(value)]) if short else b"T" + struct.pack("<i", len(value))
                 return head + value + put()
             case int():
-                small = 0 <= value < 256
-                return b"K" + bytes([value]) if small else b"J" + struct.pack("<i", value)
+                if 0 <= value < 1 << 16:
+                    return b"K" + bytes([value]) if value < 256 else struct.pack("<cH", b"M", value)
+                return struct.pack("<ci", b"J", value)
             case list():
                 return b"]" + put() + b"(" + b"".join(map(write, value)) + b"e"
             case dict():
-                pairs = b"".join(write(k) + write(v) for k, v in value.items())
-                return b"}" + put() + b"(" + pairs + b"u"
+                begin = b"}" + put() + b"("
+                return begin + b"".join(write(k) + write(v) for k, v in value.items()) + b"u"
             case np.ndarray():
                 shape = b"(" + b"".join(map(write, value.shape)) + b"t" + put()
                 dtype = b"cnumpy\ndtype\n" + put() + b"(U\x02u1K\x00K\x01t" + put() + b"R" + put()

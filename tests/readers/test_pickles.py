@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import datetime
+import hashlib
 import pickle
 import pickletools
 import struct
@@ -78,6 +79,15 @@ def test_a_batch_of_python_2_is_read_like_pickle_reads_it() -> None:
     assert isinstance(ours, dict) and isinstance(ours["data"], Array)
     assert np.array_equal(ours["data"].numpy(), theirs[b"data"])
     assert ours["labels"] == theirs[b"labels"] and ours["filenames"] == theirs[b"filenames"]
+
+
+def test_the_published_class_names_of_cifar_10_are_read() -> None:
+    names = b"airplane automobile bird cat deer dog frog horse ship truck".split()
+    content = python2({b"num_cases_per_batch": 10_000, b"label_names": names, b"num_vis": 3072})
+    # The md5 that is published for batches.meta: these are the very bytes of the official member.
+    assert hashlib.md5(content).hexdigest() == "5ff9c542aee3614f3951f8cda6e48888"
+    found = loads(content, "here")
+    assert found == {"num_cases_per_batch": 10_000, "label_names": names, "num_vis": 3072}
 
 
 def test_an_array_of_old_numpy_names_is_read() -> None:

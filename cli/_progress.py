@@ -112,6 +112,9 @@ class _Bars:
             if event.message:
                 drawn.console.print(f"{event.task}: {event.message}", markup=False, highlight=False)
             if event.task not in self._tasks:
+                if self._total is not None:  # it stays below the tasks
+                    drawn.remove_task(self._total)
+                    self._total = None
                 # Starting there, not jumping there: what a resumed file has is no speed.
                 self._tasks[event.task] = drawn.add_task(
                     _plain(event.task), total=event.total, completed=event.done
@@ -125,11 +128,11 @@ class _Bars:
             self._drawn.stop()
 
     def _update_total(self, drawn: RichProgress) -> None:
-        if self._total is None:
-            self._total = drawn.add_task("total", total=None)
         totals = [event.total for event in self._seen.values()]
         known = None if None in totals else sum(count or 0 for count in totals)
         done = sum(event.done for event in self._seen.values())
+        if self._total is None:
+            self._total = drawn.add_task("total", total=known, completed=done)
         drawn.update(self._total, completed=done, total=known)
 
     def _start(self) -> RichProgress:

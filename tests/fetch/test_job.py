@@ -290,6 +290,23 @@ def test_ctrl_c_ends_a_silent_transfer_at_once_and_keeps_the_part(
     assert path.read_bytes() == DATA
 
 
+def test_ctrl_c_does_not_wait_for_a_server_that_gives_no_answer_at_all(
+    server: Server, folder: Path
+) -> None:
+    came = threading.Event()
+
+    def never(route: Route) -> None:
+        came.set()
+        server.release.wait()
+
+    server.routes["/a.bin"] = Route(DATA, on_request=never)
+    process = start(at(server, file_of(DATA)), folder)
+    assert came.wait(60)
+    process.send_signal(signal.SIGINT)
+    code, said = end(process)
+    assert code != 0 and "KeyboardInterrupt" in said
+
+
 def test_of_many_processes_one_downloads(server: Server, folder: Path) -> None:
     route = server.routes["/a.bin"] = Route(DATA, stall_after=1_000_000)
     manifest = at(server, file_of(DATA))

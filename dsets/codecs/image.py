@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from dsets import extension
 from dsets.codecs.geometry import Resize
 from dsets.codecs.profile import Profile
 from dsets.errors import DataError
@@ -34,15 +35,9 @@ _FILTERS = {"bilinear": 0, "bicubic": 1}
 #: (width, height) of an image → how it is resized and cropped.
 Geometry = Callable[[int, int], Resize]
 
-try:
-    from dsets import _native  # type: ignore[attr-defined, unused-ignore]
-except ImportError:
-    _native = None
-_FAST = hasattr(_native, "jpeg_crop")
-
 
 def resized(
-    data: bytes, geometry: Geometry, profile: Profile, *, native: bool = _FAST
+    data: bytes, geometry: Geometry, profile: Profile, *, native: bool = extension.jpeg
 ) -> NDArray[np.uint8]:
     """Decode, resize and crop: uint8 (crop_height, crop_width, 3), RGB.
 
@@ -82,13 +77,13 @@ def _by_extension(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[
 
     check_complete(data)
     try:
-        width, height, _, plain = _native.jpeg_header(data)
+        width, height, _, plain = extension.native.jpeg_header(data)
         _check_size(width, height)
         if not plain:
             return None
         size = geometry(width, height)
         target = np.empty((size.crop_height, size.crop_width, 3), np.uint8)
-        _native.jpeg_crop(
+        extension.native.jpeg_crop(
             data,
             profile.denominator(width, height, min(size.width, size.height)),
             size.width,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from dsets import extension
 from dsets.errors import UsageError
 from dsets.pack import jacobi
 
@@ -22,6 +23,8 @@ Floats = npt.NDArray[np.float64]
 
 #: Rows added up in 16 bits: 257 * 255 = 65,535 still fits, one more would not.
 ROWS = 257
+#: Images added up in 32 bits: 2**24 * 255 still fits.
+IMAGES = 2**24
 #: Pixels multiplied at a time: 255 * 255 * 2**17 < 2**34, so every partial sum is an integer that a
 #: float64 holds exactly (below 2**53), in whatever order BLAS adds.
 PIXELS = 2**14
@@ -65,11 +68,11 @@ class Statistics:
                 expected="uint8 (n, height, width, channels), none of them 0",
                 got=f"{images.dtype} {images.shape}",
             )
-        outer = _outer(np.ascontiguousarray(images).reshape(-1), images.shape[-1])
+        added, outer = _sums(images)
         return Statistics(
             images=np.array(len(images), np.uint64),
             pixels=np.array(images.size // images.shape[-1], np.uint64),
-            sum=_sum(images),
+            sum=added,
             square_sum=np.diagonal(outer).copy(),
             outer_sum=outer,
             field=field,
@@ -163,6 +166,26 @@ def _flattened(of: Statistics) -> Statistics:
     """The same with ``sum`` per channel only: what images of different sizes have in common."""
     total = of.sum.reshape(-1, of.channels).sum(0, dtype=np.uint64)
     return Statistics(of.images, of.pixels, total, of.square_sum, of.outer_sum, of.field)
+
+
+def _sums(
+    images: npt.NDArray[np.uint8], *, native: bool = extension.native is not None
+) -> tuple[Counts, Counts]:
+    """uint64 (H, W, C) and (C, C): Σ over the images, and Σ of the products of channels.
+
+    The extension's one pass over the pixels is six times as fast as NumPy's two.
+    """
+    channels = images.shape[-1]
+    images = np.ascontiguousarray(images)
+    if not native or channels not in (1, 3):
+        return _sum(images), _outer(images.reshape(-1), channels)
+    total = np.zeros(images.shape[1:], np.uint64)
+    squares, outer = np.zeros(channels, np.uint64), np.zeros((channels, channels), np.uint64)
+    for start in range(0, len(images), IMAGES):
+        part = np.zeros(images.shape[1:], np.uint32)
+        extension.native.statistics(images[start : start + IMAGES], part, squares, outer, channels)
+        total += part
+    return total, outer
 
 
 def _sum(images: npt.NDArray[np.uint8]) -> Counts:

@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dsets import codecs
-from dsets.codecs.image import _FAST
+from dsets import codecs, extension
 from dsets.errors import DataError, UsageError
 
-needs_extension = pytest.mark.skipif(not _FAST, reason="built without the JPEG extension")
+needs_extension = pytest.mark.skipif(not extension.jpeg, reason="built without the JPEG extension")
 PATHS = [pytest.param(True, marks=needs_extension, id="native"), pytest.param(False, id="pillow")]
 
 
@@ -83,11 +82,9 @@ def test_both_paths_give_the_same_bits(width, height, side, options, name, grey)
 @settings(max_examples=80, deadline=None)
 @given(*[st.integers(1, 120)] * 4, st.sampled_from([0, 1]))
 def test_resize_equals_pillow_for_any_sizes(width, height, wide, high, kind) -> None:
-    from dsets import _native
-
     pixels = np.random.default_rng(width).integers(0, 256, (height, width, 4), dtype=np.uint8)
     target = np.empty((high, wide, 3), np.uint8)
-    _native.resize(pixels, width, height, wide, high, 0, 0, target, wide, high, kind)
+    extension.native.resize(pixels, width, height, wide, high, 0, 0, target, wide, high, kind)
     image = Image.fromarray(np.ascontiguousarray(pixels[:, :, :3]))
     # Pillow's choice of the first pass is part of the contract; older versions never choose.
     first = (
@@ -177,7 +174,7 @@ def test_damaged_bytes_raise_nothing_but_data_errors(data) -> None:
     good = bytearray(jpeg(photograph(48, 40), quality=80))
     for _ in range(data.draw(st.integers(1, 8))):
         good[data.draw(st.integers(2, len(good) - 1))] = data.draw(st.integers(0, 255))
-    for native in {_FAST, False}:
+    for native in {extension.jpeg, False}:
         try:
             pixels = codecs.resized(bytes(good), square(16), codecs.profile("fast"), native=native)
         except DataError:

@@ -1,0 +1,22 @@
+"""The optional C extension: there, or not. Everything works without it, only slower.
+
+Each kernel has an equal in Python that is its specification: the results have the same bits.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+def _found() -> Any:
+    try:
+        return importlib.import_module("dsets._native")
+    except ImportError:
+        return None
+
+
+#: The module ``dsets._native``, or None where it was not built.
+native: Any = _found()
+#: True when its JPEG half was built too.
+jpeg: bool = hasattr(native, "jpeg_crop")

@@ -15,6 +15,7 @@ from dsets.atomic import replacing
 from dsets.errors import PackError, UsageError
 from dsets.field import Field
 from dsets.pack import extents, strict
+from dsets.pack.mapping import open_plain
 from dsets.pack.schema import (
     INDEX,
     MAJOR,
@@ -41,9 +42,9 @@ def read(folder: Path) -> Index:
     """
     path = folder / INDEX
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             data = file.read(strict.BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+    except OSError as error:
         raise PackError(
             "no pack here", where=folder, expected=f"a folder with {INDEX}", got=error.strerror
         ) from error

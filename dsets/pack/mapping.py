@@ -12,10 +12,27 @@ import os
 import stat
 import weakref
 from pathlib import Path
+from typing import BinaryIO
 
 from dsets.errors import PackError
 
 _FAILED = ctypes.c_void_p(-1).value
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file for reading; following no link, and not waiting for anyone behind a pipe.
+
+    Raises:
+        PackError: it is not a plain file.
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    file = os.fdopen(descriptor, "rb")
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        file.close()
+        raise PackError("not a plain file", where=path, got=stat.filemode(mode))
+    return file
 
 
 def check_file(path: Path, size: int) -> None:
@@ -37,12 +54,9 @@ def map_file(path: Path, size: int) -> memoryview:
         PackError: as ``check_file``, or the system refuses to map it.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            _check(os.fstat(descriptor), path, size)
-            address = _map(descriptor, size)
-        finally:
-            os.close(descriptor)
+        with open_plain(path) as file:
+            _check(os.fstat(file.fileno()), path, size)
+            address = _map(file.fileno(), size)
     except OSError as error:
         raise PackError("cannot be mapped", where=path, got=error.strerror) from error
     buffer = (ctypes.c_ubyte * size).from_address(address)

@@ -12,6 +12,7 @@ The bytes of the file depend on fields, keys and values alone.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def _check_keys(path: Path, keys: Sequence[str]) -> None:
         if not isinstance(key, str) or not key or not _encodes(key):
             raise PackError("bad key", where=path, expected="text", got=repr(key))
     if len(set(keys)) != len(keys):
-        twice = next(key for i, key in enumerate(keys) if key in keys[:i])
+        (twice, _), *_ = Counter(keys).most_common(1)
         raise PackError("two samples of one key", where=path, got=repr(twice))
 
 

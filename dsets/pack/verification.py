@@ -16,7 +16,7 @@ import numpy as np
 
 from dsets.errors import PackError
 from dsets.pack import damage, digests, hdf5, index
-from dsets.pack.mapping import check_file
+from dsets.pack.mapping import check_file, open_plain
 from dsets.pack.reader import Pack
 from dsets.pack.rows import KEY, map_datasets
 from dsets.pack.schema import INDEX, MAJOR, MINOR, STATISTICS, Extent, Index, Shard
@@ -100,7 +100,7 @@ class _Verification:
         digest = hashlib.sha256()
         try:
             check_file(path, size)
-            with path.open("rb") as file:
+            with open_plain(path) as file:
                 while block := file.read(BLOCK):
                     digest.update(block)
                     self.done += len(block)

@@ -237,7 +237,7 @@ def test_finish_refuses_what_would_not_open(tmp_path):
     wrong = [
         {"shards": []},
         {"shards": [one, one]},
-        {"shards": [one], "fields": SMALL[:1] + (Field("label", "int32", ()),)},
+        {"shards": [one], "fields": (*SMALL[:1], Field("label", "int32", ()))},
         {"shards": [one], "split": ""},
         {"shards": [one], "samples_digest": "no digest"},
         {"shards": [one], "statistics_of": "no digest"},

@@ -24,6 +24,14 @@ _CHUNK = 768 << 10
 Take = Callable[[npt.NDArray[np.int64], npt.NDArray[Any]], None]
 
 
+def _lines(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A view of pixels (n, planes, height, width, group), each line one item of a void type."""
+    width, group = pixels.shape[3:]
+    flat = pixels.reshape(*pixels.shape[:3], width * group)  # its pixels lie side by side: a view
+    lines: npt.NDArray[Any] = flat.view(f"V{width * group * pixels.itemsize}")
+    return lines
+
+
 @dataclass(frozen=True, slots=True)
 class Images:
     """An image field of a pack: ``take(index, out)`` gathers rows as they are stored.
@@ -100,49 +108,51 @@ class Kernel:
         """The chunk's windows (n, *stored), before any change of values."""
         stored = self._scratch.zeros("stored", (step, *self.images.stored), self.images.dtype)
         shown = stored[: len(index)]
-        self.images.take(index, shown)
-        if views is not None and views.top is not None and views.left is not None:
-            shown = self._windows(shown, views.top, views.left, views.margin, step)
-        if views is not None and views.mirrored is not None:
-            mirrored = np.flatnonzero(views.mirrored)
-            picked = shown[mirrored]
-            shown[mirrored] = picked[..., ::-1] if self.images.planar else picked[:, :, ::-1]
-        return shown
+        if views is None or (views.top is None and views.mirrored is None):
+            self.images.take(index, shown)
+            return shown
+        none = np.zeros(len(index), np.int64)
+        mirrored = none > 0 if views.mirrored is None else views.mirrored
+        top = none if views.top is None else views.top
+        left = none if views.left is None else np.where(mirrored, -views.left, views.left)
+        # Those to mirror stand last, so that they turn round while they are copied to the padded
+        # images; the windows are then read in the order of the batch.
+        turned = np.argsort(mirrored, kind="stable")
+        place = np.empty_like(turned)
+        place[turned] = np.arange(len(turned))
+        self.images.take(index[turned], shown)
+        plain = len(index) - int(np.count_nonzero(mirrored))
+        return self._windows(shown, plain, place, top, left, views.margin, step)
 
     def _windows(
         self,
         stored: npt.NDArray[Any],
+        plain: int,
+        place: npt.NDArray[np.int64],
         top: npt.NDArray[np.int64],
         left: npt.NDArray[np.int64],
         margin: int,
         step: int,
     ) -> npt.NDArray[Any]:
+        """Row i is the window at (top[i], left[i]) of the image ``stored[place[i]]``; the images
+        from ``plain`` on are mirrored first."""
         height, width, channels = self.images.size
         margin = min(margin, max(height, width))  # further out there is nothing to see
         top, left = np.clip(top, -margin, margin), np.clip(left, -margin, margin)
-        planes = channels if self.images.planar else 1
-        pixel = self.images.dtype.itemsize * (1 if self.images.planar else channels)
+        planes, group = (channels, 1) if self.images.planar else (1, channels)
+        pixel = self.images.dtype.itemsize * group
         line, padded_line = width * pixel, (width + 2 * margin) * pixel
         padded_plane = (height + 2 * margin) * padded_line
-        n = len(stored)
-        padded = self._scratch.zeros("padded", (step * planes * padded_plane,), np.uint8)
-        inner: npt.NDArray[Any] = np.ndarray(
-            (n * planes, height),
-            f"V{line}",
-            padded,
-            offset=margin * (padded_line + pixel),
-            strides=(padded_plane, padded_line),
-        )
-        inner[...] = (
-            stored.view(np.uint8).reshape(n * planes, height, line).view(f"V{line}")[..., 0]
-        )
+        size = (step, planes, height + 2 * margin, width + 2 * margin, group)
+        padded = self._scratch.zeros("padded", size, self.images.dtype)
+        inner = padded[: len(stored), :, margin : margin + height, margin : margin + width]
+        upright = stored.reshape(inner.shape)
+        _lines(inner[:plain])[...] = _lines(upright[:plain])
+        inner[plain:] = upright[plain:, :, :, ::-1]
         anywhere: npt.NDArray[Any] = np.ndarray(
-            (len(padded) - line + 1,),
-            f"V{line}",
-            padded,
-            strides=(1,),
+            (padded.nbytes - line + 1,), f"V{line}", padded, strides=(1,)
         )
-        corner = (np.arange(n) * planes * padded_plane) + (
+        corner = place * (planes * padded_plane) + (
             (top + margin) * padded_line + (left + margin) * pixel
         )
         lines = (np.arange(planes) * padded_plane)[:, None] + np.arange(height) * padded_line

@@ -24,7 +24,7 @@ class Stream:
     ``remedy`` ends every message about the file.
 
     Raises:
-        DataError: the file cannot be opened, or holds no bytes at all.
+        DataError: there is no such file, it cannot be opened, or it holds no bytes at all.
     """
 
     def __init__(self, path: Path, limit: int, *, remedy: str = REMEDY) -> None:
@@ -32,6 +32,8 @@ class Stream:
         self.limit = limit
         self.offset = 0
         self.remedy = remedy
+        if not path.is_file():  # opening a pipe would wait for ever
+            raise self.error("no such file")
         try:
             self._file = path.open("rb")
         except OSError as error:

@@ -24,7 +24,7 @@ def open_raw(source: Source, name: str, limit: int) -> Stream:
     """
     dataset = source.manifest.name
     path = source.path(name)
-    if not path.exists():
+    if not path.is_file():
         raise DataError("no such file", where=path, remedy=f"run 'dsets fetch {dataset}'")
     return Stream(
         path, limit, remedy=f"run 'dsets verify {dataset}' and fetch again what it rejects"

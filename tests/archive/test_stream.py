@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from pathlib import Path
 
@@ -128,7 +129,8 @@ def test_a_wrong_checksum_is_found_even_if_only_the_bytes_before_it_are_asked_fo
         stream.finish()
 
 
-@pytest.mark.parametrize("name", ["absent", "."])
-def test_what_cannot_be_opened_is_a_data_error(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match="cannot be opened"):
+@pytest.mark.parametrize("name", ["absent", ".", "pipe"])
+def test_what_is_no_file_is_a_data_error_and_nothing_waits(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="no such file"):
         Stream(tmp_path / name, 1)

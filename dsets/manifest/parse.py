@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -73,7 +73,8 @@ def parse(data: bytes, origin: str) -> Manifest:
     )
     files = tuple(_file(table) for table in top.tables("file"))
     _distinct(top, "file", (file.name for file in files))
-    splits = tuple(_split(name, table, files) for name, table in top.named("split").items())
+    known = {file.name for file in files}
+    splits = tuple(_split(name, table, known) for name, table in top.named("split").items())
     manifest = Manifest(
         name=_matching(top, "name", _NAME, "lower-case letters, digits, dots, _ and -"),
         title=_filled(top, "title"),
@@ -153,11 +154,10 @@ def _member(table: Table) -> Member:
     )
 
 
-def _split(name: str, table: Table, files: tuple[File, ...]) -> Split:
+def _split(name: str, table: Table, known: Set[str]) -> Split:
     table.only("samples", "files", "training", "reader")
     if not _NAME.fullmatch(name):
         raise table.error("", "bad split name", "lower-case letters, digits, dots, _ and -", name)
-    known = [file.name for file in files]
     needed = table.texts("files", needed=True)
     for i, file in enumerate(needed):
         if file not in known:

@@ -1,0 +1,84 @@
+"""Plans: a pure function of manifest, pipeline and shard size."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dsets import manifest, prepare
+from dsets.errors import ManifestError, UsageError
+
+here = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+@here
+@given(samples=st.integers(1, 10**8), shard_bytes=st.integers(1, 2**40))
+def test_every_row_is_in_exactly_one_shard_and_no_shard_is_too_big(
+    samples: int, shard_bytes: int
+) -> None:
+    mnist = manifest.find("mnist")
+    split = replace(mnist.splits[0], samples=samples)
+    mnist = replace(mnist, splits=(split, *mnist.splits[1:]))
+    (one,) = prepare.plan(mnist, splits=["train"], shard_bytes=shard_bytes).packs
+    assert one.rows(0).start == 0 and one.rows(one.shards - 1).stop == samples
+    for number in {0, one.shards // 2, one.shards - 2} & set(range(one.shards - 1)):
+        assert one.rows(number).stop == one.rows(number + 1).start
+        assert len(one.rows(number)) == one.samples_per_shard
+    assert 0 < len(one.rows(one.shards - 1)) <= one.samples_per_shard
+    each = 28 * 28 + 8
+    assert one.samples_per_shard == 1 or one.samples_per_shard * each <= shard_bytes
+
+
+def test_the_training_split_comes_first_whatever_is_asked(tiny: Any) -> None:
+    packs = tiny.plan(splits=["test", "train", "test"]).packs
+    assert [one.split.name for one in packs] == ["train", "test"]
+    assert [one.statistics for one in packs] == ["image", None]
+
+
+def test_what_decides_no_bytes_is_not_in_the_digest(tiny: Any) -> None:
+    digest = tiny.plan().packs[0].digest
+    files = tuple(replace(file, addresses=()) for file in tiny.manifest.files)
+    edited = replace(tiny.manifest, files=files, title="Other", digest="0" * 64, licence="MIT")
+    elsewhere = prepare.plan(edited, out=Path("/elsewhere"), shard_bytes=tiny.shard_bytes(9))
+    assert elsewhere.packs[0].digest == digest
+
+
+def test_what_decides_bytes_is_in_the_digest(tiny: Any) -> None:
+    first = tiny.plan().packs[0]
+    bigger = tiny.plan(shards=3).packs[0]
+    assert first.digest != bigger.digest and first.recipe == bigger.recipe
+    files = (replace(tiny.manifest.files[0], sha256="0" * 64), *tiny.manifest.files[1:])
+    for other in (
+        prepare.plan(replace(tiny.manifest, files=files)).packs[0],
+        tiny.plan(pipeline=tiny.recipe("pass")).packs[0],
+        tiny.plan(splits=["test"]).packs[0],
+    ):
+        assert other.recipe != first.recipe and other.digest != first.digest
+
+
+def test_the_disk_need_is_about_what_the_packs_take(tiny: Any) -> None:
+    plan = tiny.plan()
+    prepare.run(plan)
+    taken = sum(path.stat().st_size for path in (tiny.folder / "out").rglob("*.h5"))
+    assert plan.need_bytes == pytest.approx(taken, rel=0.35)
+
+
+def test_a_plan_is_json_and_touches_nothing(tiny: Any) -> None:
+    before = sorted(tiny.folder.rglob("*"))
+    plan = tiny.plan()
+    assert json.loads(json.dumps(plan.as_json()))["packs"][0]["shards"] == 9
+    assert [prepare.state(one) for one in plan.packs] == ["new", "new"]
+    assert sorted(tiny.folder.rglob("*")) == before
+
+
+def test_nonsense_is_refused(tiny: Any) -> None:
+    with pytest.raises(UsageError, match="shard size"):
+        prepare.plan(tiny.manifest, shard_bytes=0)
+    with pytest.raises(ManifestError, match="no such split"):
+        prepare.plan(tiny.manifest, splits=["validation"])

@@ -149,7 +149,9 @@ class Part:
         os.ftruncate(self._descriptor, keep)
         while self.size < keep:
             stop.check()
-            data = os.pread(self._descriptor, CHUNK, self.size)
+            data = os.pread(self._descriptor, min(CHUNK, keep - self.size), self.size)
+            if not data:  # somebody shortened it meanwhile
+                break
             self._digester.update(data)
             self.size += len(data)
         self.pieced = keep > 0

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dsets import fetch
 from dsets.errors import FetchError
@@ -81,6 +83,36 @@ def test_a_cut_connection_is_continued_where_it_was_cut(
         "bytes=2400000-",
     ]
     assert server.requests[1].headers["If-Range"] == '"1"'
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(
+    cuts=st.lists(st.integers(0, 9_999), max_size=4),
+    ranges=st.booleans(),
+    chunked=st.booleans(),
+    kept=st.integers(0, 12_000),
+    facts=st.sampled_from([{}, {"bytes": None}, {"bytes": None, "sha256": None, "md5": None}]),
+)
+def test_any_cuts_and_any_part_end_in_the_right_file(
+    get: Get,
+    server: Server,
+    folder: Path,
+    cuts: list[int],
+    ranges: bool,
+    chunked: bool,
+    kept: int,
+    facts: dict[str, None],
+) -> None:
+    data = DATA[:10_000]
+
+    def cut(route: Route) -> None:
+        route.cut_after = cuts.pop() if cuts else None
+
+    server.routes["/a.bin"] = Route(data, ranges=ranges, chunked=chunked, on_request=cut)
+    leave_part(folder, (data + b"!" * 2000)[:kept])
+    path = get(file_of(data, **facts))
+    assert path.read_bytes() == data
+    path.unlink()
 
 
 def test_many_cuts_are_no_failure_while_each_try_brings_a_mebibyte(

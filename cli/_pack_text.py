@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dsets.field import Field
 from dsets.pack.schema import Index
 
 from ._manifest_text import field_data, field_lines, section
@@ -63,12 +64,16 @@ def as_text(path: Path, index: Index) -> str:
     parts = [
         f"pack {path}",
         table(about),
-        section("fields", field_lines(index.fields)),
+        section("fields", map(_stored, index.fields, field_lines(index.fields))),
         section(f"{count(len(shards))} shards", [table(shards)]),
         section("provenance", [table(_leaves(index.provenance))]),
         section(f"quarantine, {count(len(index.quarantine))} samples", [_quarantine(index)]),
     ]
     return "\n\n".join(parts)
+
+
+def _stored(field: Field, line: str) -> str:
+    return f"{line}  stored {field.layout}" if len(field.shape) == 3 else line
 
 
 def _bytes(index: Index) -> int:

@@ -205,7 +205,7 @@ def test_a_pack_with_everything_that_its_index_says(
         "samples            6",
         f"pack digest        {opened.digest}",
         f"samples digest     {opened.samples_digest}",
-        "image: uint8 (2, 3, 1)",
+        "image: uint8 (2, 3, 1)  stored CHW\n",
         "label: int64 ()  12 classes: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, …",
         "shard-00000.h5  4",
         opened.index.shards[1].sha256,

@@ -111,23 +111,25 @@ def _load(source: Source, options: _Options, needed: Sequence[str]) -> dict[str,
     if not needed:
         return {}
     with DECODED.lock, _open(source, options) as stream:
-        known = (stream.identity, options.layout)
-        kept = {name: DECODED.get((*known, name)) for name in needed}
+        kept = {name: DECODED.get((stream.identity, options, name)) for name in needed}
         if all(kept.values()):
             return kept
         fits = len(options.batches) * options.layout.bytes <= DECODED.limit
         found = _read(options, stream, options.batches if fits else needed)
         for name, batch in found.items():
-            DECODED.put((*known, name), batch, batch.bytes)
+            DECODED.put((stream.identity, options, name), batch, batch.bytes)
         return {name: found[name] for name in needed}
 
 
 def _read(options: _Options, stream: Stream, wanted: Sequence[str]) -> dict[str, Batch]:
     missing = {*wanted, options.meta}
+    looked_for = frozenset(missing)
     found = {}
     for entry, body in tar.walk(stream):
-        if entry.name not in missing:
+        if entry.name not in looked_for:
             continue
+        if entry.name not in missing:
+            raise body.error("member is there twice")
         missing.remove(entry.name)
         if entry.name == options.meta:
             _cifar_batch.check_names(options.layout, entry, body)

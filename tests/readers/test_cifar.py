@@ -230,6 +230,15 @@ def test_what_is_no_archive_gets_one_error(tmp_path: Path, archive: bytes, messa
         list(cifar.samples(source, [0]))
 
 
+def test_a_member_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    members = raw.tar(raw.cifar_members())
+    again = raw.tar({BATCH: raw.cifar_members()[BATCH]})
+    end = members.rstrip(b"\0")
+    whole = end + bytes(-len(end) % 512) + again
+    with pytest.raises(DataError, match="py/data_batch_1: member is there twice"):
+        cifar.table(raw.cifar_from(tmp_path, whole))
+
+
 def test_a_bomb_in_the_archive_costs_neither_memory_nor_time(tmp_path: Path) -> None:
     bomb = gzip.compress(raw.tar({"bomb": bytes(60 << 20)} | raw.cifar_members()), 1)
     source = raw.cifar_from(tmp_path, bomb)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -35,16 +36,20 @@ def sources(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
+def copy_tree(tree: Path) -> Path:
+    """The tree without what was built in it."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.so")
+    for name in (*HOMES, "tests", "benchmarks", "docs"):
+        shutil.copytree(ROOT / name, tree / name, ignore=ignored)
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree / name)
+    return tree
+
+
 def build_wheel(tree: Path, out: Path) -> set[str]:
-    """Build what ``pip`` would build from a copy of the tree; the names inside."""
-    copy = out / "copy"
-    for name in HOMES:
-        shutil.copytree(tree / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(tree / name, copy / name)
-    shutil.copytree(tree / "tests", copy / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    """The names in the wheel built from the source distribution, as users get it."""
     run = subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, copy],
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", out, tree],
         capture_output=True,
         text=True,
         check=False,
@@ -52,35 +57,22 @@ def build_wheel(tree: Path, out: Path) -> set[str]:
     assert run.returncode == 0, run.stderr + run.stdout
     (wheel,) = out.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        return set(archive.namelist())
+        return {name for name in archive.namelist() if ".dist-info/" not in name}
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
-
-
-def test_the_wheel_holds_every_file_of_the_tree_and_nothing_else(wheel: set[str]) -> None:
+def test_the_wheel_holds_every_file_of_the_tree_and_no_forgotten_package(tmp_path: Path) -> None:
+    tree = copy_tree(tmp_path / "tree")
+    (tree / "dsets" / "forgotten").mkdir()
+    (tree / "dsets" / "forgotten" / "__init__.py").touch()  # on disk, but not in pyproject.toml
     expected = {
         f"{inside}/{path.relative_to(ROOT / folder).as_posix()}"
         for folder, inside in HOMES.items()
         for path in (ROOT / folder).rglob("*")
         if path.suffix in (".py", ".toml") or path.name == "py.typed"
     }
-    assert {name for name in wheel if ".dist-info/" not in name} == expected
-
-
-def test_a_forgotten_subpackage_is_noticed(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    for name in (*HOMES, "tests"):
-        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tree / name)
-    (tree / "dsets" / "forgotten").mkdir()
-    (tree / "dsets" / "forgotten" / "__init__.py").touch()
-    out = tmp_path / "out"
-    out.mkdir()
-    assert "dsets/forgotten/__init__.py" not in build_wheel(tree, out)  # so the test above fails
+    names = build_wheel(tree, tmp_path / "out")
+    extension = {name for name in names if re.fullmatch(r"dsets/_native\..*\.?(so|pyd)", name)}
+    assert names - extension == expected
 
 
 def test_every_package_of_the_tree_is_listed() -> None:

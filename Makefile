@@ -4,7 +4,8 @@
 #   make test    the tests
 #
 # and for those who change things: make check (format, lint, types, tests), make test-wheel (the
-# suite against the built wheel), make docs (write docs/cli.md anew), make clean.
+# suite against the built wheel), make docs (write docs/cli.md anew), make startup (measure what
+# dsets costs before it does anything), make table (measured numbers, for the README), make clean.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ READY := $(VENV)/ready
 # Tests share the machine's cores with what they test; one thread each keeps them fair.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test check lint types test-wheel docs startup clean
+.PHONY: demo test check lint types test-wheel docs startup table clean
 
 demo: $(READY)
 	$(BIN)/dsets demo
@@ -42,10 +43,13 @@ docs: $(READY)
 	$(BIN)/python docs/write_cli.py
 
 startup: $(READY)
-	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/startup.py --save
 
-# The first Python from 3.11 on that runs; the stamp is newer than both lists of requirements.
-$(READY): pyproject.toml constraints.txt
+table: $(READY)
+	$(BIN)/python benchmarks/table.py
+
+# The first Python from 3.11 on that runs; the stamp is newer than what the installation is made of.
+$(READY): pyproject.toml constraints.txt setup.py $(wildcard dsets/native/*)
 	@set -e; found=; \
 	for python in "$(PYTHON)" python3 python3.13 python3.12 python3.11; do \
 	  if [ -n "$$python" ] && "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
@@ -62,4 +66,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist demo *.egg-info dsets/*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -42,6 +42,7 @@ class Pipeline:
     statistics: str | None
     make: Callable[[Sample], Mapping[str, object]]
     _fields: Callable[[Manifest], tuple[Field, ...]]
+    _environment: Callable[[], Mapping[str, str]] | None = None
 
     def fields(self, manifest: Manifest) -> tuple[Field, ...]:
         """The fields that a pack of this dataset will have.
@@ -61,6 +62,10 @@ class Pipeline:
             ) from error
         self._check(given)
         return given
+
+    def environment(self) -> dict[str, str]:
+        """The versions that its pixels depend on, by name; none unless the module says so."""
+        return dict(self._environment()) if self._environment else {}
 
     def _check(self, given: tuple[Field, ...]) -> None:
         where = f"{self.origin}: fields()"
@@ -181,7 +186,15 @@ def _checked(name: str, origin: str, source: bytes, module: ModuleType) -> Pipel
             "bad STATISTICS", where=origin, expected="a field's name, or None", got=repr(statistics)
         )
     digest = hashlib.sha256(source).hexdigest()
-    return Pipeline(name, origin, digest, statistics, module.make, module.fields)
+    return Pipeline(
+        name,
+        origin,
+        digest,
+        statistics,
+        module.make,
+        module.fields,
+        getattr(module, "environment", None),
+    )
 
 
 def _takes_one(module: ModuleType, name: str) -> bool:

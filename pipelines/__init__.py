@@ -10,7 +10,12 @@ The contract, checked when a pipeline is loaded:
 
     def make(sample: Sample) -> Mapping[str, object]
         One value for each of those fields, from one sample. A pure function: the same sample gives
-        the same bytes on any worker. Raising DataError quarantines the sample.
+        the same bytes on any worker. Raising DataError quarantines the sample. Values of other
+        names are left out.
+
+    def environment() -> Mapping[str, str]                                            (optional)
+        The versions that the pixels depend on, such as a codec's. Recorded in the pack; shards of
+        two environments are never mixed.
 
 The source of the module is hashed into every pack that it made.
 """

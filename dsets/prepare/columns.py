@@ -43,7 +43,8 @@ def checked(key: str, fields: Sequence[Field], made: object) -> list[np.ndarray]
     """What a pipeline made of the sample ``key``, as arrays in the order of ``fields``.
 
     A value is an array of exactly the field's dtype and shape; a plain Python number that the dtype
-    holds exactly; or ``bytes`` for a ``uint8 (None,)`` field. Nothing is cast silently.
+    holds exactly; or ``bytes`` for a ``uint8 (None,)`` field. Nothing is cast silently. Values of
+    other names are left out.
 
     Raises:
         PipelineError: anything else, naming the sample, the field, what was expected and what came.
@@ -52,13 +53,12 @@ def checked(key: str, fields: Sequence[Field], made: object) -> list[np.ndarray]
         raise PipelineError(
             "make() must give a mapping", where=f"sample {key}", got=type(made).__name__
         )
-    names = [field.name for field in fields]
-    if set(made) != set(names):
+    if missing := [field.name for field in fields if field.name not in made]:
         raise PipelineError(
-            "make() must give one value for each field",
+            "make() must give a value for each field",
             where=f"sample {key}",
-            expected=", ".join(names),
-            got=", ".join(map(str, made)) or "none",
+            expected=", ".join(field.name for field in fields),
+            got=f"no {', no '.join(missing)}",
         )
     return [_array(key, field, made[field.name]) for field in fields]
 

@@ -103,7 +103,16 @@ def _run(plan: PackPlan, tasks: Tasks, progress: Progress) -> list[Record]:
     total = plan.split.samples
     progress(Event(_task(plan), 0, total))
     records = []
+    mine = ledger.environment(plan)
     for record in tasks(plan):
+        if record.environment != mine:
+            raise PrepareError(
+                "a worker has other versions than this process",
+                where=_task(plan),
+                expected=mine,
+                got=record.environment,
+                remedy="install the same versions everywhere",
+            )
         records.append(record)
         done += len(plan.rows(record.number))
         bad += len(record.quarantine)
@@ -159,7 +168,7 @@ def _provenance(plan: PackPlan, raw: Mapping[str, str]) -> dict[str, Any]:
         "samples_per_shard": plan.samples_per_shard,
         "recipe": plan.recipe,
         "plan": plan.digest,
-        "dsets": ledger.environment(),
+        "environment": ledger.environment(plan),
     }
 
 

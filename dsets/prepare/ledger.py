@@ -4,16 +4,17 @@
                 shard-00007.npz     its integer sums (training packs)
                 shard-00007.json    its record, written last
 
-A record counts when it was written for this very plan by this version of dsets, and when the bytes
-on disk still have the size and digest that it names. Whatever else lies there is made again.
+A record counts when it was written for this very plan in this environment (versions of dsets and
+codecs), and when the bytes on disk still have the size and digest that it names. Whatever else lies
+there is made again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class Record:
     """
 
     plan: str
-    dsets: str
+    environment: Mapping[str, str]
     number: int
     shard: Shard | None
     keys: str
@@ -44,10 +45,12 @@ class Record:
     quarantine: tuple[Quarantined, ...]
 
 
-@lru_cache(maxsize=1)
-def environment() -> str:
-    """The version of dsets: shards of two versions are never mixed in a pack."""
-    return version("dsets")
+def environment(plan: PackPlan) -> dict[str, str]:
+    """What beside the plan decides bytes: the versions of dsets and of the pipeline's codecs.
+
+    Shards of two environments are never mixed in a pack.
+    """
+    return {"dsets": version("dsets"), **plan.pipeline.environment()}
 
 
 def shard_path(plan: PackPlan, number: int) -> Path:
@@ -79,7 +82,9 @@ def finished(plan: PackPlan, number: int) -> Record | None:
     """The record of shard ``number`` if it proves true against the plan and the bytes on disk."""
     try:
         record = _parse(json.loads(_record_path(plan, number).read_bytes()))
-        if (record.plan, record.dsets, record.number) != (plan.digest, environment(), number):
+        if (record.plan, record.number) != (plan.digest, number):
+            return None
+        if record.environment != environment(plan):
             return None
         if record.shard is not None and not _is(shard_path(plan, number), record.shard):
             return None
@@ -110,7 +115,7 @@ def _parse(found: Any) -> Record:
     shard = found["shard"]
     return Record(
         plan=found["plan"],
-        dsets=found["dsets"],
+        environment=found["environment"],
         number=found["number"],
         shard=None if shard is None else _shard(shard),
         keys=found["keys"],

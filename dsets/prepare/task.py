@@ -91,7 +91,7 @@ def _write(
         plan,
         Record(
             plan=plan.digest,
-            dsets=ledger.environment(),
+            environment=ledger.environment(plan),
             number=number,
             shard=written,
             keys=samples_digest(columns.keys),

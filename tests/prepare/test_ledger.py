@@ -66,7 +66,7 @@ def _record(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None
             (part / "shard-00000.json").read_bytes()
         ),
         _record(lambda found: found.update(plan="0" * 64)),
-        _record(lambda found: found.update(dsets="0.0.1")),
+        _record(lambda found: found.update(environment={"dsets": "0.0.1"})),
         _record(lambda found: found.pop("keys")),
         _record(lambda found: found["shard"].update(bytes="many")),
         _record(lambda found: found["shard"].update(datasets=None)),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -214,18 +215,27 @@ def test_rule_6_the_interpreter_ends_at_once_and_silently(ending: str, status: i
 def test_a_forked_child_knows_that_its_threads_are_gone_and_ends_without_waiting() -> None:
     prefetch = squares()
     prefetch.get()
+    held, release = threading.Event(), threading.Event()
+
+    def hold_the_lock() -> None:
+        """As a thread may at the moment of the fork; in the child nobody ever lets it go."""
+        with prefetch._shared.changed:
+            held.set()
+            release.wait(20)
+
+    holder = threading.Thread(target=hold_the_lock)
+    holder.start()
+    assert held.wait(20)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of threads at fork
         child = os.fork()
     if child == 0:
-        status = 1
-        try:
-            forked = prefetch.forked
-            prefetch.close()
-            del prefetch
-            status = 0 if forked else 2
-        finally:
-            os._exit(status)
+        signal.alarm(20)  # a hang ends the child, and the test
+        forked = prefetch.forked
+        prefetch.close()
+        os._exit(0 if forked else 2)
+    release.set()
+    holder.join(20)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert not prefetch.forked and prefetch.get() == 1
     prefetch.close()

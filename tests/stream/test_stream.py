@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import os
 import threading
@@ -19,7 +20,9 @@ import dsets
 from dsets.errors import StreamError, UsageError
 from dsets.pack import Pack
 from dsets.stream import Batch, Key, Order, Stream, batches
-from dsets.transforms import Flip, Normalise, PadCrop
+from dsets.transforms import Flip, Normalise, PadCrop, specification
+from dsets.transforms.random import Draws
+from dsets.transforms.recipe import Recipe
 
 MakePack = Callable[..., Pack]
 N = 37
@@ -85,6 +88,8 @@ def test_rule_1_an_epoch_is_a_pure_function_of_samples_seed_and_epoch(make_pack:
     assert first != epochs(seed=1, shards=3, threads=1)
     assert all(sorted(epoch) == list(range(N)) for epoch in first)
     assert len({tuple(epoch) for epoch in first}) == 3
+    order = Order(N, Key(make_pack(N).samples_digest, 0, True), 5)
+    assert first[2] == order.samples(2, np.arange(N)).tolist()
 
 
 @pytest.mark.parametrize("rank", [(0, 1), (1, 3)])
@@ -255,6 +260,28 @@ def test_rule_4_random_choices_depend_on_seed_epoch_and_sample_only(
         return found
 
     assert shown(batch_size, ranks, threads) == shown(N, 1, 1)
+
+
+@pytest.mark.parametrize("layout", ["HWC", "CHW"])
+def test_rule_4_a_sample_is_shown_as_its_key_says(make_pack: MakePack, layout: str) -> None:
+    """From keys to pixels and floats, by the specification."""
+    pack = make_pack(N, 3, (6, 9, 3), layout)
+    normal = Normalise.of(pack)
+    stream = stream_of(pack, 8, seed=5, transform=[Flip(), PadCrop(3), normal])
+    for epoch in range(2):
+        for batch in stream:
+            keys = pack.keys(batch.index.tolist())
+            digests = [hashlib.sha256(key.encode()).digest()[:8] for key in keys]
+            hashes = np.array([int.from_bytes(digest, "little") for digest in digests], np.uint64)
+            views = Recipe((Flip(), PadCrop(3))).choose((6, 9), Draws(5, epoch, hashes))
+            assert views.top is not None and views.left is not None
+            assert views.mirrored is not None
+            for row, number in enumerate(batch.index.tolist()):
+                view = int(views.top[row]), int(views.left[row]), bool(views.mirrored[row])
+                shown = specification.window(pack[number]["image"], *view, (6, 9))
+                expected = specification.normalise(shown, normal)
+                assert np.array_equal(batch["image"][row], expected)
+    stream.close()
 
 
 def test_rule_4_another_epoch_or_seed_chooses_anew(make_pack: MakePack) -> None:

@@ -1,0 +1,136 @@
+"""``dsets train``: what people see, what machines read, what a signal does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from dsets.train import checkpoint
+from tests.train.packs import make_packs
+
+Cli = Callable[[Sequence[str]], int]
+
+
+@pytest.fixture
+def packs(tmp_path: Path) -> Path:
+    return make_packs(tmp_path / "packs")
+
+
+def command(packs: Path, out: Path, *more: str) -> list[str]:
+    size = ["--epochs", "2", "--batch-size", "20", "--threads", "1"]
+    return ["train", "lenet", str(packs), "--out", str(out), *size, *more]
+
+
+def test_the_last_lines_tell_accuracy_and_where_everything_lies(
+    cli: Cli, packs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(command(packs, tmp_path / "out")) == 0
+    told, progress = capsys.readouterr()
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert told.startswith(f"test accuracy {result['test']['top1']:.2%} (12 images")
+    assert f"checkpoint {tmp_path / 'out' / 'checkpoint.pt'}" in told
+    assert f"log {tmp_path / 'out' / 'log.jsonl'}" in told
+    assert "begins of 4 steps, 1 threads" in progress
+    assert "epoch 1/2: test loss" in progress
+    assert "epoch 2/2: test loss" in progress
+
+
+def test_json_and_quiet_leave_nothing_but_the_result(
+    cli: Cli, packs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(command(packs, tmp_path / "out", "--json", "--quiet")) == 0
+    told, progress = capsys.readouterr()
+    result = json.loads(told)
+    assert (result["model"], result["steps"], result["seed"]) == ("lenet", 4, 0)
+    assert len(result["history"]) == 2
+    assert progress == ""
+
+
+def test_the_list_gives_each_model_with_its_parameters(
+    cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["train", "--list"]) == 0
+    assert "431,080" in capsys.readouterr().out
+    assert cli(["train", "--list", "--json"]) == 0
+    listed = {row["name"]: row["parameters"] for row in json.loads(capsys.readouterr().out)}
+    assert listed == {"lenet": 431_080, "cifar_quick": 145_578}
+
+
+def test_a_dry_run_tells_the_plan_and_does_nothing(
+    cli: Cli, packs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(command(packs, tmp_path / "out", "--dry-run")) == 0
+    assert "4, of which 0 are taken" in capsys.readouterr().out
+    assert cli(command(packs, tmp_path / "out", "--dry-run", "--json")) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["steps"], plan["taken"], plan["recipe"]["epochs"]) == (4, 0, 2)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train"],
+        ["train", "lenet"],
+        ["train", "lenet", "no such folder"],
+        ["train", "resnet", "."],
+        ["train", "lenet", ".", "--epochs", "0"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(cli: Cli, arguments: list[str]) -> None:
+    assert cli(arguments) == 2
+
+
+def test_a_folder_without_packs_is_one_line_and_exit_code_1(
+    cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["train", "lenet", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("dsets: error: ") and told.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_step_saves_and_the_same_command_goes_on(
+    cli: Cli, packs: Path, tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = torch.optim.SGD.step
+    taken = 0
+
+    def interrupted(self: torch.optim.SGD) -> None:
+        nonlocal taken
+        taken += 1
+        if taken == 3:
+            os.kill(os.getpid(), number)
+        step(self)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", interrupted)
+    before = signal.getsignal(number)
+    assert cli(command(packs, tmp_path / "out")) == 130
+    assert signal.getsignal(number) is before
+    assert checkpoint.load(tmp_path / "out" / "checkpoint.pt").step == 3
+    assert not (tmp_path / "out" / "result.json").exists()
+
+    assert cli(command(packs, tmp_path / "out")) == 0
+    assert cli(command(packs, tmp_path / "undisturbed")) == 0
+    logs = [(tmp_path / out / "log.jsonl").read_bytes() for out in ("out", "undisturbed")]
+    assert logs[0] == logs[1]
+
+
+def test_without_torch_the_message_says_what_to_install(packs: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from dsets.cli import main\n"
+        f"sys.exit(main(['train', 'lenet', {str(packs)!r}]))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "pip install 'dsets[torch]'" in run.stderr
+    assert run.stderr.count("\n") == 1

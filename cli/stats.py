@@ -1,97 +1,97 @@
-"""``dsets stats PACK``: the exact statistics of a training pack's pixels."""
+"""``dsets stats``: the exact statistics of a training pack."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsets.errors import PackError
+from dsets.errors import UsageError
 
 from ._text import count, plain, table
 
 if TYPE_CHECKING:
-    from dsets.pack import Pack
-    from dsets.pack.statistics import Statistics
+    from dsets.pack import Statistics
 
 
-@click.command("stats")
-@click.argument("path", metavar="PACK", type=click.Path(exists=True, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the integer sums.")
-def command(path: Path, as_json: bool) -> None:
-    """Show the exact statistics of a training pack's pixels.
+@click.command()
+@click.argument("path", metavar="PACK", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; exact sums as whole numbers.")
+def command(path: str, as_json: bool) -> None:
+    """Show mean, deviation, covariance and principal components of a pack's pixels.
 
-    PACK is a training pack, or a folder that holds one pack a split. Means and deviations are in
-    grey levels from 0 to 255; the principal components are those of pixels scaled to [0, 1].
+    They are those of the pack's own samples. Only a training pack has them.
     """
-    data = _data(*_found(path))
-    click.echo(json.dumps(data, indent=2) if as_json else _text(data))
-
-
-def _found(path: Path) -> tuple[Pack, Statistics]:
     from dsets.pack import Pack
 
-    if (path / "index.json").is_file():
-        folders = [path]
-    else:
-        folders = sorted(index.parent for index in path.glob("*/index.json"))
-    packs = [Pack.open(folder) for folder in folders]
-    for pack in packs:
-        if pack.statistics is not None:
-            return pack, pack.statistics
-    others = [pack.index.statistics_of for pack in packs if pack.index.statistics_of]
-    raise PackError(
-        "no statistics here",
-        where=path,
-        expected="a training pack, or a folder with one in it",
-        remedy=f"they are in the training pack, {others[0]}" if others else None,
-    )
+    pack = Pack.open(path)
+    statistics = pack.statistics
+    if statistics is None:
+        link = pack.index.statistics_of
+        raise UsageError(
+            "this pack has no statistics",
+            where=path,
+            expected="a training pack" + (f" (this one's is {link})" if link else ""),
+        )
+    data = as_data(statistics)
+    if as_json:
+        click.echo(json.dumps(data, indent=2))
+        return
+    click.echo(f"{plain(statistics.field)} of {plain(path)}: exact, from every sample\n")
+    click.echo(as_text(data))
 
 
-def _data(pack: Pack, statistics: Statistics) -> dict[str, Any]:
+def as_data(statistics: Statistics) -> dict[str, Any]:
+    """The statistics for JSON. Grey levels are 0-255 unless a name says otherwise."""
     values, vectors = statistics.pca()
-    fixed = statistics.sum.ndim == 3
+    mean, std, covariance = (
+        statistics.channel_mean,
+        statistics.channel_std,
+        statistics.covariance,
+    )
     return {
-        "path": str(pack.path),
-        "split": pack.split,
         "field": statistics.field,
         "digest": statistics.digest,
         "images": int(statistics.images),
         "pixels": int(statistics.pixels),
-        "mean_image_shape": list(statistics.sum.shape) if fixed else None,
-        "channel_mean": statistics.channel_mean.tolist(),
-        "channel_std": statistics.channel_std.tolist(),
-        "covariance": statistics.covariance.tolist(),
-        "pca_values": values.tolist(),
-        "pca_vectors": vectors.tolist(),
+        "channel_sum": statistics.channel_sum,
         "square_sum": statistics.square_sum.tolist(),
         "outer_sum": statistics.outer_sum.tolist(),
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+        "covariance": covariance.tolist(),
+        "mean_0_1": (mean / 255).tolist(),
+        "std_0_1": (std / 255).tolist(),
+        "covariance_0_1": (covariance / 255**2).tolist(),
+        "eigenvalues_0_1": values.tolist(),
+        "eigenvectors": vectors.T.tolist(),
     }
 
 
-def _text(data: dict[str, Any]) -> str:
-    shape = data["mean_image_shape"]
+def as_text(data: dict[str, Any]) -> str:
+    """The statistics for people."""
     rows = [
-        ("pack", data["path"]),
-        ("field", plain(data["field"])),
-        ("images", count(data["images"])),
-        ("pixels", count(data["pixels"])),
-        ("mean image", "x".join(map(str, shape)) if shape else "none: sizes differ"),
-        ("channel mean", _numbers(data["channel_mean"])),
-        ("channel deviation", _numbers(data["channel_std"])),
-        *_matrix("covariance", data["covariance"]),
-        ("PCA values", _numbers(data["pca_values"])),
-        *_matrix("PCA vectors", data["pca_vectors"]),
-        ("digest", data["digest"]),
+        ["images", count(data["images"])],
+        ["pixels", count(data["pixels"])],
+        ["mean, 0-255", *_numbers(data["mean"])],
+        ["deviation, 0-255", *_numbers(data["std"])],
+        ["mean, 0-1", *_numbers(data["mean_0_1"])],
+        ["deviation, 0-1", *_numbers(data["std_0_1"])],
     ]
-    return table(rows)
+    rows += [["covariance, 0-1", *_numbers(row)] for row in data["covariance_0_1"]]
+    pairs = zip(data["eigenvalues_0_1"], data["eigenvectors"], strict=True)
+    rows += [
+        [f"component {number}, 0-1", f"variance {value:.6g} along", *_numbers(vector)]
+        for number, (value, vector) in enumerate(pairs, 1)
+    ]
+    rows.append(["digest", data["digest"]])
+    return _lines(rows)
 
 
-def _matrix(name: str, values: list[list[float]]) -> list[tuple[str, str]]:
-    return [(name if row == 0 else "", _numbers(numbers)) for row, numbers in enumerate(values)]
+def _lines(rows: list[list[str]]) -> str:
+    return table([(name, "  ".join(cells)) for name, *cells in rows])
 
 
-def _numbers(values: list[float]) -> str:
-    return "  ".join(f"{value:.6g}" for value in values)
+def _numbers(values: list[float]) -> list[str]:
+    return [f"{value:>10.6g}" for value in values]

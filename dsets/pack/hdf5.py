@@ -58,7 +58,7 @@ def write(path: Path, datasets: Mapping[str, Data]) -> Written:
     """
     with replacing(path) as part:
         extents = _lay_out(part, datasets)
-        with part.open("r+b", buffering=0) as file:
+        with part.open("r+b") as file:
             size, sha256 = _fill(file, datasets, extents)
     return Written(size, sha256, extents)
 

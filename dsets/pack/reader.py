@@ -92,7 +92,7 @@ class Pack:
                 outer_sum=arrays["outer_sum"],
                 field=recorded.field,
             )
-            if found.digest != recorded.digest or not found.images:
+            if found.digest != recorded.digest or not found.possible:
                 raise PackError(
                     "damaged statistics",
                     where=self.path / STATISTICS,

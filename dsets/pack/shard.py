@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,7 @@ def write(
     datasets: dict[str, Data] = {}
     for field in fields:
         datasets |= _Column(field, columns[field.name], len(keys)).datasets()
-    key_field = Field("key", "uint8", (None,))
-    datasets |= _Column(key_field, [key.encode() for key in keys], len(keys)).datasets()
-    datasets["key_hash"] = Data.of(np.array([key_hash(key) for key in keys], np.uint64))
+    datasets |= _key_datasets(keys)
     written = hdf5.write(path, datasets)
     return Shard(path.name, len(keys), written.bytes, written.sha256, written.datasets)
 
@@ -76,6 +75,19 @@ def _check_keys(path: Path, keys: Sequence[str]) -> None:
     if len(set(keys)) != len(keys):
         (twice, _), *_ = Counter(keys).most_common(1)
         raise PackError("two samples of one key", where=path, got=repr(twice))
+
+
+def _key_datasets(keys: Sequence[str]) -> dict[str, Data]:
+    """The keys as a field of varying size, at once: one by one they would take longer than pixels."""
+    encoded = [key.encode() for key in keys]
+    blob = np.frombuffer(b"".join(encoded), np.uint8)
+    bounds = [0, *accumulate(map(len, encoded))]
+    return {
+        "key": Data.of(blob),
+        "offsets/key": Data.of(np.array(bounds, np.uint64)),
+        "checksum/key": Data.of(checksums.of_ranges(blob, bounds)),
+        "key_hash": Data.of(np.array([key_hash(key) for key in keys], np.uint64)),
+    }
 
 
 def _encodes(key: str) -> bool:

@@ -110,8 +110,28 @@ class Statistics:
         return digest.hexdigest()
 
     @property
+    def possible(self) -> bool:
+        """False for sums that no images have, as a stranger's file may hold them."""
+        squares = np.diagonal(self.outer_sum)
+        spread = (
+            int(self.pixels) * int(square) >= total**2
+            for square, total in zip(squares, self.channel_sum, strict=True)
+        )
+        return (
+            1 <= int(self.images) <= int(self.pixels)
+            and np.array_equal(squares, self.square_sum)
+            and np.array_equal(self.outer_sum, self.outer_sum.T)
+            and all(spread)
+        )
+
+    @property
     def channels(self) -> int:
         return len(self.square_sum)
+
+    @property
+    def channel_sum(self) -> list[int]:
+        """Σ over all pixels, a Python integer a channel."""
+        return [int(total) for total in self.sum.reshape(-1, self.channels).sum(0, dtype=np.uint64)]
 
     @property
     def mean_image(self) -> Floats:
@@ -127,7 +147,7 @@ class Statistics:
     @property
     def channel_mean(self) -> Floats:
         """float64 (C,)"""
-        return np.array([total / int(self.pixels) for total in self._totals()])
+        return np.array([total / int(self.pixels) for total in self.channel_sum])
 
     @property
     def channel_std(self) -> Floats:
@@ -137,7 +157,7 @@ class Statistics:
     @property
     def covariance(self) -> Floats:
         """float64 (C, C), of the population: (N Σxy - Σx Σy) / N², exact up to the one division."""
-        count, totals = int(self.pixels), self._totals()
+        count, totals = int(self.pixels), self.channel_sum
         products = self.outer_sum.tolist()
         return np.array(
             [
@@ -153,10 +173,6 @@ class Statistics:
         each vector (the first of equals) is positive.
         """
         return jacobi.eigen(self.covariance / 255.0**2)
-
-    def _totals(self) -> list[int]:
-        """Σ of each channel, as Python integers."""
-        return [int(total) for total in self.sum.reshape(-1, self.channels).sum(0, dtype=np.uint64)]
 
 
 NAMES = tuple(field.name for field in fields(Statistics))[:-1]

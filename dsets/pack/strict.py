@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from dsets.errors import PackError
 
-BYTES = 2**26
+BYTES = 2**25
 LARGEST = 2**63 - 1
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ def load(data: bytes, where: object) -> Table:
     """Parse one JSON object.
 
     Raises:
-        PackError: more than 64 MiB, not UTF-8, not JSON, nested too deeply, a name given twice,
+        PackError: more than 32 MiB, not UTF-8, not JSON, nested too deeply, a name given twice,
             NaN, or something other than an object.
     """
     if len(data) > BYTES:

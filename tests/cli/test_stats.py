@@ -1,9 +1,6 @@
-"""``dsets stats``: what a pack's pixels are, to the last bit."""
-
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,61 +8,62 @@ import pytest
 
 from dsets import pack
 from dsets.field import Field
-from dsets.pack.statistics import Statistics
+from dsets.pack import Pack, Statistics
 
-Cli = Callable[[Sequence[str]], int]
-DIGEST = "ab" * 32
-IMAGES = np.random.default_rng(0).integers(0, 256, (7, 4, 5, 3), dtype=np.uint8)
+IMAGES = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3) * 3
 
 
-def make(folder: Path, statistics: Statistics | None, split: str) -> Path:
-    folder.mkdir(parents=True)
-    fields = (Field("image", "uint8", (4, 5, 3)),)
-    keys = [f"{split}/{number}" for number in range(len(IMAGES))]
-    shard = pack.shard.write(folder / "shard-00000.h5", fields, keys, {"image": IMAGES})
+def write(folder: Path, statistics: Statistics | None, statistics_of: str | None = None) -> str:
+    fields = (Field("image", "uint8", (3, 4, 3)),)
+    shard = pack.shard.write(folder / "a.h5", fields, ["a", "b"], {"image": IMAGES})
     pack.finish(
         folder,
-        split=split,
+        split="train",
         fields=fields,
         shards=[shard],
         statistics=statistics,
-        statistics_of=None if statistics else DIGEST,
+        statistics_of=statistics_of,
         quarantine=[],
-        samples_digest=pack.samples_digest(keys),
+        samples_digest=pack.samples_digest(["a", "b"]),
         provenance={},
     )
-    return folder
+    return str(folder)
 
 
-def test_the_figures_are_those_of_the_pixels(
-    cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = make(tmp_path / "packs" / "train", Statistics.of(IMAGES), "train")
-    assert cli(["stats", str(path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    pixels = IMAGES.reshape(-1, 3).astype(np.float64)
-    assert told["images"] == 7
-    assert told["pixels"] == 140
-    np.testing.assert_allclose(told["channel_mean"], pixels.mean(0))
-    np.testing.assert_allclose(told["channel_std"], pixels.std(0))
-    np.testing.assert_allclose(told["covariance"], np.cov(pixels.T, bias=True))
-    assert told["outer_sum"] == (pixels.T @ pixels).astype(int).tolist()
+def test_numbers_are_given_in_0_to_255_and_0_to_1(cli, tmp_path, capsys):
+    folder = write(tmp_path, Statistics.of(IMAGES))
+    assert cli(["stats", folder, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = IMAGES.reshape(-1, 3).astype(float)
+    assert (found["images"], found["pixels"]) == (2, 24)
+    assert found["outer_sum"] == (rows.T @ rows).astype(int).tolist()
+    assert np.allclose(found["mean"], rows.mean(axis=0))
+    assert np.allclose(found["std_0_1"], rows.std(axis=0) / 255)
+    assert np.allclose(found["covariance_0_1"], np.cov(rows.T / 255, bias=True))
+    assert np.allclose(sum(found["eigenvalues_0_1"]), np.trace(found["covariance_0_1"]))
+    assert found["digest"] == Pack.open(folder).statistics.digest
 
-    assert cli(["stats", str(path.parent)]) == 0  # the folder of all splits does as well
+
+def test_people_get_a_table(cli, tmp_path, capsys):
+    assert cli(["stats", write(tmp_path, Statistics.of(IMAGES))]) == 0
     text = capsys.readouterr().out
-    assert told["digest"] in text
-    assert "4x5x3" in text
+    assert "exact, from every sample" in text
+    assert "mean, 0-255" in text
+    assert "component 3, 0-1" in text
 
 
-def test_a_pack_without_statistics_says_where_they_are(
-    cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli(["stats", str(make(tmp_path / "test", None, "test"))]) == 1
-    assert f"in the training pack, {DIGEST}" in capsys.readouterr().err
+def test_a_pack_without_statistics_names_the_pack_that_has_them(cli, tmp_path, capsys):
+    assert cli(["stats", write(tmp_path, None, "7" * 64)]) == 1
+    assert "expected a training pack (this one's is 7777" in capsys.readouterr().err
 
 
-def test_a_folder_without_packs_is_an_error_and_no_folder_is_wrong_usage(
-    cli: Cli, tmp_path: Path
-) -> None:
-    assert cli(["stats", str(tmp_path)]) == 1
-    assert cli(["stats", str(tmp_path / "nowhere")]) == 2
+@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["--png"]])
+def test_wrong_usage_is_exit_code_2(cli, arguments, capsys):
+    assert cli(["stats", *arguments]) == 2
+
+
+def test_no_pack_is_one_line_on_stderr(cli, tmp_path, capsys):
+    assert cli(["stats", str(tmp_path / "none")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("dsets: error: ")
+    assert error.count("\n") == 1

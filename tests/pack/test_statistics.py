@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from functools import reduce
 
 import numpy as np
@@ -180,3 +181,20 @@ def test_the_extension_counts_what_numpy_counts(channels: int, value: int | None
     fast = _sums(images, native=True)
     slow = _sums(images, native=False)
     assert all(np.array_equal(a, b) for a, b in zip(fast, slow, strict=True))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": 0, "pixels": 0},
+        {"pixels": 1},
+        {"square_sum": [1, 2, 3]},
+        {"outer_sum": [[1, 2, 3], [2, 1, 3], [9, 9, 1]], "square_sum": [1, 1, 1]},
+        {"outer_sum": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "square_sum": [1, 1, 1]},
+    ],
+)
+def test_sums_that_no_images_have_are_impossible(change):
+    whole = Statistics.of(images(0, 2, (2, 2, 3)))
+    assert whole.possible
+    values = {name: np.array(value, np.uint64) for name, value in change.items()}
+    assert not dataclasses.replace(whole, **values).possible

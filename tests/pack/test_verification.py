@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import os
 from pathlib import Path
 
-import h5py
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -178,14 +178,15 @@ def test_statistics_of_another_number_of_images_are_reported(tmp_path):
 
 
 def test_a_shard_that_hdf5_cannot_open_is_reported_though_its_sha256_fits(folder):
-    path = folder / "statistics.h5"
-    path.write_bytes(b"no HDF5 at all".ljust(path.stat().st_size, b"\0"))
+    flip(folder / "shard-00000.h5", 8 * 1)  # in HDF5's signature
+    sha256 = hashlib.sha256((folder / "shard-00000.h5").read_bytes()).hexdigest()
     content = index.read(folder)
-    with pytest.raises(OSError, match="signature"):
-        h5py.File(path)
-    assert content.statistics is not None
-    problems = pack.verify(folder)
-    assert [problem.file for problem in problems] == ["statistics.h5"]
+    first, *others = content.shards
+    shards = (dataclasses.replace(first, sha256=sha256), *others)
+    index.write(folder, dataclasses.replace(content, shards=shards))
+    (problem,) = pack.verify(folder)
+    assert problem.file == "shard-00000.h5"
+    assert "damaged HDF5 metadata" in problem.message
 
 
 def test_framing_keeps_different_lists_of_keys_apart():

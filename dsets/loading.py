@@ -87,6 +87,11 @@ def _there(plan: prepare.PackPlan) -> bool:
             where=plan.out,
             expected=f"recipe {plan.recipe[:16]}…",
             got=f"{pack.provenance.get('recipe')!s:.16}…",
-            remedy=f"run 'dsets prepare {plan.source.manifest.name} --force'",
+            remedy=f"run 'dsets prepare {plan.source.manifest.name}{_option(plan)} --force'",
         )
     return True
+
+
+def _option(plan: prepare.PackPlan) -> str:
+    default = plan.pipeline.origin == plan.source.manifest.pipeline
+    return "" if default else f" --pipeline {plan.pipeline.origin}"

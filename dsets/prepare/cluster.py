@@ -18,6 +18,7 @@ from typing import Any
 
 from dsets import locks
 from dsets.errors import BusyError, PrepareError, UsageError
+from dsets.prepare import folder
 from dsets.prepare.ledger import Record
 from dsets.prepare.planning import PackPlan
 from dsets.prepare.task import make_shard
@@ -139,7 +140,8 @@ def _connected(address: str) -> Iterator[Any]:
 @contextmanager
 def _scratch(root: Path) -> Iterator[Path]:
     """A folder for the workers' own files below ``root``; those of killed jobs are swept."""
-    root.mkdir(parents=True, exist_ok=True)
+    with folder.writing(root):
+        root.mkdir(parents=True, exist_ok=True)
     mine = root / f".dask-{os.getpid()}.part"
     for left in root.glob(".dask-*.part"):
         with suppress(BusyError), locks.holding(left, folder=True, wait=False):

@@ -73,11 +73,11 @@ def working(plan: PackPlan, tell: Callable[[str], None]) -> Iterator[None]:
     with ExitStack() as stack:
         with writing(plan.part):
             plan.part.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            stack.enter_context(locks.holding(plan.part, folder=True, wait=False))
-        except BusyError:
-            tell("another process is making this pack; waiting for it")
-            stack.enter_context(locks.holding(plan.part, folder=True))
+            try:
+                stack.enter_context(locks.holding(plan.part, folder=True, wait=False))
+            except BusyError:
+                tell("another process is making this pack; waiting for it")
+                stack.enter_context(locks.holding(plan.part, folder=True))
         yield
 
 
@@ -96,7 +96,7 @@ def writing(path: Path) -> Iterator[None]:
         raise PrepareError(
             f"cannot be written: {error.strerror or error}",
             where=path,
-            remedy="finished shards are kept: see to it, then run the same command again",
+            remedy="finished shards are kept; see to it, then run the same command again",
         ) from error
 
 
@@ -165,5 +165,5 @@ def _old(plan: PackPlan) -> Path:
 def _text(path: Path) -> str | None:
     try:
         return path.read_text()
-    except (FileNotFoundError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError):
         return None

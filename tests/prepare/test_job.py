@@ -135,6 +135,17 @@ def test_what_lies_in_the_work_folder_and_is_not_ours_is_never_removed(tiny: Any
     assert mine.read_text() == "years of work"
 
 
+@pytest.mark.parametrize("workers", [None, 1])
+@pytest.mark.parametrize("place", ["out", "out/train.part"])
+def test_a_file_where_a_folder_must_be_is_told(tiny: Any, workers: int | None, place: str) -> None:
+    path = tiny.folder / place
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    with pytest.raises(PrepareError, match="cannot be written"):
+        prepare.run(tiny.plan(), workers=workers)
+    assert path.read_text() == "mine"
+
+
 def test_missing_raw_files_are_named_with_the_command_that_fetches_them(tiny: Any) -> None:
     (tiny.folder / "home/raw/tiny/test-labels").unlink()
     with pytest.raises(PrepareError, match="test-labels; run 'dsets fetch tiny'"):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from dsets.errors import PackError
 from dsets.field import Field
@@ -23,10 +22,10 @@ def map_datasets(path: Path, size: int, extents: Mapping[str, Extent]) -> dict[s
         PackError: the file is not there or of another size.
     """
     memory = map_file(path, size)
-    return {name: view(memory, extent) for name, extent in extents.items()}
+    return {name: _view(memory, extent) for name, extent in extents.items()}
 
 
-def view(memory: memoryview, extent: Extent) -> np.ndarray:
+def _view(memory: memoryview, extent: Extent) -> np.ndarray:
     """One dataset, in place."""
     dtype = np.dtype(extent.dtype).newbyteorder("<")
     count = extent.length // dtype.itemsize
@@ -74,17 +73,6 @@ class Rows:
             return self.stored(KEY, row).tobytes().decode()
         except UnicodeDecodeError as error:
             raise PackError("a key is not UTF-8", where=f"{self.name}, row {row}") from error
-
-    def keys(self) -> Iterator[str]:
-        """All keys, in order."""
-        return (self.key(row) for row in range(len(self.arrays["key_hash"])))
-
-    def bounds(self, field: Field) -> npt.NDArray[np.integer]:
-        """(n + 1,): where each sample's values begin in the flat dataset."""
-        if not field.fixed:
-            return self.arrays[f"offsets/{field.name}"]
-        array = self.arrays[field.name]
-        return np.arange(len(array) + 1) * (array.size // len(array))
 
     def _shape(self, field: Field, row: int, count: int) -> tuple[int, ...]:
         known = field.stored_shape

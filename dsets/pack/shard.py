@@ -78,7 +78,7 @@ def _check_keys(path: Path, keys: Sequence[str]) -> None:
 
 
 def _key_datasets(keys: Sequence[str]) -> dict[str, Data]:
-    """The keys as a field of varying size, at once: one by one they would take longer than pixels."""
+    """The keys as a field of varying size; at once, or they would take longer than the pixels."""
     encoded = [key.encode() for key in keys]
     blob = np.frombuffer(b"".join(encoded), np.uint8)
     bounds = [0, *accumulate(map(len, encoded))]

@@ -58,6 +58,8 @@ def verify(path: str | Path, progress: Progress = ignore, *, deep: bool = False)
 
 
 class _Verification:
+    """One walk over a pack: what has been read, and which keys were seen."""
+
     def __init__(self, folder: Path, content: Index, progress: Progress, deep: bool) -> None:
         self.folder = folder
         self.index = content

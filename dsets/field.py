@@ -34,8 +34,8 @@ class Field:
 
     ``shape`` is that of one sample, as a reader hands it out: images are always height, width,
     channels. ``None`` marks a size that differs from sample to sample; encoded bytes are
-    ``uint8 (None,)``. ``layout`` says how a pack stores an image: interleaved (HWC) or planar (CHW).
-    ``classes`` names the values of a label, in order.
+    ``uint8 (None,)``. ``layout`` says how a pack stores an image: interleaved (HWC) or planar
+    (CHW). ``classes`` names the values of a label, in order.
     """
 
     name: str

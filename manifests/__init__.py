@@ -8,7 +8,7 @@ in more than their case.
 At the top:
 
     schema      1. A manifest of another version is refused, with a word about upgrading.
-    name        The dataset's name: the file's own, in lower-case letters, digits, ``.``, ``_``, ``-``.
+    name        The dataset's name: the file's own, of a-z, digits, ``.``, ``_``, ``-``
     title       What people call it.
     homepage    The official page, http or https; empty when there is none.
     licence     The terms as the source states them, or that it states none.

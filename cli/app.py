@@ -15,6 +15,8 @@ import click
 
 from dsets.errors import DsetsError
 
+from ._text import plain
+
 #: Command → the module beside this one that has it as ``command``, and its line in the list; in the
 #: order of the work.
 COMMANDS = {
@@ -81,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         click.echo("dsets: interrupted; the same command goes on from here", err=True)
         return 130
     except DsetsError as error:
-        click.echo(f"dsets: error: {error}", err=True)
+        click.echo(plain(f"dsets: error: {error}"), err=True)
         return 1
     except BrokenPipeError:
         # The reader of a pipe left (`dsets list | head`): point stdout at nothing, or the

@@ -70,13 +70,7 @@ class Assembly:
         Raises:
             StreamError: a function failed; names the first sample for which it does.
         """
-        batch = Batch(
-            {name: self._gather(name, column, job) for name, column in self._columns.items()},
-            index=job.index,
-            valid=job.valid,
-            epoch=job.epoch,
-            position=job.position,
-        )
+        batch = self._gathered(job)
         for function in self._recipe.functions:
             batch = self._apply(function, batch)
         return Made(*self._device.place(batch))
@@ -84,6 +78,16 @@ class Assembly:
     def receive(self, made: Made) -> Batch:
         """In the consumer's thread: the batch, ready to use."""
         return self._device.receive(made.batch, made.event)
+
+    def _gathered(self, job: Job) -> Batch:
+        """The batch before the user's functions."""
+        return Batch(
+            {name: self._gather(name, column, job) for name, column in self._columns.items()},
+            index=job.index,
+            valid=job.valid,
+            epoch=job.epoch,
+            position=job.position,
+        )
 
     def _gather(self, name: str, column: Column | Kernel | None, job: Job) -> Any:
         if column is None:
@@ -115,16 +119,9 @@ class Assembly:
         """
         functions = self._recipe.functions
         for row in range(len(batch.index)):
-            number = batch.index[row : row + 1]
+            number, valid = batch.index[row : row + 1], batch.valid[row : row + 1]
             views = self.choose(batch.epoch, number)
-            job = Job(batch.epoch, batch.position, number, batch.valid[row : row + 1], views)
-            one = Batch(
-                {name: self._gather(name, column, job) for name, column in self._columns.items()},
-                index=number,
-                valid=job.valid,
-                epoch=job.epoch,
-                position=job.position,
-            )
+            one = self._gathered(Job(batch.epoch, batch.position, number, valid, views))
             try:
                 for each in functions[: functions.index(function) + 1]:
                     one = _checked(each(one), one)

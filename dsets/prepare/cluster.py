@@ -48,6 +48,7 @@ def tasks(
         raise UsageError("give either workers or a scheduler", got="both")
     if workers is not None and workers < 1:
         raise UsageError("bad number of workers", expected="at least 1", got=workers)
+    _sweep(root)
     if workers is None and scheduler is None:
         yield _here
         return
@@ -139,18 +140,22 @@ def _connected(address: str) -> Iterator[Any]:
 
 @contextmanager
 def _scratch(root: Path) -> Iterator[Path]:
-    """A folder for the workers' own files below ``root``; those of killed jobs are swept."""
+    """A folder for the workers' own files below ``root``, held as long as it is used."""
     with folder.writing(root):
         root.mkdir(parents=True, exist_ok=True)
     mine = root / f".dask-{os.getpid()}.part"
-    for left in root.glob(".dask-*.part"):
-        with suppress(BusyError), locks.holding(left, folder=True, wait=False):
-            shutil.rmtree(left, ignore_errors=True)
     with locks.holding(mine, folder=True):
         try:
             yield mine
         finally:
             shutil.rmtree(mine, ignore_errors=True)
+
+
+def _sweep(root: Path) -> None:
+    """Remove the scratch folders that killed jobs left below ``root``."""
+    for left in root.glob(".dask-*.part"):
+        with suppress(BusyError), locks.holding(left, folder=True, wait=False):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager

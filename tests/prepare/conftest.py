@@ -7,7 +7,7 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ MAIN = "import sys, dsets.cli; sys.exit(dsets.cli.main())"
 SHAPE = (6, 5, 1)
 COUNTS = {"train": 90, "test": 31}
 
-#: Passes samples on, but fails for those whose number is in a file beside it; see ``broken``.
+#: A user's pipeline that does something before it passes a sample on.
 RECIPE = """
 import os, signal
 from pathlib import Path
@@ -135,13 +135,13 @@ def hashes() -> Callable[[Path], dict[str, str]]:
 
 @pytest.fixture
 def debris() -> Callable[[Path], list[str]]:
-    """What a finished or failed job must not leave below a folder, apart from ``*.part``."""
+    """What a finished job must not leave below a folder: parts, Dask's scratch folders."""
 
-    def of(folder: Path) -> Sequence[str]:
+    def of(folder: Path) -> list[str]:
         return sorted(
             os.fspath(path.relative_to(folder))
             for path in folder.rglob("*")
             if ".part" in path.name or "dask" in path.name
         )
 
-    return of  # type: ignore[return-value]
+    return of

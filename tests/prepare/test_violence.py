@@ -56,7 +56,7 @@ def test_promise_3_a_killed_job_goes_on_to_the_same_bytes(
             assert kept.items() <= now.items()  # nothing finished was made twice
             kept = finished(tiny, now)
         assert not (out / "test").exists() or (out / "test" / "index.json").exists()
-    prepare.run(tiny.plan("out"), workers=workers)
+    prepare.run(tiny.plan("out"))
     assert hashes(out) == hashes(tiny.folder / "calm")
     assert sorted(path.name for path in out.iterdir()) == ["test", "train"]
 

@@ -1,7 +1,9 @@
 """Manifests: TOML that says what one dataset officially is."""
 
+from dsets.manifest.adopted import adopted, current
 from dsets.manifest.find import find, names
 from dsets.manifest.parse import parse, read
+from dsets.manifest.render import render
 from dsets.manifest.schema import ACCESS, SCHEMA, File, Manifest, Member, Source, Split
 
 __all__ = [
@@ -12,8 +14,11 @@ __all__ = [
     "Member",
     "Source",
     "Split",
+    "adopted",
+    "current",
     "find",
     "names",
     "parse",
     "read",
+    "render",
 ]

@@ -118,7 +118,7 @@ def _check_whole(top: Table, manifest: Manifest) -> None:
 
 
 def _file(table: Table) -> File:
-    table.only("name", "addresses", "bytes", *_DIGESTS, "member")
+    table.only("name", "addresses", "bytes", *_DIGESTS, "member", "unverified", "listed_bytes")
     members = tuple(_member(inner) for inner in table.tables("member"))
     _distinct(table, "member", (member.name for member in members))
     name = table.text("name")
@@ -138,6 +138,8 @@ def _file(table: Table) -> File:
         sha1=_digest(table, "sha1"),
         md5=_digest(table, "md5"),
         members=members,
+        unverified=table.flag("unverified"),
+        listed_bytes=table.size("listed_bytes"),
     )
 
 

@@ -26,7 +26,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file as published: ``addresses`` in order of preference, digests in lower-case hex."""
+    """One file as published: ``addresses`` in order of preference, digests in lower-case hex.
+
+    ``unverified`` marks one that nobody published, which ``adopt`` accepted as the user's word.
+    ``listed_bytes`` is the size of everything that the file lists, where it is a listing.
+    """
 
     name: str
     addresses: tuple[str, ...] = ()
@@ -35,6 +39,8 @@ class File:
     sha1: str | None = None
     md5: str | None = None
     members: tuple[Member, ...] = ()
+    unverified: bool = False
+    listed_bytes: int | None = None
 
     @property
     def digest(self) -> tuple[str, str] | None:
@@ -113,6 +119,10 @@ class Manifest:
     origin: str
     notes: str = ""
     schema: int = SCHEMA
+
+    def unverified(self, split: Split) -> tuple[str, ...]:
+        """The files of a split that nobody published: what is made of them carries the mark."""
+        return tuple(name for name in split.files if self.file(name).unverified)
 
     def file(self, name: str) -> File:
         """The file called ``name``. Raises ManifestError when there is none."""

@@ -1,0 +1,56 @@
+"""The manifest that is in force: the official one, or the variant that ``adopt`` wrote.
+
+``dsets adopt --unverified`` writes a whole manifest into the store, beside the raw files, which
+says what was really brought: sizes, digests, counts. ``find`` goes on giving the official one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dsets import store
+from dsets.errors import ManifestError
+from dsets.manifest.find import find
+from dsets.manifest.parse import parse
+from dsets.manifest.schema import Manifest
+from dsets.manifest.toml import LARGEST
+
+
+def current(name: str) -> Manifest:
+    """The adopted variant of a dataset where the store has one, else the official manifest.
+
+    Raises:
+        ManifestError: nobody knows the dataset, or the variant is damaged.
+    """
+    official = find(name)
+    return adopted(official.name) or official
+
+
+def adopted(name: str) -> Manifest | None:
+    """The variant in the store, or None.
+
+    Raises:
+        ManifestError: it is damaged, or is another dataset's.
+    """
+    path = variant_path(name)
+    if not path.is_file():
+        return None
+    remedy = f"adopt the files again, or remove it with 'dsets remove {name}'"
+    try:
+        with path.open("rb") as file:
+            found = parse(file.read(LARGEST + 1), str(path))
+    except OSError as error:
+        raise ManifestError("cannot be read", where=path, got=error.strerror) from error
+    except ManifestError as error:
+        error.remedy = remedy
+        raise
+    if found.name != name:
+        raise ManifestError(
+            "another dataset's manifest", where=path, expected=name, got=found.name, remedy=remedy
+        )
+    return found
+
+
+def variant_path(name: str) -> Path:
+    """Where the variant lies. No file of a manifest is hidden, so none is in its way."""
+    return store.raw(name) / ".adopted.toml"

@@ -1,0 +1,82 @@
+"""Manifest → TOML: what ``adopt`` writes. Reading it back gives an equal manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dsets.manifest.schema import File, Manifest
+
+_TOP = ("schema", "name", "title", "homepage", "licence", "access", "citation")
+_FILE = ("bytes", "sha256", "sha1", "md5", "listed_bytes")
+_MEMBER = ("bytes", "md5", "sha256")
+
+
+def render(manifest: Manifest) -> bytes:
+    """The manifest as a TOML document of schema 1, always the same bytes for equal manifests.
+
+    ``parse`` gives it back in every detail but ``origin`` and ``digest``, which are of the
+    document.
+    """
+    return ("\n".join(_lines(manifest)) + "\n").encode()
+
+
+def _lines(manifest: Manifest) -> Iterator[str]:
+    yield from (f"{key} = {_value(getattr(manifest, key))}" for key in _TOP)
+    yield f"reader = {_value(manifest.reader)}"
+    yield f"pipeline = {_value(manifest.pipeline)}"
+    if manifest.notes:
+        yield f"notes = {_value(manifest.notes)}"
+    for file in manifest.files:
+        yield from _file(file)
+    for split in manifest.splits:
+        yield from ("", f"[split.{_key(split.name)}]", f"samples = {split.samples}")
+        if split.training:
+            yield "training = true"
+        yield f"files = {_value(split.files)}"
+        if split.options:
+            yield from ("", f"[split.{_key(split.name)}.reader]")
+            yield from (f"{_key(key)} = {_value(value)}" for key, value in split.options.items())
+    for field in manifest.fields:
+        shape = tuple(-1 if size is None else size for size in field.shape)
+        yield from ("", f"[field.{_key(field.name)}]", f"dtype = {_value(field.dtype)}")
+        yield f"shape = {_value(shape)}"
+        if field.classes:
+            yield f"classes = {_value(field.classes)}"
+
+
+def _file(file: File) -> Iterator[str]:
+    yield from ("", "[[file]]", f"name = {_value(file.name)}")
+    if file.unverified:
+        yield "unverified = true"
+    for key in _FILE:
+        if (value := getattr(file, key)) is not None:
+            yield f"{key} = {_value(value)}"
+    if file.addresses:
+        yield f"addresses = {_value(file.addresses)}"
+    for member in file.members:
+        yield from ("", "[[file.member]]", f"name = {_value(member.name)}")
+        for key in _MEMBER:
+            if (value := getattr(member, key)) is not None:
+                yield f"{key} = {_value(value)}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(key)} = {_value(v)}" for key, v in value.items()) + "}"
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return repr(value)  # of whole numbers and floats, inf and nan included, TOML's own spelling
+
+
+def _key(key: str) -> str:
+    plain = key.isascii() and key.replace("-", "_").isidentifier()
+    return key if plain else _quoted(key)
+
+
+def _quoted(text: str) -> str:
+    # JSON's escapes are all TOML's too; DEL is the one character that only JSON leaves as it is.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

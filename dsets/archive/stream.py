@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -16,10 +17,20 @@ from dsets.errors import DataError
 
 REMEDY = "the file is not the published one: fetch it again"
 CHUNK_BYTES = 1 << 20
+_BUFFER_BYTES = 1 << 13  # between two skipped members a header is read, and little more
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a plain file that is a file itself: the archive ``name`` within an archive."""
+
+    name: str
+    start: int
+    bytes: int
 
 
 class Stream:
-    """The bytes of the file ``path``, at most ``limit`` of them.
+    """The bytes of the file ``path``, or of one ``section`` of it; at most ``limit`` of them.
 
     ``remedy`` ends every message about the file.
 
@@ -27,21 +38,28 @@ class Stream:
         DataError: there is no such file, it cannot be opened, or it holds no bytes at all.
     """
 
-    def __init__(self, path: Path, limit: int, *, remedy: str = REMEDY) -> None:
+    def __init__(
+        self, path: Path, limit: int, *, remedy: str = REMEDY, section: Section | None = None
+    ) -> None:
         self.path = path
+        self.where = f"{path}: {section.name}" if section else str(path)
         self.limit = limit
         self.offset = 0
         self.remedy = remedy
         if not path.is_file():  # opening a pipe would wait for ever
             raise self.error("no such file")
         try:
-            self._file = path.open("rb")
+            self._file = path.open("rb", buffering=_BUFFER_BYTES)
         except OSError as error:
             raise self.error(f"cannot be opened ({error.strerror})") from error
-        head = self._file.read(len(MAGIC))
-        self._file.seek(0)
-        self.gzip = head == MAGIC
-        self._bytes = Inflater(self._file) if self.gzip else self._file
+        start = section.start if section else 0
+        there = max(0, os.fstat(self._file.fileno()).st_size - start)
+        self._file.seek(start)
+        head = self._file.read(min(len(MAGIC), section.bytes if section else len(MAGIC)))
+        self._file.seek(start)
+        self.gzip = head == MAGIC and section is None
+        self._inflater = Inflater(self._file) if self.gzip else None
+        self._left = min(there, section.bytes) if section else there  # of what is not inflated
         self._ahead = b""
         if not head:
             self.close()
@@ -104,8 +122,20 @@ class Stream:
             done += len(data)
 
     def skip(self, size: int, what: str) -> None:
-        for _ in self.chunks(size, what):
-            pass
+        """Pass over ``size`` bytes, without reading them where that is possible.
+
+        Raises:
+            DataError: the file ends first.
+        """
+        further = size - len(self._ahead)
+        if self.gzip or not 0 < further <= self._left or size > self.limit - self.offset:
+            for _ in self.chunks(size, what):
+                pass
+            return
+        self._file.seek(further, os.SEEK_CUR)
+        self._ahead = b""
+        self._left -= further
+        self.offset += size
 
     def chunks(self, size: int, what: str) -> Iterator[bytes]:
         """The next ``size`` bytes in pieces. Raises DataError when the file ends first."""
@@ -144,14 +174,18 @@ class Stream:
         return self._pull(size)
 
     def _pull(self, size: int) -> bytes:
+        if self._inflater is None:
+            data = self._file.read(min(size, self._left))
+            self._left -= len(data)
+            return data
         try:
-            return self._bytes.read(size)
+            return self._inflater.read(size)
         except Damaged as error:
             raise self.error(str(error)) from error
 
     def error(self, what: str, *, expected: object = None, got: object = None) -> DataError:
         """A DataError about this file, for the caller to raise."""
-        return DataError(what, where=self.path, expected=expected, got=got, remedy=self.remedy)
+        return DataError(what, where=self.where, expected=expected, got=got, remedy=self.remedy)
 
     def close(self) -> None:
         self._file.close()

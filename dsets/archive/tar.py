@@ -45,9 +45,10 @@ class Body:
     """The bytes of one entry, to be read before the walk goes on."""
 
     def __init__(self, stream: Stream, entry: Entry) -> None:
-        self.where = f"{stream.path}: {entry.name}"
+        self.where = f"{stream.where}: {entry.name}"
         self._stream = stream
         self._left = entry.bytes
+        self._padding = -entry.bytes % BLOCK_BYTES
         self._what = f"member {entry.name}"
 
     def whole(self) -> bytearray:
@@ -60,6 +61,11 @@ class Body:
         for data in self._stream.chunks(self._left, self._what):
             self._left -= len(data)
             yield data
+
+    def skip(self) -> None:
+        """What is left of it, and the padding to the next header."""
+        self._stream.skip(self._left + self._padding, self._what)
+        self._left = self._padding = 0
 
     def error(self, what: str, *, expected: object = None, got: object = None) -> DataError:
         """A DataError about this member, for the caller to raise."""
@@ -123,9 +129,7 @@ def walk(stream: Stream) -> Iterator[tuple[Entry, Body]]:
         body = Body(stream, entry)
         if not folder:
             yield entry, body
-        for _ in body.chunks():
-            pass
-        stream.skip(-size % BLOCK_BYTES, f"the padding after {name}")
+        body.skip()
 
 
 def looks_like(block: bytes | bytearray) -> bool:

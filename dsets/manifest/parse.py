@@ -108,6 +108,12 @@ def _check_whole(top: Table, manifest: Manifest) -> None:
     if manifest.splits and training != [manifest.splits[0].name]:
         expected = "training = true in the first split and in no other"
         raise top.error("split", "bad training split", expected, ", ".join(training))
+    signed = [f.name for f in manifest.fields if f.dtype.startswith("int") and f.shape == ()]
+    for split in manifest.splits:
+        for name in split.withheld:
+            if name not in signed:
+                expected = f"fields of one signed integer: {', '.join(signed) or 'there is none'}"
+                raise top.error(f"split.{split.name}.withheld", "bad field", expected, name)
     for i, file in enumerate(manifest.files):
         key = f"file[{i}].addresses"
         if withdrawn and file.addresses:
@@ -157,7 +163,7 @@ def _member(table: Table) -> Member:
 
 
 def _split(name: str, table: Table, known: Set[str]) -> Split:
-    table.only("samples", "files", "training", "reader")
+    table.only("samples", "files", "training", "withheld", "reader")
     if not _NAME.fullmatch(name):
         raise table.error("", "bad split name", "lower-case letters, digits, dots, _ and -", name)
     needed = table.texts("files", needed=True)
@@ -171,6 +177,7 @@ def _split(name: str, table: Table, known: Set[str]) -> Split:
         files=needed,
         training=table.flag("training"),
         options=table.table("reader").plain(),
+        withheld=table.texts("withheld"),
     )
 
 

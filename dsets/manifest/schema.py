@@ -11,6 +11,7 @@ from dsets.errors import ManifestError
 from dsets.field import Field
 
 SCHEMA = 1
+WITHHELD = -1  # the value of a withheld field
 ACCESS = ("open", "login", "on request", "withdrawn")
 
 
@@ -87,7 +88,8 @@ class Split:
 
     ``training`` marks the one split that statistics are computed from. ``options`` is the table
     ``[split.NAME.reader]``, read-only and with tuples for lists; each reader documents and checks
-    its own keys.
+    its own keys. ``withheld`` names the integer fields whose values nobody published for this
+    split: they are WITHHELD in every sample of it.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Split:
     files: tuple[str, ...]
     training: bool
     options: Mapping[str, Any]
+    withheld: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", Options(self.options))

@@ -1,0 +1,107 @@
+"""Where the members of a tar, or of a tar of tars, lie in the file: found once, never unpacked.
+
+Only headers are read, since everything else is skipped by seeking. What comes out are columns, a
+batch at a time, so a million members cost no more memory than a few thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dsets.archive import tar
+from dsets.archive.stream import REMEDY, Section, Stream
+from dsets.errors import DataError
+
+BATCH = 4096
+INNER = ".tar"
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Some members of one archive: ``names``, ``offsets`` into the file and ``bytes``, int64 (n,).
+
+    ``archive`` is the name of the inner archive that they lie in, or empty.
+    """
+
+    archive: str
+    names: list[str]
+    offsets: npt.NDArray[np.int64]
+    bytes: npt.NDArray[np.int64]
+
+
+def walk(path: Path, *, nested: bool, remedy: str = REMEDY) -> Iterator[Members]:
+    """Every file in the tar at ``path``, in its order, by batches of at most BATCH.
+
+    With ``nested``, each member called ``*.tar`` is an archive whose members come in its place.
+
+    Raises:
+        DataError: an archive is compressed, damaged, cut short or hostile; an inner one is none.
+    """
+    limit = path.stat().st_size if path.is_file() else 0
+    with Stream(path, limit, remedy=remedy) as stream:
+        _check_plain(stream)
+        outer = _Batch("", 0)
+        for entry, _ in tar.walk(stream):
+            if nested and entry.name.lower().endswith(INNER):
+                yield from outer.flushed()
+                yield from _inner(stream, entry)
+            else:
+                outer.add(entry)
+                if len(outer.names) == BATCH:
+                    yield from outer.flushed()
+        yield from outer.flushed()
+
+
+def section(path: Path, part: Section, *, remedy: str = REMEDY) -> Iterator[Members]:
+    """Every file in the tar that is a section of the file ``path``; see ``walk``."""
+    with Stream(path, part.bytes, remedy=remedy, section=part) as stream:
+        batch = _Batch(part.name, part.start)
+        for entry, _ in tar.walk(stream):
+            batch.add(entry)
+            if len(batch.names) == BATCH:
+                yield from batch.flushed()
+        yield from batch.flushed()
+
+
+def _inner(stream: Stream, entry: tar.Entry) -> Iterator[Members]:
+    part = Section(entry.name, entry.offset, entry.bytes)
+    yield from section(stream.path, part, remedy=stream.remedy)
+
+
+def _check_plain(stream: Stream) -> None:
+    if stream.gzip:
+        raise DataError(
+            "a compressed archive cannot be read by offset",
+            where=stream.where,
+            expected="a plain tar",
+            got="gzip",
+            remedy="unpack it with gunzip",
+        )
+
+
+class _Batch:
+    """Members of one archive, which begins at byte ``start`` of the file, being gathered."""
+
+    def __init__(self, archive: str, start: int) -> None:
+        self.archive = archive
+        self.start = start
+        self.names: list[str] = []
+        self.offsets: list[int] = []
+        self.bytes: list[int] = []
+
+    def add(self, entry: tar.Entry) -> None:
+        self.names.append(entry.name)
+        self.offsets.append(self.start + entry.offset)
+        self.bytes.append(entry.bytes)
+
+    def flushed(self) -> Iterator[Members]:
+        """What was gathered, if anything."""
+        if self.names:
+            offsets, sizes = np.array(self.offsets, np.int64), np.array(self.bytes, np.int64)
+            yield Members(self.archive, self.names, offsets, sizes)
+            self.names, self.offsets, self.bytes = [], [], []

@@ -58,7 +58,7 @@ def tasks(
             threads = 1  # a cluster's owner has given the cores to Dask's own threads
         elif workers is not None:
             client = stack.enter_context(_local(workers, stack.enter_context(_scratch(root))))
-            threads = max(1, _cores() // workers)
+            threads = max(1, cores() // workers)
         if find_spec("bokeh"):  # without it the address shows an empty page
             tell(f"Dask's dashboard: {client.dashboard_link}")
         yield lambda plan: _on(client, plan, threads)
@@ -69,7 +69,7 @@ def _here(plan: PackPlan) -> Iterator[Record]:
 
     task = delayed(make_shard, pure=False)
     for number in range(plan.shards):
-        yield task(plan, number, _cores()).compute(scheduler="synchronous")
+        yield task(plan, number, cores()).compute(scheduler="synchronous")
 
 
 def _on(client: Any, plan: PackPlan, threads: int) -> Iterator[Record]:
@@ -100,7 +100,7 @@ def _on(client: Any, plan: PackPlan, threads: int) -> Iterator[Record]:
         raise PrepareError(
             "lost the Dask cluster",
             where=plan.part,
-            got=error or type(error).__name__,
+            got=str(error) or type(error).__name__,
             remedy="finished shards are kept: run the same command again",
         ) from error
 
@@ -180,7 +180,7 @@ def _distributed() -> Any:
     return distributed
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -82,6 +82,24 @@ def working(plan: PackPlan, tell: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
+def held(out: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """Keep every prepare job away from a finished pack, while it is mended."""
+    part = out.with_name(f"{out.name}.part")
+    with ExitStack() as stack:
+        with writing(part):
+            try:
+                stack.enter_context(locks.holding(part, folder=True, wait=False))
+            except BusyError:
+                tell("another process is working on this pack; waiting for it")
+                stack.enter_context(locks.holding(part, folder=True))
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # there is unfinished work in it, which is not ours
+                part.rmdir()
+
+
+@contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn what the system says while ``path`` is written (a full disk, no leave) into our error.
 

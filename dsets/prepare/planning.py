@@ -53,6 +53,12 @@ class PackPlan:
         return self.pipeline.statistics if self.split.training else None
 
     @property
+    def encoded(self) -> int | None:
+        """The place among the fields of an image that is stored encoded, but has statistics."""
+        places = {field.name: place for place, field in enumerate(self.fields) if field.encoded}
+        return places.get(self.pipeline.statistics or "")
+
+    @property
     def shards(self) -> int:
         return math.ceil(self.split.samples / self.samples_per_shard)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from dsets import readers
+from dsets import codecs, readers
 from dsets.errors import DataError, PipelineError, PrepareError
 from dsets.pack import shard
 from dsets.pack.digests import samples_digest
@@ -29,6 +29,8 @@ from dsets.readers import Sample
 
 #: Samples handed to a thread at a time: small images would otherwise drown in the handing over.
 _GROUP = 32
+#: Bytes of decoded pixels that wait to be counted together; one by one would cost more.
+_COUNTED_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,14 @@ class _Made:
     key: str
     values: Sequence[np.ndarray]
     bad: Quarantined | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Some samples, and the statistics of those among their images that are stored encoded."""
+
+    samples: Sequence[_Made]
+    statistics: Statistics | None
 
 
 def make_shard(plan: PackPlan, number: int, threads: int = 1) -> Record:
@@ -61,11 +71,14 @@ def make_shard(plan: PackPlan, number: int, threads: int = 1) -> Record:
         return record
     columns = Columns(plan.fields, len(plan.rows(number)))
     quarantine = []
-    for made in _made(plan, number, threads):
-        if made.bad:
-            quarantine.append(made.bad)
-        else:
-            columns.add(made.key, made.values)
+    statistics = None
+    for group in _groups(plan, number, threads):
+        statistics = _both(statistics, group.statistics)
+        for made in group.samples:
+            if made.bad:
+                quarantine.append(made.bad)
+            else:
+                columns.add(made.key, made.values)
     if len(columns.keys) + len(quarantine) != len(plan.rows(number)):
         raise PrepareError(
             f"reader {plan.source.manifest.reader} gave another number of samples than asked for",
@@ -74,18 +87,22 @@ def make_shard(plan: PackPlan, number: int, threads: int = 1) -> Record:
             got=len(columns.keys) + len(quarantine),
         )
     with folder.writing(ledger.shard_path(plan, number)):
-        return _write(plan, number, columns, tuple(quarantine))
+        return _write(plan, number, columns, tuple(quarantine), statistics)
 
 
 def _write(
-    plan: PackPlan, number: int, columns: Columns, quarantine: tuple[Quarantined, ...]
+    plan: PackPlan,
+    number: int,
+    columns: Columns,
+    quarantine: tuple[Quarantined, ...],
+    statistics: Statistics | None,
 ) -> Record:
     filled = columns.filled()
-    written = statistics = None
+    written = None
     if columns.keys:
         path = ledger.shard_path(plan, number)
         written = shard.write(path, plan.fields, columns.keys, filled)
-        if plan.statistics:
+        if plan.statistics and statistics is None:
             statistics = Statistics.of(filled[plan.statistics], plan.statistics)
     return ledger.write(
         plan,
@@ -102,25 +119,45 @@ def _write(
     )
 
 
-def _made(plan: PackPlan, number: int, threads: int) -> Iterator[_Made]:
+def _groups(plan: PackPlan, number: int, threads: int) -> Iterator[_Group]:
     """The shard's samples in order, made by ``threads`` threads a bounded way ahead."""
     samples = readers.load(plan.source.manifest.reader).samples(plan.source, plan.rows(number))
-    if threads == 1:
-        yield from (_make(plan, sample) for sample in samples)
-        return
     groups = iter(lambda: list(itertools.islice(samples, _GROUP)), [])
-    ahead: deque[Future[list[_Made]]] = deque()
+    if threads == 1:
+        yield from (_make_group(plan, group) for group in groups)
+        return
+    ahead: deque[Future[_Group]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="dsets-make") as pool:
         try:
             for group in groups:
-                ahead.append(pool.submit(lambda group: [_make(plan, s) for s in group], group))
+                ahead.append(pool.submit(_make_group, plan, group))
                 if len(ahead) > 2 * threads:
-                    yield from ahead.popleft().result()
+                    yield ahead.popleft().result()
             while ahead:
-                yield from ahead.popleft().result()
+                yield ahead.popleft().result()
         finally:
             for future in ahead:
                 future.cancel()
+
+
+def _make_group(plan: PackPlan, samples: Iterable[Sample]) -> _Group:
+    made, statistics = [], None
+    waiting: list[np.ndarray] = []
+    for sample in samples:
+        one, pixels = _decoded(plan, sample, _make(plan, sample))
+        made.append(one)
+        if pixels is not None and plan.statistics:
+            waiting.append(pixels)
+        if sum(image.size for image in waiting) > _COUNTED_BYTES:
+            statistics = _both(statistics, Statistics.of(waiting, plan.statistics or ""))
+            waiting = []
+    if waiting:
+        statistics = _both(statistics, Statistics.of(waiting, plan.statistics or ""))
+    return _Group(made, statistics)
+
+
+def _both(one: Statistics | None, other: Statistics | None) -> Statistics | None:
+    return one.merge(other) if one and other else one or other
 
 
 def _make(plan: PackPlan, sample: Sample) -> _Made:
@@ -136,6 +173,20 @@ def _make(plan: PackPlan, sample: Sample) -> _Made:
             where=f"{plan.pipeline.origin}, sample {sample.key}",
         ) from error
     return _Made(sample.key, checked(sample.key, plan.fields, made))
+
+
+def _decoded(plan: PackPlan, sample: Sample, made: _Made) -> tuple[_Made, np.ndarray | None]:
+    """The pixels of an image that goes in encoded, as its readers will see them.
+
+    An image that cannot be decoded goes into quarantine, whatever the split.
+    """
+    place = plan.encoded
+    if place is None or made.bad:
+        return made, None
+    try:
+        return made, codecs.decode(made.values[place].tobytes())
+    except DataError as error:
+        return _Made(sample.key, (), Quarantined(sample.key, str(error), _digest(sample))), None
 
 
 def _digest(sample: Sample) -> str:

@@ -1,8 +1,9 @@
 """Numbers with their birth certificate: one JSON line a measurement, appended to results/.
 
 A line says what was measured, in which unit, how often, median, least and greatest, and on what:
-machine, cores, operating system, Python, package versions, commit. It names no host, no user and no
-path. A commit ends in ``+`` when the tree held changes that it does not have.
+machine, cores, load of the last minute, operating system, Python, package versions, commit. It
+names no host, no user and no path. A commit ends in ``+`` when the tree held changes that it does
+not have.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def surroundings() -> dict[str, Any]:
     return {
         "machine": _processor(),
         "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "system": f"{platform.system()} {platform.release().split('-')[0]} {platform.machine()}",
         "python": platform.python_version(),

@@ -15,7 +15,7 @@ def newest() -> list[dict[str, Any]]:
     for path in sorted(RESULTS.glob("*.jsonl")):
         for text in path.read_text(encoding="utf-8").splitlines():
             entry = json.loads(text)
-            if {"what", "unit", "median", "min", "max", "n", "machine"} <= entry.keys():
+            if {"what", "unit", "median", "min", "max", "n", "load"} <= entry.keys():
                 found[path.stem, entry["what"]] = entry
     return list(found.values())
 
@@ -26,7 +26,7 @@ def main() -> None:
     for entry in newest():
         unit = entry["unit"]
         spread = f"{entry['min']:.3g} … {entry['max']:.3g} {unit}"
-        machine = f"{entry['machine']}, {entry['cores']} cores"
+        machine = f"{entry['machine']}, {entry['cores']} cores, load {entry['load']}"
         birth = f"{entry['when'][:10]}, {entry['commit']}"
         cells = (entry["what"], f"{entry['median']:.3g} {unit}", spread, str(entry["n"]))
         print(f"| {' | '.join((*cells, machine, birth))} |")

@@ -11,23 +11,24 @@ are. The listing takes the place of walking and stat'ing a million files, and pi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from dsets.errors import DataError
 
 SUFFIX = ".listing"
-_LINE = re.compile(r"([0-9a-f]{64})  (0|[1-9][0-9]{0,18})  ([^\x00-\x1f\x7f]+)")
+_LINE = re.compile(r"([0-9a-f]{64})  (0|[1-9][0-9]{0,18})  ([^\x00-\x1f\x7f]{1,4096})\n")
+_LONGEST_BYTES = 1 << 15
 _REMEDY = "adopt the folder again"
 
 
 class Entry(NamedTuple):
-    """One file. ``path`` is below the listing's folder."""
+    """One file: its path below the listing's folder, its size, the digest's 32 bytes."""
 
-    sha256: str
-    bytes: int
     path: str
+    bytes: int
+    sha256: bytes
 
 
 def folder(path: Path) -> Path:
@@ -35,46 +36,51 @@ def folder(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(SUFFIX))
 
 
-def read(path: Path) -> list[Entry]:
-    """What the listing at ``path`` lists, in its order.
+def entries(path: Path) -> Iterator[Entry]:
+    """What the listing at ``path`` lists, in its order, a line at a time.
 
     Raises:
         DataError: it cannot be read or is no listing.
     """
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise DataError("no such listing", where=path, remedy=_REMEDY)
+    before = ""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            number = 0
+            while data := file.readline(_LONGEST_BYTES):
+                number += 1
+                line = data.decode("utf-8", "backslashreplace")
+                found = _LINE.fullmatch(line)
+                if not found or not inside(found[3]) or found[3] <= before:
+                    raise DataError(
+                        "no line of a listing",
+                        where=f"{path}, line {number}",
+                        expected="'sha256  bytes  path', sorted by path, each path once and inside",
+                        got=ascii(line[:120]),
+                        remedy=_REMEDY,
+                    )
+                before = found[3]
+                yield Entry(before, int(found[2]), bytes.fromhex(found[1]))
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path) from error
-    try:
-        lines = data.decode().split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError("not text in UTF-8", where=path, remedy=_REMEDY) from error
-    if lines.pop():
-        raise DataError("cut short: the last line has no end", where=path, remedy=_REMEDY)
-    entries = []
-    before = ""
-    for number, line in enumerate(lines, 1):
-        found = _LINE.fullmatch(line)
-        if not found or not inside(found[3]) or found[3] <= before:
-            raise DataError(
-                "no line of a listing",
-                where=f"{path}, line {number}",
-                expected="'sha256  bytes  path', sorted by path, no path twice or leading outside",
-                got=ascii(line[:120]),
-                remedy=_REMEDY,
-            )
-        before = found[3]
-        entries.append(Entry(found[1], int(found[2]), before))
-    return entries
 
 
 def render(entries: Iterable[Entry]) -> bytes:
     """The bytes of a listing, the same for the same files in any order."""
     lines = sorted(entries, key=lambda entry: entry.path)
-    return "".join(f"{one.sha256}  {one.bytes}  {one.path}\n" for one in lines).encode()
+    return "".join(f"{one.sha256.hex()}  {one.bytes}  {one.path}\n" for one in lines).encode()
+
+
+def listable(path: str) -> bool:
+    """True for a path that a listing can have."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False  # bytes that are no UTF-8
+    return len(path) <= 4096 and inside(path) and not re.search(r"[\x00-\x1f\x7f]", path)
 
 
 def inside(path: str) -> bool:
-    """True for a path that a listing may have: relative, within the folder, printable enough."""
-    parts = path.split("/")
-    return all(part not in ("", ".", "..") for part in parts) and "\\" not in path
+    """True for a relative path that stays within the folder, on every platform."""
+    return all(part not in ("", ".", "..") for part in path.split("/")) and "\\" not in path

@@ -181,8 +181,17 @@ def _packs(folder: Path) -> tuple[Pack, Pack]:
     names = [name for name in EVALUATION_SPLITS if name in others] or list(others)[:1]
     if not names:
         raise TrainError("no pack to evaluate on", where=folder, expected="a second split")
-    _check_fields(training[0], others[names[0]])
-    return training[0], others[names[0]]
+    evaluation = others[names[0]]
+    if evaluation.index.statistics_of not in (None, training[0].digest):
+        raise TrainError(
+            f"was not made beside the training pack {training[0].split!r}",
+            where=evaluation.path,
+            expected=f"statistics_of {training[0].digest}",
+            got=evaluation.index.statistics_of,
+            remedy="make both packs with one dsets prepare",
+        )
+    _check_fields(training[0], evaluation)
+    return training[0], evaluation
 
 
 def _check_fields(training: Pack, evaluation: Pack) -> None:

@@ -87,8 +87,9 @@ def run(
             Log(plan.out / "log.jsonl", begun.log_bytes) as log,
             Log(plan.out / "speed.jsonl") as speeds,
         ):
-            if log.length == 0 or begun.environment != plan.environment():
-                log.write({"kind": "environment", "step": work.step, **plan.environment()})
+            environment = plan.environment() if work.step < plan.steps else begun.environment
+            if log.length == 0 or environment != begun.environment:
+                log.write({"kind": "environment", "step": work.step, **environment})
             finished = work.go(log, speeds, progress, stop)
         result = Result(
             finished=finished,
@@ -96,12 +97,12 @@ def run(
             parameters=models.parameters(work.model),
             step=work.step,
             steps=plan.steps,
-            seconds=work.seconds,
+            seconds=work.history[-1]["seconds"] if finished else work.seconds,
             history=work.history,
             out=plan.out,
         )
         if finished:
-            _write_result(plan, result)
+            _write_result(plan, result, environment)
         return result
 
 
@@ -130,16 +131,16 @@ def _streams(plan: Plan) -> Iterator[tuple[Stream, Stream]]:
         yield training, evaluation
 
 
-def _write_result(plan: Plan, result: Result) -> None:
+def _write_result(plan: Plan, result: Result, environment: dict[str, Any]) -> None:
     told = {
         "model": result.model,
         "parameters": result.parameters,
         "test": result.history[-1],
-        "seconds": round(result.seconds, 3),
+        "seconds": result.seconds,
         "steps": result.steps,
         "history": result.history,
         **plan.identity(),
-        "environment": plan.environment(),
+        "environment": environment,
     }
     with atomic.replacing(plan.out / "result.json") as part:
         part.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

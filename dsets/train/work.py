@@ -65,8 +65,9 @@ class Work:
 
     def begin(self) -> Checkpoint:
         """Take up the checkpoint that is there, or write the first one, of no steps."""
-        for part in self._plan.out.glob(".*.part"):
-            part.unlink()  # of a killed process: the lock says that nobody is writing it
+        for name in ("checkpoint.pt", "result.json"):
+            for part in self._plan.out.glob(f".{name}.*.part"):
+                part.unlink()  # of a killed process: the lock says that nobody is writing it
         if self._plan.checkpoint.exists():
             kept = checkpoint.load(self._plan.checkpoint)
             checkpoint.check(self._plan.checkpoint, kept, self._plan.identity())

@@ -97,6 +97,13 @@ def test_a_training_pack_alone_is_refused(packs: Path) -> None:
         train.plan("lenet", packs)
 
 
+def test_a_test_pack_made_beside_another_training_pack_is_refused(packs: Path) -> None:
+    shutil.rmtree(packs / "train")
+    make_pack(packs / "train", samples=20)
+    with pytest.raises(TrainError, match="not made beside the training pack 'train'"):
+        train.plan("lenet", packs)
+
+
 def test_a_damaged_pack_is_refused(packs: Path) -> None:
     (packs / "test" / "index.json").write_text("{}")
     with pytest.raises(PackError):

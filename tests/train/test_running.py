@@ -193,10 +193,13 @@ def test_a_finished_run_given_again_changes_nothing_but_tells_its_result(
     packs: Path, tmp_path: Path
 ) -> None:
     first = run(packs, tmp_path / "out")
-    log = (tmp_path / "out" / "log.jsonl").read_bytes()
-    again = run(packs, tmp_path / "out")
-    assert (again.finished, again.history) == (True, first.history)
-    assert (tmp_path / "out" / "log.jsonl").read_bytes() == log
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    elsewhere = train.plan("tiny", packs, tmp_path / "out", recipe=RECIPE, threads=2)
+    assert train.run(elsewhere) == first
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    (tmp_path / "out" / "result.json").unlink()  # as when killed just before it was written
+    run(packs, tmp_path / "out")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
 def test_the_log_is_the_whole_loss_curve_and_the_result_its_end(

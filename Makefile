@@ -10,8 +10,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
-# Tests share the machine's cores with what they test; one thread each keeps them fair.
-export OMP_NUM_THREADS ?= 2
+# Tests start processes of their own; one thread in each keeps them from spinning for a core.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q
 
 .PHONY: demo test check lint types test-wheel docs startup table clean
 
@@ -19,7 +19,7 @@ demo: $(READY)
 	$(BIN)/dsets demo
 
 test: $(READY)
-	$(BIN)/pytest -q
+	$(PYTEST)
 
 check: lint types test
 
@@ -37,7 +37,7 @@ test-wheel: $(READY)
 	$(BIN)/python -m build --outdir dist
 	rm -f $(READY)
 	$(BIN)/pip install -q --force-reinstall --no-deps dist/dsets-*.whl
-	PYTHONSAFEPATH=1 $(BIN)/pytest -q
+	PYTHONSAFEPATH=1 $(PYTEST)
 
 docs: $(READY)
 	$(BIN)/python docs/write_cli.py

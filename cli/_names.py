@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 from click.shell_completion import CompletionItem
 
@@ -37,3 +39,10 @@ class DatasetName(click.ParamType):  # type: ignore[type-arg]  # no generic befo
 
 DATASET = DatasetName()
 DATASET_OR_SPLIT = DatasetName(splits=True)
+
+
+def packs(path: Path) -> list[Path]:
+    """The packs that a path means: itself, or the folders in it."""
+    if (path / "index.json").is_file():
+        return [path]
+    return sorted(index.parent for index in path.glob("*/index.json"))

@@ -26,6 +26,7 @@ COMMANDS = {
     "remove": ("remove", "Remove a dataset's raw files from the store."),
     "verify": ("verify", "Prove raw files or packs right, or say what is wrong."),
     "prepare": ("prepare", "Raw files become sharded packs, one Dask task a shard."),
+    "repair": ("repair", "Make the damaged files of a pack again, to the same bytes."),
     "stats": ("stats", "The exact statistics of a training pack's pixels."),
     "train": ("train", "Train a reference model on prepared packs."),
     "demo": ("demo", "The whole main job, offline, on generated digits."),

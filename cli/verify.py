@@ -12,7 +12,7 @@ from dsets import manifest, store, verify
 from dsets.errors import PackError
 from dsets.verify import Report
 
-from ._names import DATASET
+from ._names import DATASET, packs
 from ._progress import bars
 from ._text import plain
 
@@ -30,7 +30,7 @@ def command(subject: str, deep: bool, as_json: bool, quiet: bool) -> int:
     with the manifest; those of a pack with their own checksums, and its statistics are added up
     again. Exit code 0 if all is right, 1 if anything is not.
     """
-    if folders := _packs(Path(subject)):
+    if folders := packs(Path(subject)):
         with bars(quiet=quiet) as report:
             reports = [verify.pack(folder, deep=deep, progress=report) for folder in folders]
     else:
@@ -63,10 +63,3 @@ def _print(report: Report) -> None:
     for check in report.checks:
         word = "ok   " if check.ok else "WRONG"
         click.echo(f"{word}  {plain(report.subject)}  {plain(check.name)}: {plain(check.message)}")
-
-
-def _packs(path: Path) -> list[Path]:
-    """The packs that a path means: itself, or the folders in it."""
-    if (path / "index.json").is_file():
-        return [path]
-    return sorted(index.parent for index in path.glob("*/index.json"))

@@ -113,22 +113,45 @@ def load(name_or_path: str | Path) -> Pipeline:
     Raises:
         PipelineError: there is none, it cannot be imported, or it breaks the contract.
     """
+    source = _source(name_or_path)
+    if path := _own(name_or_path):
+        return _checked(path.stem, str(path), source, _execute(path, source))
+    given = str(name_or_path)
+    return _checked(given, given, source, importlib.import_module(f"{_PACKAGE}.{given}"))
+
+
+def source_sha256(name_or_path: str | Path) -> str:
+    """The digest of a pipeline's source, none of which runs.
+
+    Raises:
+        PipelineError: there is none.
+    """
+    return hashlib.sha256(_source(name_or_path)).hexdigest()
+
+
+def _own(name_or_path: str | Path) -> Path | None:
+    """The file of a user's pipeline; None for the name of a shipped one."""
     given = str(name_or_path)
     if given.endswith(".py") or os.sep in given:
-        path = Path(given).expanduser().absolute()
-        try:
-            source = path.read_bytes()
-        except OSError as error:
-            raise PipelineError(f"no such pipeline: {error.strerror}", where=path) from error
-        return _checked(path.stem, str(path), source, _execute(path, source))
-    if given not in names():
-        raise PipelineError(
-            "unknown pipeline",
-            expected=f"one of {', '.join(names())}, or the path of a .py file",
-            got=repr(given),
-        )
-    module = importlib.import_module(f"{_PACKAGE}.{given}")
-    return _checked(given, given, Path(str(module.__file__)).read_bytes(), module)
+        return Path(given).expanduser().absolute()
+    return None
+
+
+def _source(name_or_path: str | Path) -> bytes:
+    path = _own(name_or_path)
+    if path is None:
+        given = str(name_or_path)
+        if given not in names():
+            raise PipelineError(
+                "unknown pipeline",
+                expected=f"one of {', '.join(names())}, or the path of a .py file",
+                got=repr(given),
+            )
+        path = Path(importlib.import_module(_PACKAGE).__path__[0]) / f"{given}.py"
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PipelineError(f"no such pipeline: {error.strerror}", where=path) from error
 
 
 @lru_cache(maxsize=16)

@@ -41,7 +41,7 @@ def finish(
         split=split,
         fields=tuple(fields),
         shards=tuple(shards),
-        statistics=_write(folder, statistics) if statistics else None,
+        statistics=write_statistics(folder, statistics) if statistics else None,
         statistics_of=statistics_of,
         quarantine=tuple(quarantine),
         samples_digest=samples_digest,
@@ -61,7 +61,8 @@ def _plain(provenance: Mapping[str, Any], where: Path) -> dict[str, Any]:
     return plain
 
 
-def _write(folder: Path, statistics: Statistics) -> StatisticsFile:
+def write_statistics(folder: Path, statistics: Statistics) -> StatisticsFile:
+    """Write ``statistics.h5``, atomically; the same statistics are always written the same."""
     arrays = dict(zip(NAMES, statistics.arrays(), strict=True))
     written = hdf5.write(
         folder / STATISTICS, {name: Data.of(array) for name, array in arrays.items()}

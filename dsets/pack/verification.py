@@ -192,11 +192,11 @@ class _Verification:
         images = int(kept.images) if kept else 0
         if images != len(pack):
             yield Problem(STATISTICS, f"they count {images} images of {len(pack)} samples")
-        elif self.deep and _recount(pack, recorded.field).digest != recorded.digest:
+        elif self.deep and recount(pack, recorded.field).digest != recorded.digest:
             yield Problem(STATISTICS, "they are not those of the pixels in the shards")
 
 
-def _recount(pack: Pack, name: str) -> Statistics:
+def recount(pack: Pack, name: str) -> Statistics:
     """The statistics of a pack's pixels, a block of samples at a time."""
     field = next(field for field in pack.fields if field.name == name)
     step = max(1, BLOCK // int(np.prod([size or 1 for size in field.shape])))

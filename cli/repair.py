@@ -1,0 +1,59 @@
+"""``dsets repair``: the damaged files of a pack, made again to the very bytes of its index."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from dsets.errors import PackError
+from dsets.prepare import repair
+
+from ._names import packs
+from ._progress import bars
+from ._text import count, plain, table
+
+
+@click.command()
+@click.argument("path", metavar="PACK", type=click.Path(path_type=Path))
+@click.option(
+    "--pipeline",
+    metavar="FILE.py",
+    help="The pipeline that made the pack, where it is not an installed one.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what is damaged, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def command(path: Path, pipeline: str | None, dry_run: bool, as_json: bool, quiet: bool) -> None:
+    """Make the damaged files of a pack, or of every pack in a folder, again.
+
+    Reads all of the pack. Only damaged or missing shards are made, from the verified raw files, to
+    the same sha256 as the index has; the statistics are added up again from the shards. Nothing
+    that the pack names is run: its pipeline must be installed, or be given, with the same source.
+    """
+    folders = packs(path)
+    if not folders:
+        raise PackError("no pack here", where=path, expected="a folder with index.json, or of such")
+    plans = []
+    with bars("samples", quiet=quiet) as report:
+        for folder in folders:
+            with bars(quiet=quiet) as reading:
+                found = repair.plan(folder, pipeline=pipeline, progress=reading)
+            plans.append(found)
+            if found.damaged and not dry_run:
+                repair.run(found, progress=report)
+    done = "damaged" if dry_run else "mended"
+    if as_json:
+        click.echo(
+            json.dumps([{**one.as_json(), "mended": not dry_run} for one in plans], indent=2)
+        )
+        return
+    rows = [(plain(str(one.pack)), name, done) for one in plans for name in one.damaged]
+    whole = [one for one in plans if not one.damaged]
+    if rows:
+        click.echo(table(rows))
+    for one in whole:
+        click.echo(
+            f"{plain(str(one.pack))}: nothing is damaged, {count(one.index.samples)} samples"
+        )

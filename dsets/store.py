@@ -1,6 +1,7 @@
 """Where things lie: raw files and packs below one home folder.
 
     $DSETS_HOME/raw/<dataset>/<file>                 the files as published, still archived
+    $DSETS_HOME/index/<dataset>/<split>-….columns    where samples lie in them; can be made again
     $DSETS_HOME/packs/<dataset>/<pipeline>/<split>/  the packs made from them
 
 Importing creates nothing; whoever writes makes the folder it needs.
@@ -26,6 +27,11 @@ def home() -> Path:
 def raw(dataset: str) -> Path:
     """The folder of a dataset's raw files."""
     return home() / "raw" / dataset
+
+
+def index(dataset: str) -> Path:
+    """The folder of what readers found out about a dataset's raw files."""
+    return home() / "index" / dataset
 
 
 def packs(dataset: str, pipeline: str) -> Path:

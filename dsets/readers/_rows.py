@@ -50,18 +50,19 @@ def bad_option(source: Source, option: str, expected: object, got: object) -> Ma
     return ManifestError(f"bad option {option}", where=where, expected=expected, got=got)
 
 
-def chosen(source: Source, rows: Sequence[int]) -> npt.NDArray[np.int64]:
-    """The rows asked for, as int64 (n,).
+def chosen(source: Source, rows: Sequence[int], count: int | None = None) -> npt.NDArray[np.int64]:
+    """The rows asked for, as int64 (n,), of ``count``; None: of those that the manifest says.
 
     Raises:
         UsageError: a row is not in the table.
     """
     wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
-    if wanted.size and (wanted.min() < 0 or wanted.max() >= source.split.samples):
+    count = source.split.samples if count is None else count
+    if wanted.size and (wanted.min() < 0 or wanted.max() >= count):
         raise UsageError(
             "no such row",
             where=f"{source.manifest.name}/{source.split.name}",
-            expected=f"0 to {source.split.samples - 1}",
+            expected=f"0 to {count - 1}",
             got=f"{wanted.min()} to {wanted.max()}",
         )
     return wanted

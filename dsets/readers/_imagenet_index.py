@@ -1,0 +1,231 @@
+"""The index of a split: where each picture lies and what it is. Made once, kept in the store.
+
+Of the training archive it takes seconds to make and milliseconds to open, so each task opens it.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsets import locks
+from dsets.errors import ManifestError
+from dsets.manifest.schema import WITHHELD, Source
+from dsets.readers import (
+    _imagenet_boxes,
+    _imagenet_names,
+    _imagenet_scan,
+    _imagenet_truth,
+    _index_file,
+    _listing,
+)
+from dsets.readers._cache import DECODED
+from dsets.readers._imagenet_options import Options
+
+VERSION = 1
+_DTYPES = {
+    "label": "<i4",
+    "number": "<i4",
+    "place": "<i4",
+    "suffix": "<i4",
+    "offset": "<i8",
+    "bytes": "<i8",
+    "sha256": "|u1",
+    "box_end": "<i8",
+    "box": "<f4",
+}
+_ROWS = ("label", "number", "place", "suffix", "offset", "bytes", "box_end")
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One row a picture, in the split's order; columns as in ``Pictures``, with these:
+
+    ``box`` float32 (m, 4) has the boxes of all pictures; ``box_end`` int64 (n,) where each one's
+    end. ``sha256`` uint8 (n, 32) is there for loose files only.
+    """
+
+    stem: str
+    places: tuple[str, ...]
+    suffixes: tuple[str, ...]
+    columns: dict[str, npt.NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.columns["label"])
+
+    def key(self, classes: tuple[str, ...], row: int) -> str:
+        label, number = int(self.columns["label"][row]), int(self.columns["number"][row])
+        return _imagenet_names.key(classes[label], self.stem, number)
+
+    def boxes(self, row: int) -> npt.NDArray[np.float32]:
+        """float32 (n, 4): xmin, ymin, xmax, ymax of the picture's boxes."""
+        start = int(self.columns["box_end"][row - 1]) if row else 0
+        box: npt.NDArray[np.float32] = self.columns["box"][start : self.columns["box_end"][row]]
+        return box
+
+
+def opened(source: Source, options: Options) -> Index:
+    """The split's index: from memory, from the store, or else made now and kept there.
+
+    Raises:
+        DataError: a raw file is not there, or not what the manifest or the format says.
+        ManifestError: nothing says where the labels come from.
+    """
+    key = _key(source, options)
+    known = (__name__, repr(key))
+    with DECODED.lock:
+        index: Index | None = DECODED.get(known)
+        if index is None:
+            index = _stored(source, options, key)
+            size = sum(column.nbytes for column in index.columns.values())
+            DECODED.put(known, index, size)
+        return index
+
+
+def _stored(source: Source, options: Options, key: list[Any]) -> Index:
+    path = _index_file.path(source)
+    if index := _read(path, key, len(options.classes)):
+        return index
+    with ExitStack() as stack:
+        with suppress(OSError):  # a store that cannot be written to still can be read from
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locks.holding(path.parent, folder=True))
+            if index := _read(path, key, len(options.classes)):
+                return index  # another process made it while we waited
+        index = _made(source, options)
+        facts = {"stem": index.stem, "places": index.places, "suffixes": index.suffixes}
+        with suppress(OSError):
+            _index_file.write(path, key, facts, index.columns)
+    return index
+
+
+def _read(path: Path, key: list[Any], classes: int) -> Index | None:
+    """The index in a file, or None unless every value in it can be."""
+    kept = _index_file.read(path, key, _DTYPES)
+    if kept is None:
+        return None
+    columns = kept.columns
+    stem: Any = kept.facts.get("stem")
+    places: Any = kept.facts.get("places")
+    suffixes: Any = kept.facts.get("suffixes")
+    if not _names(stem, places, suffixes):
+        return None
+    if not {*_ROWS, "box"} <= set(columns) or columns["box"].shape[1:] != (4,):
+        return None
+    rows = len(columns["label"])
+    ends = columns["box_end"]
+    whole = (
+        rows > 0
+        and all(columns[name].shape == (rows,) for name in _ROWS)
+        and ("sha256" not in columns or columns["sha256"].shape == (rows, 32))
+        and _within(columns["label"], -1 if stem else 0, classes)
+        and _within(columns["place"], 0, len(places))
+        and _within(columns["suffix"], 0, len(suffixes))
+        and _within(columns["number"], 0, 10**9)
+        and _within(columns["bytes"], 0, _imagenet_scan.PICTURE_BYTES + 1)
+        and _within(columns["offset"], 0, 1 << 62)
+        and bool((np.diff(ends, prepend=0) >= 0).all())
+        and int(ends[-1]) == len(columns["box"])
+    )
+    return Index(stem, tuple(places), tuple(suffixes), columns) if whole else None
+
+
+def _names(stem: Any, places: Any, suffixes: Any) -> bool:
+    """True when paths made from these stay below the folder that they belong to."""
+    if type(stem) is not str or not isinstance(places, list) or not isinstance(suffixes, list):
+        return False
+    return (
+        (not stem or _imagenet_names.parsed(f"{stem}00000001.JPEG") is not None)
+        and all(type(place) is str and (not place or _listing.inside(place)) for place in places)
+        and all(_imagenet_names.parsed(f"n00000000_1{suffix}") for suffix in suffixes)
+    )
+
+
+def _within(column: npt.NDArray[Any], least: int, end: int) -> bool:
+    return bool(column.min() >= least and column.max() < end)
+
+
+def _key(source: Source, options: Options) -> list[Any]:
+    """What an index is made from: it is stale when any of it changes."""
+    names = [options.images]
+    if options.truth and options.truth[0] != "labels":
+        names.append(options.truth[1])
+    names += [name for name in options.boxes if source.path(name).is_file()]
+    files = [_identity(source.path(name)) for name in names]
+    return [VERSION, source.manifest.digest, source.split.name, *files]
+
+
+def _identity(path: Path) -> list[Any]:
+    with suppress(FileNotFoundError):
+        status = path.stat()
+        return [str(path.absolute()), status.st_ino, status.st_mtime_ns, status.st_size]
+    return [str(path.absolute())]
+
+
+def _made(source: Source, options: Options) -> Index:
+    found = _imagenet_scan.scan(source, options)
+    columns = found.columns
+    if found.stem:
+        _label(source, options, found)
+    ends, box = _boxes(source, options, found)
+    columns = {name: column.astype(_DTYPES[name]) for name, column in columns.items()}
+    columns |= {"box_end": ends, "box": box}
+    for column in columns.values():
+        column.flags.writeable = False
+    return Index(found.stem, found.places, found.suffixes, columns)
+
+
+def _label(source: Source, options: Options, found: _imagenet_scan.Pictures) -> None:
+    """Give pictures that are called by a number their labels."""
+    columns = found.columns
+    if options.truth is None:
+        if "label" not in source.split.withheld:
+            raise ManifestError(
+                "nothing says which classes these pictures are of",
+                where=f"{source.manifest.origin}: split.{source.split.name}",
+                expected=f"one of {', '.join(('truth', 'solution', 'labels'))} among the reader's"
+                " options, or label and ilsvrc_id withheld",
+                got=f"{found.stem}….JPEG",
+            )
+        columns["label"] = np.full(len(columns["label"]), WITHHELD)
+    elif options.truth[0] == "labels":
+        if (without := np.flatnonzero(columns["label"] < 0)).size:
+            key = _imagenet_names.key("", found.stem, int(columns["number"][without[0]]))
+            raise _imagenet_scan.error(
+                source.path(options.images),
+                f"picture {key} is in no folder of a class ({without.size} such pictures)",
+            )
+    else:
+        numbers = columns["number"].astype(np.int64)
+        columns["label"] = _imagenet_truth.labels(source, options, found.stem, numbers)
+
+
+def _boxes(
+    source: Source, options: Options, found: _imagenet_scan.Pictures
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """The boxes of the pictures that there are; annotations of others are passed over."""
+    label = {wnid: index for index, wnid in enumerate(options.classes)}
+    codes = _imagenet_scan.codes(found.columns["label"], found.columns["number"], found.stem)
+    owners: list[int] = []
+    boxes: list[npt.NDArray[np.float32]] = []
+    for archive in options.boxes:
+        if not source.path(archive).is_file():
+            continue
+        for key, box in _imagenet_boxes.read(source, archive):
+            name = _imagenet_names.parsed(f"{key}.JPEG")
+            if name is None or name.stem != found.stem or (name.wnid and name.wnid not in label):
+                continue
+            code = (label.get(name.wnid, 0) << 32) | name.number
+            row = int(np.searchsorted(codes, code))
+            if row < len(codes) and codes[row] == code:
+                owners.extend([row] * len(box))
+                boxes.append(box)
+    order = np.argsort(np.array(owners, np.int64), kind="stable")
+    all_boxes = np.concatenate([np.empty((0, 4), np.float32), *boxes])[order]
+    counts = np.bincount(np.array(owners, np.int64), minlength=len(codes))
+    return np.cumsum(counts, dtype=np.int64), all_boxes

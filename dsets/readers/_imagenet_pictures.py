@@ -1,0 +1,144 @@
+"""The bytes of pictures, read at their offsets.
+
+Each call has descriptors of its own and shares nothing with others, so threads and forked or
+spawned processes read side by side. The rows are taken in windows: within one, reads go in the
+order of the disk, and the kernel is told of the next window before the samples of this one are
+handed out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dsets.errors import DataError
+from dsets.manifest.schema import Source
+from dsets.readers import _listing
+from dsets.readers._imagenet_index import Index
+from dsets.readers._imagenet_options import Options
+
+WINDOW_ROWS = 128
+WINDOW_BYTES = 32 << 20
+_OPEN = 64  # descriptors kept open at most, of a listing's archives
+
+
+def read(
+    source: Source, options: Options, index: Index, rows: npt.NDArray[np.int64]
+) -> Iterator[tuple[int, bytes]]:
+    """Each of the rows with its picture's bytes, in the order asked for.
+
+    Raises:
+        DataError: a file has gone, is cut short, or has other bytes than its listing says.
+    """
+    files = _Files(source, options, index)
+    with ExitStack() as stack:
+        stack.callback(files.close)
+        ahead: npt.NDArray[np.int64] | None = None
+        for window in _windows(index, rows):
+            files.announce(window)
+            if ahead is not None:
+                yield from files.window(ahead)
+            ahead = window
+        if ahead is not None:
+            yield from files.window(ahead)
+
+
+def _windows(index: Index, rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    """The rows, some at a time: a bounded number, and of more than one a bounded size."""
+    start = 0
+    while start < len(rows):
+        sizes = index.columns["bytes"][rows[start : start + WINDOW_ROWS]]
+        fitting = int(np.searchsorted(np.cumsum(sizes), WINDOW_BYTES, "right"))
+        window = rows[start : start + max(1, fitting)]
+        yield window
+        start += len(window)
+
+
+class _Files:
+    """The files that hold pictures, opened as they are needed."""
+
+    def __init__(self, source: Source, options: Options, index: Index) -> None:
+        self._path = source.path(options.images)
+        self._listed = options.layout == "listing"
+        self._folder = _listing.folder(self._path) if self._listed else self._path
+        self._classes = options.classes
+        self._index = index
+        self._open: dict[Path, int] = {}
+
+    def announce(self, rows: npt.NDArray[np.int64]) -> None:
+        """Tell the kernel what will be read soon."""
+        if self._listed or not hasattr(os, "posix_fadvise"):
+            return
+        descriptor = self._descriptor(self._path)
+        columns = self._index.columns
+        order = np.argsort(columns["offset"][rows])
+        for row in rows[order].tolist():
+            offset, size = int(columns["offset"][row]), int(columns["bytes"][row])
+            os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+
+    def window(self, rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, bytes]]:
+        columns = self._index.columns
+        order = np.lexsort((columns["offset"][rows], columns["place"][rows]))
+        found: list[bytes] = [b""] * len(rows)
+        for position in order.tolist():
+            found[position] = self._picture(int(rows[position]))
+        yield from zip(rows.tolist(), found, strict=True)
+
+    def _picture(self, row: int) -> bytes:
+        columns = self._index.columns
+        offset, size = int(columns["offset"][row]), int(columns["bytes"][row])
+        place = self._index.places[columns["place"][row]]
+        if not self._listed:
+            return self._at(self._path, offset, size, row)
+        if offset:
+            return self._at(self._folder / place, offset, size, row)
+        suffix = self._index.suffixes[columns["suffix"][row]]
+        path = self._folder / place / f"{self._key(row)}{suffix}"
+        try:
+            with path.open("rb") as file:
+                data: bytes = file.read(size + 1)
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror})", where=path) from error
+        if hashlib.sha256(data).digest() != columns["sha256"][row].tobytes():
+            raise DataError(
+                "not the bytes that were adopted", where=path, remedy="adopt the folder again"
+            )
+        return data
+
+    def _at(self, path: Path, offset: int, size: int, row: int) -> bytes:
+        try:
+            data = os.pread(self._descriptor(path), size, offset)
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror})", where=path) from error
+        if len(data) != size:
+            raise DataError(
+                f"cut short in {self._key(row)}",
+                where=path,
+                expected=f"{size:,} bytes at {offset:,}",
+                got=f"{len(data):,}",
+            )
+        return data
+
+    def _descriptor(self, path: Path) -> int:
+        if path not in self._open:
+            if len(self._open) == _OPEN:
+                os.close(self._open.pop(next(iter(self._open))))
+            try:
+                self._open[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise DataError(f"cannot be opened ({error.strerror})", where=path) from error
+        return self._open[path]
+
+    def _key(self, row: int) -> str:
+        return self._index.key(self._classes, row)
+
+    def close(self) -> None:
+        for descriptor in self._open.values():
+            os.close(descriptor)
+        self._open.clear()

@@ -1,0 +1,94 @@
+"""Columns that were dear to find, kept in a file of the store and opened by memory map.
+
+    8 bytes    magic
+    uint32     CRC-32C of header and columns
+    uint32     length of the header
+    header     JSON: key, facts, columns as [name, dtype, shape]
+    columns    one after the other, each from a multiple of 64 bytes on; little-endian
+
+``key`` says what the columns were made from. A file with another key, damaged or malformed in any
+way is as good as none: whoever reads makes the columns again. Values are checked by their owner.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+
+from dsets import atomic, store
+from dsets.manifest.schema import Source
+
+Columns = Mapping[str, npt.NDArray[Any]]
+
+_MAGIC = b"dsetsix1"
+_HEAD = struct.Struct("<8sII")
+_ALIGNMENT = 64
+
+
+class Kept(NamedTuple):
+    """What a file held: ``facts`` as they were written, and read-only columns."""
+
+    facts: dict[str, Any]
+    columns: dict[str, npt.NDArray[Any]]
+
+
+def path(source: Source) -> Path:
+    """Where the columns of a split are kept."""
+    manifest, split = source.manifest, source.split
+    return store.index(manifest.name) / f"{split.name}-{manifest.digest[:16]}.columns"
+
+
+def write(target: Path, key: object, facts: Mapping[str, Any], columns: Columns) -> None:
+    """Write the file, whole or not at all. Raises OSError."""
+    described = [[name, value.dtype.str, value.shape] for name, value in columns.items()]
+    header = json.dumps({"key": key, "facts": dict(facts), "columns": described}).encode()
+    header += b" " * (-(_HEAD.size + len(header)) % _ALIGNMENT)
+    blocks = [np.frombuffer(header, np.uint8)]
+    for value in columns.values():
+        blocks.append(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+        blocks.append(np.zeros(-value.nbytes % _ALIGNMENT, np.uint8))
+    crc = 0
+    for block in blocks:
+        crc = google_crc32c.extend(crc, block)
+    with atomic.replacing(target) as part, part.open("wb") as file:
+        file.write(_HEAD.pack(_MAGIC, crc, len(header)))
+        for block in blocks:
+            file.write(block.data)
+
+
+def read(target: Path, key: object, dtypes: Mapping[str, str]) -> Kept | None:
+    """What ``write`` was given, or None: no file, another key, other columns, damage.
+
+    ``dtypes`` has the columns that there may be, with their types.
+    """
+    try:
+        data = np.memmap(target, np.uint8, "r") if target.is_file() else None
+    except (OSError, ValueError):  # an empty file cannot be mapped
+        return None
+    if data is None or len(data) < _HEAD.size:
+        return None
+    magic, crc, length = _HEAD.unpack(bytes(data[: _HEAD.size]))
+    start = _HEAD.size + length
+    if magic != _MAGIC or start > len(data) or crc != google_crc32c.value(data[_HEAD.size :]):
+        return None
+    try:
+        header = json.loads(bytes(data[_HEAD.size : start]))
+        if header["key"] != json.loads(json.dumps(key)):
+            return None
+        columns = {}
+        for name, dtype, shape in header["columns"]:
+            if dtypes[name] != dtype or not all(type(n) is int and n >= 0 for n in shape):
+                return None
+            column = np.ndarray(shape, dtype, data, start)  # TypeError beyond the end
+            columns[name] = column
+            start += column.nbytes + -column.nbytes % _ALIGNMENT
+        return Kept(dict(header["facts"]), columns)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None

@@ -1,0 +1,97 @@
+"""Reader of ImageNet (ILSVRC): pictures in a tar of tars, a tar, or folders, never unpacked.
+
+    [split.train.reader]
+    images = "ILSVRC2012_img_train.tar"   # what holds the pictures
+    layout = "tar of tars"                # or "tar", or "listing" (see _listing: loose files)
+    boxes = ["ILSVRC2012_bbox_….tar.gz"]  # used if they are in the store, never demanded
+    ilsvrc_ids = [449, …]                 # of the classes in order; in the training split, for all
+
+A picture is known by its name (see _imagenet_names), whatever folders it lies in, and the order of
+the table is the order of the names: every layout of the same pictures gives the same samples.
+
+Training pictures carry their class in their name. The labels of those called by a number come from
+one of these options, or are withheld:
+
+    truth = "ILSVRC2012_devkit_t12.tar.gz"    # or the bare …_validation_ground_truth.txt
+    solution = "LOC_val_solution.csv"         # Kaggle's
+    labels = "folder"                         # each lies in a folder called after its class
+
+Fields: ``image`` the published bytes, undecoded; ``label`` the index of the wnid among the classes,
+which are in alphabetical order; ``ilsvrc_id`` the number 1 to 1000 of the development kit;
+``boxes`` xmin, ymin, xmax, ymax in pixels, as published. The last two are optional.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dsets.manifest.schema import WITHHELD, Source
+from dsets.readers import Sample, _imagenet_index, _imagenet_options, _imagenet_pictures, _rows
+from dsets.readers._imagenet_options import Options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def table(source: Source) -> pd.DataFrame:
+    """One row a picture: key, label, ilsvrc_id, wnid; archive (the inner one, or a loose file's
+    folder), offset and bytes say where it lies; box_count how many boxes it has.
+
+    It has the pictures that are there, however many the manifest says.
+
+    Raises:
+        DataError: a raw file is not what the manifest or the format says.
+        ManifestError: the options are not those that the module describes.
+    """
+    import pandas as pd
+
+    options = _imagenet_options.read(source)
+    index = _imagenet_index.opened(source, options)
+    columns = index.columns
+    places = pd.Index([place or options.images for place in index.places])
+    return pd.DataFrame(
+        {
+            "key": [index.key(options.classes, row) for row in range(len(index))],
+            "label": columns["label"].astype(np.int64),
+            "ilsvrc_id": _ids(options)[columns["label"]],
+            "wnid": pd.Categorical.from_codes(columns["label"], pd.Index(options.classes)),
+            "archive": pd.Categorical.from_codes(columns["place"], places),
+            "offset": columns["offset"],
+            "bytes": columns["bytes"],
+            "box_count": np.diff(columns["box_end"], prepend=0),
+        }
+    )
+
+
+def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
+    """The samples of these rows, read a bounded way ahead in the order of the disk.
+
+    Raises:
+        DataError: a raw file is not what the manifest or the format says, or has changed.
+        ManifestError: the options are not those that the module describes.
+        UsageError: a row is not in the table.
+    """
+    options = _imagenet_options.read(source)
+    index = _imagenet_index.opened(source, options)
+    wanted = _rows.chosen(source, rows, len(index))
+    ids = _ids(options)
+    for row, data in _imagenet_pictures.read(source, options, index, wanted):
+        label = index.columns["label"][row].astype(np.int64)
+        values: dict[str, Any] = {
+            "image": data,
+            "label": label,
+            "ilsvrc_id": ids[label],
+            "boxes": index.boxes(row),
+        }
+        yield Sample(
+            index.key(options.classes, row), {name: values[name] for name in options.fields}
+        )
+
+
+def _ids(options: Options) -> np.ndarray:
+    """int64: the ILSVRC id of each label; of the withheld label, the last, withheld too."""
+    ids = options.ids or [WITHHELD] * len(options.classes)
+    return np.array([*ids, WITHHELD], np.int64)

@@ -23,6 +23,7 @@ COMMANDS = {
     "list": ("list_", "The datasets that have a manifest."),
     "show": ("show", "What a dataset is and what of it is here; what a pack holds."),
     "fetch": ("fetch", "A name becomes raw files, proved by their digests."),
+    "adopt": ("adopt", "Files that you have become raw files, wherever they lie."),
     "remove": ("remove", "Remove a dataset's raw files from the store."),
     "verify": ("verify", "Prove raw files or packs right, or say what is wrong."),
     "prepare": ("prepare", "Raw files become sharded packs, one Dask task a shard."),

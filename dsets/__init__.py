@@ -18,6 +18,7 @@ from dsets.errors import DsetsError
 
 if TYPE_CHECKING:
     from dsets import (
+        adopt,
         fetch,
         manifest,
         pack,
@@ -38,6 +39,7 @@ __all__ = [
     "Manifest",
     "Pack",
     "Stream",
+    "adopt",
     "fetch",
     "load",
     "manifest",

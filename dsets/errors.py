@@ -7,6 +7,7 @@
     ├── FetchError (OSError)          files could not be brought here
     │   ├── OfflineError              ... because nothing may be fetched
     │   └── SpaceError                ... because the disk would be full
+    ├── AdoptError (ValueError)       files are not what the dataset officially consists of
     ├── DigestError (ValueError)      bytes are not what their digest says
     ├── DataError (ValueError)        a raw file is not what its reader expects
     ├── PipelineError (ValueError)    a pipeline breaks its contract
@@ -83,6 +84,9 @@ class OfflineError(FetchError): ...
 
 
 class SpaceError(FetchError): ...
+
+
+class AdoptError(DsetsError, ValueError): ...
 
 
 class DigestError(DsetsError, ValueError): ...

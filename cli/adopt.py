@@ -1,0 +1,151 @@
+"""``dsets adopt NAME PATHS``: files that the user has → the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dsets import manifest
+
+from ._manifest_text import section
+from ._names import DATASET
+from ._progress import bars
+from ._text import count, plain, size, table
+
+if TYPE_CHECKING:
+    from dsets.adopt import Adopted, Chosen, Lack, Plan
+
+
+@click.command()
+@click.argument("name", type=DATASET)
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--copy", is_flag=True, help="Copy the files into the store instead of linking them.")
+@click.option(
+    "--unverified",
+    is_flag=True,
+    help="Take files that are not the official ones too; every pack made from them says so.",
+)
+@click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 32), metavar="N")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def command(
+    name: str,
+    paths: tuple[Path, ...],
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    jobs: int,
+    **acting: bool,
+) -> None:
+    """Adopt the files of a dataset from PATHS: files, or folders in any layout.
+
+    Files are recognised by size, digest and name, wherever they lie. They stay where they are; the
+    store links to them. What is still missing is said, with what it is for.
+    """
+    from dsets import adopt
+
+    official = manifest.find(name)
+    with bars(quiet=quiet) as report:
+        plan = adopt.plan(official, paths, jobs=jobs, progress=report)
+    for note in plan.notes:
+        click.echo(f"dsets: note: {plain(note)}", err=True)
+    if dry_run:
+        click.echo(json.dumps(_plan_data(plan), indent=2) if as_json else _plan_text(plan))
+        return
+    with bars(quiet=quiet) as report:
+        # unverified, copy: as adopt.adopt takes them
+        done = adopt.adopt(plan, jobs=jobs, progress=report, **acting)
+    click.echo(json.dumps(_done_data(plan, done), indent=2) if as_json else _done_text(plan, done))
+
+
+def _plan_data(plan: Plan) -> dict[str, Any]:
+    return {
+        "dataset": plan.manifest.name,
+        "folder": str(plan.folder),
+        "have": [one.name for one in plan.have],
+        "official": [{"name": one.name, "path": str(one.path)} for one in plan.official],
+        "splits": [_split_data(one) for one in plan.splits],
+        "missing": [asdict(one) for one in plan.lacks],
+        "notes": list(plan.notes),
+    }
+
+
+def _split_data(one: Chosen) -> dict[str, Any]:
+    from dsets.adopt import Stranger
+
+    return {
+        "name": one.split.name,
+        "official": not one.strange,
+        "unverified": [
+            {"paths": [str(part.path)], "differs": part.why}
+            if isinstance(part, Stranger)
+            else {"paths": [str(root.path) for root in part.roots], "files": len(part)}
+            for part in one.strange
+        ],
+    }
+
+
+def _plan_text(plan: Plan) -> str:
+    rows = [(one.name, "have", "") for one in plan.have]
+    rows += [
+        (one.name, f"link, official, {size(one.receipt.bytes)}", plain(str(one.path)))
+        for one in plan.official
+    ]
+    rows += _strange_rows(plan)
+    return "\n\n".join(
+        [
+            section(f"{plan.manifest.name} in {plan.folder}", [table(rows) or "nothing found"]),
+            _missing(plan.lacks),
+        ]
+    )
+
+
+def _strange_rows(plan: Plan) -> list[tuple[str, str, str]]:
+    from dsets.adopt import Stranger
+
+    rows = []
+    for part in plan.strange:
+        if isinstance(part, Stranger):
+            rows.append((part.name, f"unverified: {plain(part.why)}", plain(str(part.path))))
+            continue
+        for root in part.roots:
+            what = f"unverified: {count(len(root))} loose files"
+            rows.append((part.name, what, plain(str(root.path))))
+    return rows
+
+
+def _missing(lacks: Sequence[Lack]) -> str:
+    if not lacks:
+        return "nothing is missing"
+    lines = []
+    for lack in lacks:
+        amount = ""
+        if lack.expected is not None and lack.got is not None:
+            amount = f", {count(lack.got)} of {count(lack.expected)}"
+        line = f"{lack.split}: {plain(lack.what)}{amount} ({plain(lack.purpose)})"
+        lines.append("\n".join([line, *(f"  {plain(detail)}" for detail in lack.details)]))
+    return section("missing", lines)
+
+
+def _done_data(plan: Plan, done: Adopted) -> dict[str, Any]:
+    return {
+        **_plan_data(plan),
+        "linked": [str(path) for path in done.official],
+        "unverified": [{"name": split.name, "samples": split.samples} for split in done.splits],
+        "missing": [asdict(one) for one in done.lacks],
+        "manifest": done.manifest.origin,
+    }
+
+
+def _done_text(plan: Plan, done: Adopted) -> str:
+    rows = [(str(path), "official") for path in done.official]
+    for split in done.splits:
+        what = f"unverified, {count(split.samples)} samples"
+        rows.append((f"{plan.manifest.name}/{split.name}", what))
+    return "\n\n".join([table(rows) or "nothing new", _missing(done.lacks)])

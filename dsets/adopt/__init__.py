@@ -1,0 +1,33 @@
+"""Files that the user has → the store, recognised by size, digest and name.
+
+    plan = adopt.plan(manifest, [Path("~/downloads")])   # decides; hashes, changes nothing
+    done = adopt.adopt(plan)                             # acts
+
+Promises, each with tests:
+
+1. **The user's files stay as and where they are.** They are linked, or copied, never moved.
+2. **Nothing passes for official that was not proved so**, by size and every published digest.
+   All else needs ``unverified``, and every pack made from it says so.
+3. **What is missing is said exactly**: which split, which file, what for, how many samples, which
+   classes are short.
+4. **Only what can match is opened**: a folder with a million other files costs a look at names.
+5. **Every layout of the same pictures gives the same samples**: keys, order, digests.
+"""
+
+from dsets.adopt.job import Adopted, adopt
+from dsets.adopt.parts import Chosen, Lack, Official, Plan, Stranger, Tree
+from dsets.adopt.planning import plan
+from dsets.adopt.variant import settle
+
+__all__ = [
+    "Adopted",
+    "Chosen",
+    "Lack",
+    "Official",
+    "Plan",
+    "Stranger",
+    "Tree",
+    "adopt",
+    "plan",
+    "settle",
+]

@@ -1,0 +1,281 @@
+"""Carry a plan out: link or copy, list folders, let the reader try it, then give it its name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dsets import locks, readers
+from dsets.adopt import hashing, variant
+from dsets.adopt.matching import one_at_a_time
+from dsets.adopt.parts import Chosen, Lack, Official, Plan, Stranger, Tree
+from dsets.adopt.pictures import shortfalls
+from dsets.atomic import flush
+from dsets.errors import AdoptError, DataError
+from dsets.fetch import receipts
+from dsets.fetch.hashing import CHUNK, Digester, digests
+from dsets.manifest import File, Manifest, Source, Split
+from dsets.progress import Event, Progress, ignore
+from dsets.readers import _listing
+
+_WORK = ".adopting.part"
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What was done: official files that came in, splits taken unverified, what is missing now."""
+
+    official: tuple[Path, ...]
+    splits: tuple[Split, ...]
+    lacks: tuple[Lack, ...]
+    manifest: Manifest
+
+
+def adopt(
+    plan: Plan,
+    *,
+    unverified: bool = False,
+    copy: bool = False,
+    jobs: int = 4,
+    progress: Progress = ignore,
+) -> Adopted:
+    """Bring what the plan found into the store; the user's files stay as and where they are.
+
+    Official files are linked under their names (``copy``: copied), with a receipt, so that fetch
+    has them. The others come in with ``unverified`` only: they are tried by the dataset's reader,
+    and a variant of the manifest is written that is in force from then on.
+
+    Raises:
+        AdoptError: files are not the official ones and ``unverified`` is false (the official ones
+            are in by then); a file changed or went away since it was planned; or the reader does
+            not accept what there is.
+    """
+    tell = one_at_a_time(progress)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    with locks.holding(plan.folder, folder=True):
+        variant.remove(plan.folder / _WORK)
+        for one in plan.official:
+            _bring(one, plan.folder, copy, tell)
+        if not unverified:
+            _refuse(plan)
+        strange = [chosen for chosen in plan.splits if chosen.strange]
+        taken, lacks = _take(plan, strange, copy, jobs, tell) if strange else ((), ())
+        now = variant.settle(plan.manifest)
+    official = tuple(plan.folder / one.name for one in plan.official)
+    return Adopted(official, taken, (*plan.lacks, *lacks), now or plan.manifest)
+
+
+def _refuse(plan: Plan) -> None:
+    differences = [_difference(part) for part in plan.strange]
+    if differences:
+        raise AdoptError(
+            "not what is officially published",
+            where=plan.manifest.name,
+            got=" | ".join(differences),
+            remedy="get the official files, or take these as they are with --unverified, which "
+            "marks every pack made from them",
+        )
+
+
+def _difference(part: Stranger | Tree) -> str:
+    if isinstance(part, Stranger):
+        return f"{part.path}: {part.why}"
+    where = ", ".join(str(root.path) for root in part.roots[:3])
+    more = f" and {len(part.roots) - 3} more folders" if len(part.roots) > 3 else ""
+    return (
+        f"{where}{more}: {len(part):,} loose files of {part.split}, of which no digest is published"
+    )
+
+
+def _bring(one: Official, folder: Path, copy: bool, tell: Progress) -> None:
+    """An official file under its final name, its receipt first."""
+    assert one.path is not None
+    final = folder / one.name
+    _check_unchanged(one.path, one.receipt)
+    if copy:
+        part = folder / f".{one.name}.{os.getpid()}.part"
+        try:
+            found = _copied(one.path, part, receipts.algorithms(one.file), tell)
+            if wrong := receipts.mismatch(one.file, part.stat().st_size, found):
+                raise AdoptError("changed while it was copied", where=one.path, got=wrong)
+            receipts.write(final, receipts.write_down(part.stat(), found, one.path.as_uri()))
+            os.replace(part, final)
+        finally:
+            part.unlink(missing_ok=True)
+    else:
+        receipts.write(final, replace(one.receipt, address=one.path.as_uri()))
+        _link(one.path, final)
+    flush(folder)
+
+
+def _check_unchanged(path: Path, receipt: receipts.Receipt) -> None:
+    remedy = "let whatever writes it finish, then adopt again"
+    try:
+        there = receipts.write_down(path.stat(), receipt.digests)
+    except OSError as error:
+        raise AdoptError(
+            f"gone since it was found ({error.strerror})", where=path, remedy=remedy
+        ) from error
+    if there != receipt:
+        raise AdoptError("changed since it was found", where=path, remedy=remedy)
+
+
+def _link(target: Path, final: Path) -> None:
+    """A symbolic link to the absolute path, put in place of whatever file has that name."""
+    part = final.with_name(f".{final.name}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    part.symlink_to(target)
+    os.replace(part, final)
+
+
+def _copied(path: Path, part: Path, algorithms: Sequence[str], tell: Progress) -> dict[str, str]:
+    """Copy a file and hash what was copied."""
+    task = f"copying {path.name}"
+    total = path.stat().st_size
+    with Digester(algorithms) as digester, path.open("rb") as file, part.open("wb") as out:
+        while data := file.read(CHUNK):
+            out.write(data)
+            digester.update(data)
+            tell(Event(task, out.tell(), total))
+        out.flush()
+        os.fsync(out.fileno())
+        tell(Event(task, total, total, finished=True))
+        return digester.result()
+
+
+def _take(
+    plan: Plan, strange: Sequence[Chosen], copy: bool, jobs: int, tell: Progress
+) -> tuple[tuple[Split, ...], tuple[Lack, ...]]:
+    """Bring in what nobody published: in a work folder, tried there, then renamed."""
+    with _work(plan.folder) as work:
+        files: dict[str, File] = {}
+        for part in dict.fromkeys(part for one in strange for part in one.parts):
+            if isinstance(part, Official):
+                (work / part.name).symlink_to((plan.folder / part.name).absolute())
+            elif isinstance(part, Tree):
+                files[part.name] = _tree(part, work, copy, jobs, tell)
+            else:
+                files[part.name] = _stranger(part, work, copy, tell)
+        splits = {
+            one.split.name: replace(
+                one.split, files=tuple(part.name for part in one.parts), options=one.options
+            )
+            for one in strange
+        }
+        trial = variant.made(plan.manifest, splits, files.values())
+        counted = [_counted(trial, trial.split(name), work) for name in splits]
+        taken = tuple(split for split, _ in counted)
+        for file in files.values():
+            for path in variant.own(work, file):
+                _move(path, plan.folder / path.name)
+        before, with_them = variant.kept(plan.manifest)
+        now = before | {split.name: split for split in taken}
+        variant.write(variant.made(plan.manifest, now, (*with_them, *files.values())))
+    return taken, tuple(lack for _, lack in counted if lack)
+
+
+@contextmanager
+def _work(folder: Path) -> Iterator[Path]:
+    work = folder / _WORK
+    work.mkdir()
+    try:
+        yield work
+    finally:
+        variant.remove(work)
+
+
+def _move(path: Path, final: Path) -> None:
+    if final.is_dir() and not final.is_symlink():
+        variant.remove(final)
+    elif path.is_dir() and not path.is_symlink():
+        final.unlink(missing_ok=True)
+    os.replace(path, final)
+
+
+def _stranger(part: Stranger, work: Path, copy: bool, tell: Progress) -> File:
+    final = work / part.name
+    size = part.path.stat().st_size
+    if copy:
+        found = _copied(part.path, final, ("sha256",), tell)
+    else:
+        _link(part.path, final)
+        task = f"hashing {part.path}"
+        found = digests(final, ("sha256",), lambda done: tell(Event(task, done, size)))
+        tell(Event(task, size, size, finished=True))
+    there = final.stat()
+    if there.st_size != size:
+        raise AdoptError("changed while it was read", where=part.path, remedy="adopt it again")
+    receipts.write(final, receipts.write_down(there, found, part.path.as_uri()))
+    return File(part.name, bytes=size, sha256=found["sha256"], unverified=True)
+
+
+def _tree(tree: Tree, work: Path, copy: bool, jobs: int, tell: Progress) -> File:
+    """A listing of the tree's files, and beside it the folder that it lists."""
+    listing = work / tree.name
+    below = _listing.folder(listing)
+    if len(tree.roots) == 1:
+        prefixed = [("", tree.roots[0])]
+        if not copy:
+            below.symlink_to(tree.roots[0].path.absolute())
+    else:
+        names = _names([root.path.name for root in tree.roots])
+        prefixed = [(f"{name}/", root) for name, root in zip(names, tree.roots, strict=True)]
+        if not copy:
+            below.mkdir()
+            for name, root in zip(names, tree.roots, strict=True):
+                (below / name).symlink_to(root.path.absolute())
+    if copy:
+        for prefix, root in prefixed:
+            for path in root:
+                (below / f"{prefix}{path}").parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(root.path / path, below / f"{prefix}{path}")
+    found = hashing.entries(f"hashing {tree.split}", prefixed, jobs, tell)
+    data = _listing.render(found)
+    listing.write_bytes(data)
+    computed = digests(listing, ("sha256",))
+    receipts.write(listing, receipts.write_down(listing.stat(), computed))
+    total = sum(entry.bytes for entry in found)
+    return File(
+        tree.name, bytes=len(data), sha256=computed["sha256"], unverified=True, listed_bytes=total
+    )
+
+
+def _names(names: Sequence[str]) -> list[str]:
+    """The names, with numbers where they repeat."""
+    made: dict[str, None] = {}
+    for name in names:
+        number = 1
+        unique = name or "root"
+        while unique in made:
+            number += 1
+            unique = f"{name}-{number}"
+        made[unique] = None
+    return list(made)
+
+
+def _counted(trial: Manifest, split: Split, work: Path) -> tuple[Split, Lack | None]:
+    """The split with as many samples as the reader finds; what it lacks of the official ones."""
+    try:
+        table = readers.load(trial.reader).table(Source(trial, split, work))
+    except DataError as error:
+        raise AdoptError(
+            "the reader does not accept these files", where=trial.name, got=error
+        ) from error
+    if not len(table):
+        raise AdoptError("no samples in these files", where=f"{trial.name}/{split.name}")
+    counted = replace(split, samples=len(table))
+    if len(table) >= split.samples:
+        return counted, None
+    field = next((field for field in trial.fields if field.classes), None)
+    details: tuple[str, ...] = ()
+    if field is not None and split.training and field.name in table:
+        numbers = table[field.name].value_counts().to_dict()
+        counts = {name: int(numbers.get(i, 0)) for i, name in enumerate(field.classes)}
+        details = shortfalls(split, field.classes, counts)
+    return counted, Lack(
+        split.name, "samples", f"all of {split.name}", split.samples, len(table), details
+    )

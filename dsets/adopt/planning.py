@@ -1,0 +1,105 @@
+"""Decide what of the user's files is what, and what of the dataset is still missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dsets import fetch, store
+from dsets.adopt.matching import Candidates, match, purpose
+from dsets.adopt.parts import Chosen, Lack, Official, Part, Plan, Stranger
+from dsets.adopt.pictures import Pictures
+from dsets.adopt.walk import Seen, Walk
+from dsets.errors import UsageError
+from dsets.manifest import Manifest, Split
+from dsets.progress import Progress, ignore
+
+
+def plan(
+    manifest: Manifest,
+    paths: Sequence[Path],
+    *,
+    folder: Path | None = None,
+    jobs: int = 4,
+    progress: Progress = ignore,
+) -> Plan:
+    """Look through ``paths`` for what the official ``manifest`` describes. Changes nothing.
+
+    Files that can be official, by size or name, are hashed, ``jobs`` at once; nothing else is
+    opened. ``folder`` is that of the raw files, in the store if None.
+
+    Raises:
+        UsageError: a path does not exist, or two strangers want to be one file.
+    """
+    folder = store.raw(manifest.name) if folder is None else folder
+    steps = fetch.plan(manifest, folder, progress=progress).steps
+    have = {
+        step.file.name: Official(step.file, None, step.receipt) for step in steps if step.receipt
+    }
+    walk = Walk(paths)
+    notes = walk.notes
+    candidates = Candidates([file for file in manifest.files if file.name not in have], notes)
+    pictures = Pictures(manifest) if manifest.reader == "imagenet" else None
+    strays: list[Seen] = []
+    for seen in walk:
+        if not (pictures and pictures.take(seen)) and not candidates.take(seen) and seen.named:
+            strays.append(seen)
+    official, alike = match(candidates.found, jobs, notes, progress)
+    notes += [f"{seen.path}: no file of {manifest.name}, by its size or name" for seen in strays]
+    notes += pictures.notes() if pictures else ()
+    strangers = {
+        name: _only(name, found, notes) for name, found in alike.items() if name not in official
+    }
+    parts: dict[str, Part] = {**strangers, **official, **have}
+    splits, lacks = [], []
+    for split in manifest.splits:
+        if pictures:
+            chosen, lacking = pictures.choose(split, parts, notes)
+        else:
+            chosen, lacking = _choose(manifest, split, parts)
+        splits += [chosen] if chosen else []
+        lacks += lacking
+    return Plan(
+        manifest,
+        folder,
+        tuple(have.values()),
+        tuple(official.values()),
+        tuple(splits),
+        tuple(lacks),
+        tuple(notes),
+    )
+
+
+def _only(name: str, found: Sequence[Stranger], notes: list[str]) -> Stranger:
+    """The one file that has an official one's name, but is another."""
+    if len(found) == 1:
+        return found[0]
+    raise UsageError(
+        f"several files could be {name}, and none is the official one",
+        got=", ".join(str(one.path) for one in found),
+        remedy="name just the one that is meant",
+    )
+
+
+def _choose(
+    manifest: Manifest, split: Split, parts: Mapping[str, Part]
+) -> tuple[Chosen | None, list[Lack]]:
+    """Every file of a split, official or at least of that name."""
+    lacks = [
+        Lack(split.name, name, purpose(manifest, name)) for name in split.files if name not in parts
+    ]
+    if lacks:
+        return None, lacks
+    chosen = tuple(parts[name] for name in split.files)
+    names = dict(zip(split.files, (part.name for part in chosen), strict=True))
+    return Chosen(split, chosen, _renamed(split.options, names)), []
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Options in which files have other names."""
+    if isinstance(value, Mapping):
+        return {key: _renamed(inner, names) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_renamed(inner, names) for inner in value)
+    return names.get(value, value) if isinstance(value, str) else value

@@ -1,0 +1,140 @@
+"""The manifest of what was adopted without proof: the official one with other files and splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from dsets.atomic import replacing
+from dsets.errors import ManifestError
+from dsets.fetch import receipts
+from dsets.manifest import File, Manifest, Split, adopted, parse, render
+from dsets.manifest.adopted import variant_path
+from dsets.readers import _listing
+
+_NOTE = "Adopted with --unverified: files marked unverified are nobody's publication."
+
+
+def made(official: Manifest, strange: Mapping[str, Split], files: Iterable[File]) -> Manifest:
+    """The official manifest, in which the splits ``strange`` and their ``files`` replace others.
+
+    Other splits stay if their official files are in the store; the training split always does.
+    """
+    known = {file.name: file for file in (*official.files, *files)}
+    splits = tuple(
+        strange.get(split.name, split)
+        for split in official.splits
+        if split.name in strange or split.training or here(official, split)
+    )
+    needed = dict.fromkeys(name for split in splits for name in split.files)
+    others = (file.name for file in official.files if _receipt(official, file))
+    notes = official.notes.rstrip("\n")
+    return replace(
+        official,
+        splits=splits,
+        files=tuple(known[name] for name in dict.fromkeys([*needed, *others])),
+        notes=f"{notes}\n{_NOTE}\n" if notes else f"{_NOTE}\n",
+    )
+
+
+def here(official: Manifest, split: Split) -> bool:
+    """Whether every official file of a split is in the store, as receipts that hold say."""
+    return all(_receipt(official, official.file(name)) for name in split.files)
+
+
+def kept(official: Manifest) -> tuple[dict[str, Split], tuple[File, ...]]:
+    """The unverified splits, with their files, of the variant in the store that still hold.
+
+    A split whose official files are all in the store by now is theirs again.
+    """
+    try:
+        variant = adopted(official.name)
+    except ManifestError:  # nothing of it can be trusted, so nothing of it is kept
+        variant = None
+    if variant is None:
+        return {}, ()
+    known = {split.name for split in official.splits}
+    splits = {
+        split.name: split
+        for split in variant.splits
+        if split.name in known
+        and variant.unverified(split)
+        and not here(official, official.split(split.name))
+    }
+    names = {name for split in splits.values() for name in split.files}
+    return splits, tuple(file for file in variant.files if file.unverified and file.name in names)
+
+
+def settle(official: Manifest) -> Manifest | None:
+    """Let official files supersede what was adopted in their place; the variant if one is left.
+
+    When nothing unverified is left, the variant goes. Adopted files that no split names any more go
+    too: links, listings, copies; never what a link leads to.
+
+    Raises:
+        ManifestError: the variant is damaged.
+    """
+    variant = adopted(official.name)
+    if variant is None:
+        return None
+    splits, files = kept(official)
+    path = variant_path(official.name)
+    if splits:
+        now = made(official, splits, files)
+        if render(now) != render(variant):
+            write(now)
+    else:
+        path.unlink(missing_ok=True)
+    for file in variant.files:
+        if file.unverified and file not in files:
+            drop(path.parent, file)
+    with suppress(OSError):
+        path.parent.rmdir()
+    return adopted(official.name)
+
+
+def write(variant: Manifest) -> Path:
+    """Put the variant into the store, after reading it as strictly as any manifest."""
+    path = variant_path(variant.name)
+    data = render(variant)
+    parse(data, str(path))
+    with replacing(path) as part:
+        part.write_bytes(data)
+    return path
+
+
+def drop(folder: Path, file: File) -> None:
+    """Remove an adopted file from the store: links and copies, never what a link leads to."""
+    for path in own(folder, file):
+        remove(path)
+
+
+def own(folder: Path, file: File) -> Sequence[Path]:
+    """Everything in the store that belongs to an adopted file, as far as it is there."""
+    path = folder / file.name
+    paths = [path, receipts.receipt_path(path)]
+    if file.name.endswith(_listing.SUFFIX):
+        paths.append(_listing.folder(path))
+    return [one for one in paths if one.is_symlink() or one.exists()]
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder of ours, in which links are never followed."""
+    if path.is_dir() and not path.is_symlink():
+        for inner in path.iterdir():
+            remove(inner)
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _receipt(official: Manifest, file: File) -> receipts.Receipt | None:
+    path = variant_path(official.name).parent / file.name
+    receipt = receipts.read(path)
+    return (
+        None
+        if receipt is None or receipts.mismatch(file, receipt.bytes, receipt.digests)
+        else receipt
+    )

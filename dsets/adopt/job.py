@@ -20,7 +20,7 @@ from dsets.fetch import receipts
 from dsets.fetch.hashing import CHUNK, Digester, digests
 from dsets.manifest import File, Manifest, Source, Split
 from dsets.progress import Event, Progress, ignore
-from dsets.readers import _listing
+from dsets.readers import _index_file, _listing
 
 _WORK = ".adopting.part"
 
@@ -66,7 +66,9 @@ def adopt(
         taken, lacks = _take(plan, strange, copy, jobs, tell) if strange else ((), ())
         now = variant.settle(plan.manifest)
     official = tuple(plan.folder / one.name for one in plan.official)
-    return Adopted(official, taken, (*plan.lacks, *lacks), now or plan.manifest)
+    counted = {split.name for split in taken}  # rather than guessed from names
+    guessed = tuple(lack for lack in plan.lacks if lack.split not in counted)
+    return Adopted(official, taken, guessed + lacks, now or plan.manifest)
 
 
 def _refuse(plan: Plan) -> None:
@@ -259,12 +261,15 @@ def _names(names: Sequence[str]) -> list[str]:
 
 def _counted(trial: Manifest, split: Split, work: Path) -> tuple[Split, Lack | None]:
     """The split with as many samples as the reader finds; what it lacks of the official ones."""
+    source = Source(trial, split, work)
     try:
-        table = readers.load(trial.reader).table(Source(trial, split, work))
+        table = readers.load(trial.reader).table(source)
     except DataError as error:
         raise AdoptError(
             "the reader does not accept these files", where=trial.name, got=error
         ) from error
+    finally:
+        _index_file.path(source).unlink(missing_ok=True)  # of paths that end with the work folder
     if not len(table):
         raise AdoptError("no samples in these files", where=f"{trial.name}/{split.name}")
     counted = replace(split, samples=len(table))

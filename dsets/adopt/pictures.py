@@ -20,12 +20,9 @@ from dsets.adopt.matching import plain
 from dsets.adopt.parts import Chosen, Lack, Official, Part, Root, Stranger, Tree
 from dsets.adopt.walk import Seen
 from dsets.manifest import Manifest, Split
-from dsets.readers import _listing
+from dsets.readers import _imagenet_names, _listing
 
 SOLUTION = "LOC_val_solution.csv"
-_NAME = re.compile(
-    r"(?:(n\d{8})_\d{1,9}|ILSVRC20\d\d_([a-z]+)_\d{8})\.(?:JPEG|jpeg|JPG|jpg|PNG|png)"
-)
 _CLASS_TAR = re.compile(r"(n\d{8})\.tar")
 _ZIP = re.compile(r"imagenet-object-localization-challenge.*\.zip")
 _BOXES = re.compile(r"(?:n\d{8}_\d{1,9}|ILSVRC20\d\d_[a-z]+_\d{8})\.xml")
@@ -52,14 +49,14 @@ class Pictures:
     def take(self, seen: Seen) -> bool:
         """Keep the file if it is a picture, a class's tar, or labels."""
         name = seen.name
-        if found := _NAME.fullmatch(name):
-            split = found[2] or self._training
-            if split not in self._splits or (found[1] and found[1] not in self._classes):
+        if found := _imagenet_names.parsed(name):
+            split = found.stem.split("_")[1] if found.stem else self._training
+            if split not in self._splits or (found.wnid and found.wnid not in self._classes):
                 self._unknown += 1
             else:
                 self._keep(split, seen)
             return True
-        if (found := _CLASS_TAR.fullmatch(name)) and found[1] in self._classes:
+        if (tar := _CLASS_TAR.fullmatch(name)) and tar[1] in self._classes:
             self._keep(self._training, seen)
             return True
         if plain(name) == plain(SOLUTION):

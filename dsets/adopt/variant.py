@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,8 @@ def made(official: Manifest, strange: Mapping[str, Split], files: Iterable[File]
         for split in official.splits
         if split.name in strange or split.training or here(official, split)
     )
-    needed = dict.fromkeys(name for split in splits for name in split.files)
+    needed = [name for split in splits for name in split.files]
+    needed += [name for split in splits for name in _named(split.options) if name in known]
     others = (file.name for file in official.files if _receipt(official, file))
     notes = official.notes.rstrip("\n")
     return replace(
@@ -37,6 +38,15 @@ def made(official: Manifest, strange: Mapping[str, Split], files: Iterable[File]
         files=tuple(known[name] for name in dict.fromkeys([*needed, *others])),
         notes=f"{notes}\n{_NOTE}\n" if notes else f"{_NOTE}\n",
     )
+
+
+def _named(value: object) -> Iterator[str]:
+    """Every text in a reader's options: the names of files among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _named(inner)
 
 
 def here(official: Manifest, split: Split) -> bool:

@@ -35,6 +35,8 @@ def _lines(manifest: Manifest) -> Iterator[str]:
         if split.training:
             yield "training = true"
         yield f"files = {_value(split.files)}"
+        if split.withheld:
+            yield f"withheld = {_value(split.withheld)}"
         if split.options:
             yield from ("", f"[split.{_key(split.name)}.reader]")
             yield from (f"{_key(key)} = {_value(value)}" for key, value in split.options.items())

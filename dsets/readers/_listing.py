@@ -10,6 +10,7 @@ are. The listing takes the place of walking and stat'ing a million files, and pi
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ class Entry(NamedTuple):
 
     path: str
     bytes: int
-    sha256: bytes
+    sha256: builtins.bytes
 
 
 def folder(path: Path) -> Path:

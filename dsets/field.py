@@ -75,6 +75,11 @@ class Field:
         return None not in self.shape
 
     @property
+    def encoded(self) -> bool:
+        """True when it may hold encoded images: ``uint8 (None,)``."""
+        return self.dtype == "uint8" and self.shape == (None,)
+
+    @property
     def stored_shape(self) -> tuple[int | None, ...]:
         """The shape of one sample as it lies in the shard: (C, H, W) for a planar image."""
         if self.layout == "CHW":

@@ -49,7 +49,7 @@ class Pipeline:
 
         Raises:
             PipelineError: what the module gave are not fields, or ``STATISTICS`` names none of them
-                that is an image (three sizes, uint8, a fixed number of channels).
+                that is an image: uint8 (height, width, channels), or encoded.
         """
         try:
             given = tuple(self._fields(manifest))
@@ -64,8 +64,26 @@ class Pipeline:
         return given
 
     def environment(self) -> dict[str, str]:
-        """The versions that its pixels depend on, by name; none unless the module says so."""
-        return dict(self._environment()) if self._environment else {}
+        """The versions that its pixels depend on, by name; none unless the module says so.
+
+        Raises:
+            PipelineError: it failed, or gave something else than strings by name.
+        """
+        if self._environment is None:
+            return {}
+        try:
+            given = self._environment()
+        except Exception as error:  # a stranger's code may raise anything
+            raise PipelineError(
+                f"environment() failed: {type(error).__name__}: {error}", where=self.origin
+            ) from error
+        if not isinstance(given, Mapping) or not all(
+            isinstance(text, str) for pair in given.items() for text in pair
+        ):
+            raise PipelineError(
+                "bad environment", where=self.origin, expected="strings by name", got=repr(given)
+            )
+        return dict(given)
 
     def _check(self, given: tuple[Field, ...]) -> None:
         where = f"{self.origin}: fields()"
@@ -88,11 +106,12 @@ class Pipeline:
                 got=repr(self.statistics),
             )
         field = given[names.index(self.statistics)]
-        if field.dtype != "uint8" or len(field.shape) != 3 or field.shape[2] is None:
+        pixels = field.dtype == "uint8" and len(field.shape) == 3 and field.shape[2] is not None
+        if not (pixels or field.encoded):
             raise PipelineError(
                 "STATISTICS must name an image",
                 where=self.origin,
-                expected="uint8 (height, width, channels)",
+                expected="uint8 (height, width, channels), or an encoded one: uint8 (None,)",
                 got=field,
             )
 
@@ -190,8 +209,12 @@ def _checked(name: str, origin: str, source: bytes, module: ModuleType) -> Pipel
         wanted
         for wanted, there in (
             ("STATISTICS", hasattr(module, "STATISTICS")),
-            ("fields(manifest)", _takes_one(module, "fields")),
-            ("make(sample)", _takes_one(module, "make")),
+            ("fields(manifest)", _takes(module, "fields", 1)),
+            ("make(sample)", _takes(module, "make", 1)),
+            (
+                "environment()",
+                not hasattr(module, "environment") or _takes(module, "environment", 0),
+            ),
         )
         if not there
     ]
@@ -199,7 +222,7 @@ def _checked(name: str, origin: str, source: bytes, module: ModuleType) -> Pipel
         raise PipelineError(
             "breaks the pipeline contract",
             where=origin,
-            expected="STATISTICS, fields(manifest) and make(sample)",
+            expected="STATISTICS, fields(manifest), make(sample), and environment() if any",
             got=f"no {', no '.join(missing)}",
             remedy="see the docstring of dsets.pipelines",
         )
@@ -220,12 +243,12 @@ def _checked(name: str, origin: str, source: bytes, module: ModuleType) -> Pipel
     )
 
 
-def _takes_one(module: ModuleType, name: str) -> bool:
+def _takes(module: ModuleType, name: str, arguments: int) -> bool:
     function = getattr(module, name, None)
     if not callable(function):
         return False
     try:
-        inspect.signature(function).bind(None)
+        inspect.signature(function).bind(*[None] * arguments)
     except TypeError:
         return False
     return True

@@ -3,7 +3,10 @@
 The contract, checked when a pipeline is loaded:
 
     STATISTICS: str | None
-        The image field over which a training pack's exact statistics are computed.
+        The image field over which a training pack's exact statistics are computed. Pixels, uint8
+        (height, width, channels), are counted as they are stored. Encoded images, uint8 (None,),
+        are counted as `dsets.codecs.decode` gives them back; every one is decoded as it goes in, in
+        any split, and quarantined if it cannot be.
 
     def fields(manifest: Manifest) -> tuple[Field, ...]
         The fields that the pack will have, from what the manifest declares.

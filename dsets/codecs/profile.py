@@ -58,18 +58,26 @@ def profile(name: str) -> Profile:
     return PROFILES[name]
 
 
-def environment(profile: Profile) -> dict[str, str]:
+def environment(profile: Profile | None = None, *, encoder: bool = False) -> dict[str, str]:
     """The *pixel environment*: what must be equal for two machines to make the same bytes.
 
+    Without a profile it is that of ``decode``; with ``encoder`` also that of ``encode_jpeg``.
     Values change only when pixels can: the profile with its parameters, and the generation of the
-    JPEG decoder's arithmetic (that of libjpeg-turbo since 1.5: accurate integer DCT).
+    JPEG library's arithmetic (that of libjpeg-turbo since 1.5: accurate integer DCT).
     """
     from PIL import features
 
     turbo = features.check_feature("libjpeg_turbo")
-    return {
-        "profile": profile.name,
-        "filter": f"{profile.filter}, antialiased, two 8-bit passes",
-        "scaling": "DCT 1/2, 1/4, 1/8" if profile.scaled else "none",
-        "jpeg": "libjpeg-turbo islow" if turbo else f"libjpeg {features.version_codec('jpg')}",
-    }
+    library = "libjpeg-turbo islow" if turbo else f"libjpeg {features.version_codec('jpg')}"
+    found = {"jpeg": library}
+    if profile is not None:
+        found |= {
+            "profile": profile.name,
+            "filter": f"{profile.filter}, antialiased, two 8-bit passes",
+            "scaling": "DCT 1/2, 1/4, 1/8" if profile.scaled else "none",
+        }
+    if encoder:
+        known = getattr(features, "features", {})  # the question alone warns in an older Pillow
+        trellis = "mozjpeg" in known and features.check_feature("mozjpeg")
+        found["jpeg_encoder"] = "mozjpeg" if trellis else library
+    return found

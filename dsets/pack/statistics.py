@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ Floats = npt.NDArray[np.float64]
 
 #: Rows added up in 16 bits: 257 * 255 = 65,535 still fits, one more would not.
 ROWS = 257
+#: Pixels in a row of an image that is cut into rows to be counted.
+ROW = 1024
 #: Images added up in 32 bits: 2**24 * 255 still fits.
 IMAGES = 2**24
 #: Pixels multiplied at a time: 255 * 255 * 2**17 < 2**34, so every partial sum is an integer that a
@@ -34,7 +37,7 @@ PIXELS = 2**14
 class Statistics:
     """Integer sums over images of C channels; all uint64.
 
-    images: (), how many. pixels: (), how many in all. sum: (H, W, C) for images of one size, else
+    images: (), how many. pixels: (), how many in all. sum: (H, W, C) when all have one size, else
     (C,). square_sum: (C,). outer_sum: (C, C), of the products of a pixel's channels. 64 bits hold
     the products of 2.8e14 pixels; a pack of more is refused.
     """
@@ -50,46 +53,37 @@ class Statistics:
     def of(
         images: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]], field: str = "image"
     ) -> Statistics:
-        """The statistics of images, uint8: one array (n, H, W, C), or many of any size (H, W, C).
+        """The statistics of images, uint8: one array (n, H, W, C), or many of any sizes (H, W, C).
 
         Raises:
             UsageError: other types or shapes, or no image at all.
         """
-        if not isinstance(images, np.ndarray):
-            if not images:
-                raise UsageError("no images to count")
-            total = _flattened(Statistics.of(images[0][None], field))
-            for image in images[1:]:
-                total = total.merge(_flattened(Statistics.of(image[None], field)))
-            return total
-        if images.dtype != np.uint8 or images.ndim != 4 or not images.size:
-            raise UsageError(
-                "cannot count these images",
-                expected="uint8 (n, height, width, channels), none of them 0",
-                got=f"{images.dtype} {images.shape}",
-            )
-        added, outer = _sums(images)
-        return Statistics(
-            images=np.array(len(images), np.uint64),
-            pixels=np.array(images.size // images.shape[-1], np.uint64),
-            sum=added,
-            square_sum=np.diagonal(outer).copy(),
-            outer_sum=outer,
-            field=field,
-        )
+        if isinstance(images, np.ndarray):
+            _check(images)
+            return _of_one_size([images], field)
+        if not images:
+            raise UsageError("no images to count")
+        stacks = [image[None] for image in images]
+        for stack in stacks:
+            _check(stack)
+        if len({stack.shape for stack in stacks}) == 1:
+            return _of_one_size(stacks, field)
+        return reduce(Statistics.merge, (_of_any_size(stack, field) for stack in stacks))
 
     def merge(self, other: Statistics) -> Statistics:
-        """The statistics of both together. Commutative and associative.
+        """The statistics of both together, of images of any sizes. Commutative and associative.
 
         Raises:
-            UsageError: the two are of another field, size or number of channels.
+            UsageError: the two are of another field or number of channels.
         """
-        if self.field != other.field or self.sum.shape != other.sum.shape:
+        if self.field != other.field or self.channels != other.channels:
             raise UsageError(
                 "cannot merge statistics",
-                expected=f"{self.field} {self.sum.shape}",
-                got=f"{other.field} {other.sum.shape}",
+                expected=f"{self.field}, {self.channels} channels",
+                got=f"{other.field}, {other.channels}",
             )
+        if self.sum.shape != other.sum.shape:
+            self, other = _flattened(self), _flattened(other)
         if int(self.pixels) + int(other.pixels) >= 2**64 // 255**2:
             raise UsageError("too many pixels to count in 64 bits", got=int(self.pixels))
         pairs = zip(NAMES, self.arrays(), other.arrays(), strict=True)
@@ -178,30 +172,72 @@ class Statistics:
 NAMES = tuple(field.name for field in fields(Statistics))[:-1]
 
 
+def _check(images: npt.NDArray[np.uint8]) -> None:
+    if images.dtype != np.uint8 or images.ndim != 4 or not images.size:
+        raise UsageError(
+            "cannot count these images",
+            expected="uint8 (n, height, width, channels), none of them 0",
+            got=f"{images.dtype} {images.shape}",
+        )
+
+
+def _of_one_size(stacks: Sequence[npt.NDArray[np.uint8]], field: str) -> Statistics:
+    """Of stacks (n, H, W, C), each of another n perhaps."""
+    added, outer = _sums(stacks)
+    return Statistics(
+        images=np.array(sum(map(len, stacks)), np.uint64),
+        pixels=np.array(sum(stack.size for stack in stacks) // len(outer), np.uint64),
+        sum=added,
+        square_sum=np.diagonal(outer).copy(),
+        outer_sum=outer,
+        field=field,
+    )
+
+
+def _of_any_size(image: npt.NDArray[np.uint8], field: str) -> Statistics:
+    """Of one image (1, H, W, C) that has no place in a mean image: per channel only.
+
+    Its pixels are counted as a stack of rows, whose sums stay in the processor's cache.
+    """
+    channels = image.shape[-1]
+    pixels = image.reshape(-1, channels)
+    whole = len(pixels) // ROW * ROW
+    rows = pixels[:whole].reshape(-1, 1, ROW, channels), pixels[None, None, whole:]
+    counted = (_flattened(_of_one_size([part], field)) for part in rows if part.size)
+    return replace(reduce(Statistics.merge, counted), images=np.array(1, np.uint64))
+
+
 def _flattened(of: Statistics) -> Statistics:
     """The same with ``sum`` per channel only: what images of different sizes have in common."""
-    total = of.sum.reshape(-1, of.channels).sum(0, dtype=np.uint64)
-    return Statistics(of.images, of.pixels, total, of.square_sum, of.outer_sum, of.field)
+    return replace(of, sum=of.sum.reshape(-1, of.channels).sum(0, dtype=np.uint64))
 
 
 def _sums(
-    images: npt.NDArray[np.uint8], *, native: bool = extension.native is not None
+    stacks: Sequence[npt.NDArray[np.uint8]], *, native: bool = extension.native is not None
 ) -> tuple[Counts, Counts]:
     """uint64 (H, W, C) and (C, C): Σ over the images, and Σ of the products of channels.
 
     The extension's one pass over the pixels is six times as fast as NumPy's two.
     """
-    channels = images.shape[-1]
-    images = np.ascontiguousarray(images)
+    shape = stacks[0].shape[1:]
+    channels = shape[-1]
+    total, outer = np.zeros(shape, np.uint64), np.zeros((channels, channels), np.uint64)
     if not native or channels not in (1, 3):
-        return _sum(images), _outer(images.reshape(-1), channels)
-    total = np.zeros(images.shape[1:], np.uint64)
-    squares, outer = np.zeros(channels, np.uint64), np.zeros((channels, channels), np.uint64)
-    for start in range(0, len(images), IMAGES):
-        part = np.zeros(images.shape[1:], np.uint32)
-        extension.native.statistics(images[start : start + IMAGES], part, squares, outer, channels)
-        total += part
-    return total, outer
+        for stack in stacks:
+            total += _sum(stack)
+            outer += _outer(np.ascontiguousarray(stack).reshape(-1), channels)
+        return total, outer
+    squares = np.zeros(channels, np.uint64)
+    part, held = np.zeros(shape, np.uint32), 0
+    for stack in map(np.ascontiguousarray, stacks):
+        for start in range(0, len(stack), IMAGES):
+            images = stack[start : start + IMAGES]
+            if held + len(images) > IMAGES:
+                total += part
+                part[:], held = 0, 0
+            extension.native.statistics(images, part, squares, outer, channels)
+            held += len(images)
+    return total + part, outer
 
 
 def _sum(images: npt.NDArray[np.uint8]) -> Counts:

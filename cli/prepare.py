@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from dsets import manifest, prepare
+from dsets import prepare
 from dsets.pack import Index
 from dsets.progress import Event
 
+from ._in_force import in_force
 from ._names import DATASET_OR_SPLIT
 from ._progress import bars
 from ._text import count, size, table
@@ -79,7 +80,7 @@ def command(
     """
     dataset, slash, split = name.partition("/")
     plan = prepare.plan(
-        manifest.find(dataset),
+        in_force(dataset),
         splits=[split] if slash else [],
         pipeline=pipeline,
         out=out,

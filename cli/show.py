@@ -12,6 +12,7 @@ import click
 from dsets import manifest, store
 from dsets.errors import DataError, PackError, UsageError
 
+from ._in_force import in_force
 from ._names import DATASET
 from ._text import count, plain
 
@@ -40,11 +41,11 @@ def command(name: str, samples: bool, split: str | None, limit: int, as_json: bo
             raise UsageError("--samples and --split are for datasets", got=f"the path {name}")
         click.echo(_packs(Path(name), as_json))
     elif samples:
-        click.echo(_samples(manifest.find(name), split, limit, as_json))
+        click.echo(_samples(in_force(name), split, limit, as_json))
     elif split:
         raise UsageError("--split goes with --samples", got=f"--split {split}")
     else:
-        click.echo(_dataset(manifest.find(name), as_json))
+        click.echo(_dataset(in_force(name), as_json))
 
 
 def _dataset(found: manifest.Manifest, as_json: bool) -> str:

@@ -12,6 +12,7 @@ from dsets import manifest, store, verify
 from dsets.errors import PackError
 from dsets.verify import Report
 
+from ._in_force import in_force
 from ._names import DATASET, packs
 from ._progress import bars
 from ._text import plain
@@ -38,7 +39,7 @@ def command(subject: str, deep: bool, as_json: bool, quiet: bool) -> int:
             raise PackError(
                 "no pack here", where=subject, expected="a folder with index.json, or of such"
             )
-        reports = _dataset(manifest.find(subject), deep, quiet)
+        reports = _dataset(in_force(subject), deep, quiet)
     if as_json:
         click.echo(json.dumps([{"ok": one.ok, **asdict(one)} for one in reports], indent=2))
     else:

@@ -55,7 +55,7 @@ def load(
     """Open the packs of a dataset in the store; fetch, verify and prepare first what is missing.
 
     What is missing is made once, whichever of any number of processes asks first; the others wait
-    for it. Packs that are there need no raw files, however they are sharded. ``mirror`` is a URL
+    for it. What was adopted in the place of official files is used. Packs that are there need no raw files, however they are sharded. ``mirror`` is a URL
     or folder to fetch from first, ``offline`` forbids fetching.
 
     Raises:
@@ -63,7 +63,7 @@ def load(
         FetchError: its files cannot be brought here.
         PrepareError: a pack that another pipeline or manifest made is in the way.
     """
-    found = manifest.find(name)
+    found = manifest.current(name)
     plan = prepare.plan(found, pipeline=pipeline)
     missing = [one for one in plan.packs if not _there(one)]
     if missing:

@@ -159,7 +159,9 @@ def _assemble(
 def _provenance(plan: PackPlan, raw: Mapping[str, str]) -> dict[str, Any]:
     """Where the pack comes from. Nothing of the run: not when, where, or by how many."""
     manifest = plan.source.manifest
+    unverified = manifest.unverified(plan.split)
     return {
+        **({"unverified": unverified} if unverified else {}),
         "dataset": manifest.name,
         "manifest": manifest.digest,
         "raw": {name: f"sha256:{raw[name]}" for name in plan.split.files},

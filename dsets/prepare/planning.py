@@ -186,7 +186,8 @@ def sample_bytes(fields: Sequence[Field], manifest: Manifest, split: Split) -> i
     Fixed sizes count exactly. A field of varying size counts as the split's mean raw bytes a
     sample, from the manifest's figures: a JPEG passed through is about that.
     """
-    raw_bytes = sum(manifest.file(name).bytes or 0 for name in split.files)
+    files = [manifest.file(name) for name in split.files]
+    raw_bytes = sum(file.listed_bytes or file.bytes or 0 for file in files)
     varying = max(1, raw_bytes // max(1, split.samples))
     total = _KEY_BYTES + _CRC_BYTES
     for field in fields:

@@ -1,0 +1,23 @@
+"""The manifest that a command works with, and a word where it is not the official one."""
+
+from __future__ import annotations
+
+import click
+
+from dsets import manifest
+
+from ._text import count
+
+
+def in_force(name: str) -> manifest.Manifest:
+    """The adopted variant of a dataset where there is one, which stderr is told of; else its own.
+
+    Raises:
+        ManifestError: nobody knows the dataset, or its variant is damaged.
+    """
+    found = manifest.current(name)
+    splits = [split for split in found.splits if found.unverified(split)]
+    if splits:
+        parts = ", ".join(f"{split.name} ({count(split.samples)} samples)" for split in splits)
+        click.echo(f"dsets: note: {found.name} is adopted, unverified: {parts}", err=True)
+    return found

@@ -108,7 +108,8 @@ def _file_blocks(plan: Plan) -> Iterator[str]:
             (member.name, _size(member.bytes), member.sha256 or member.md5 or "")
             for member in file.members
         ]
-        blocks = [table(digests), *file.addresses]
+        marks = ["unverified: adopted, not an official file"] if file.unverified else []
+        blocks = [*marks, table(digests), *file.addresses]
         if members:
             blocks.append(section("members", [table(members)]))
         yield section(head, blocks)
@@ -122,6 +123,7 @@ def _file_data(file: File, state: str) -> dict[str, Any]:
     return {
         "name": file.name,
         "bytes": file.bytes,
+        "unverified": file.unverified,
         **{name: getattr(file, name) for name in DIGESTS},
         "addresses": list(file.addresses),
         "members": [

@@ -21,6 +21,7 @@ def as_data(path: Path, index: Index) -> dict[str, Any]:
         "path": str(path),
         "format": list(index.format),
         "split": index.split,
+        "unverified": list(index.unverified),
         "samples": index.samples,
         "bytes": _bytes(index),
         "fields": [{**field_data(field), "layout": field.layout} for field in index.fields],
@@ -49,6 +50,7 @@ def as_text(path: Path, index: Index) -> str:
     """The pack for people."""
     about = [
         ("split", plain(index.split)),
+        *([("unverified", _unverified(index))] if index.unverified else []),
         ("samples", count(index.samples)),
         ("size", size(_bytes(index))),
         ("format", ".".join(map(str, index.format))),
@@ -79,6 +81,11 @@ def _stored(field: Field, line: str) -> str:
 def _bytes(index: Index) -> int:
     statistics = index.statistics.bytes if index.statistics else 0
     return sum(shard.bytes for shard in index.shards) + statistics
+
+
+def _unverified(index: Index) -> str:
+    names = plain(" ".join(index.unverified))
+    return f"made from files that are not the official ones: {names}"
 
 
 def _statistics(index: Index) -> str:

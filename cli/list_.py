@@ -39,12 +39,15 @@ def command(as_json: bool) -> int:
 
 
 def _row(found: manifest.Manifest) -> dict[str, Any]:
+    variant = manifest.adopted(found.name)
+    adopted = [split.name for split in variant.splits if variant.unverified(split)] if variant else []
     return {
         "name": found.name,
         "title": found.title,
         "samples": sum(split.samples for split in found.splits),
         "download_bytes": download_bytes(found),
         "access": found.access,
+        "adopted": adopted,
         "licence": found.licence,
         "origin": found.origin,
     }
@@ -57,6 +60,8 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         short(row["title"], 44),
         count(row["samples"]),
         "?" if download is None else size(download),
-        row["access"],
+        f"{row['access']}; unverified {', '.join(row['adopted'])}"
+        if row["adopted"]
+        else row["access"],
         short(row["licence"], 44),
     )

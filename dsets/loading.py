@@ -55,8 +55,9 @@ def load(
     """Open the packs of a dataset in the store; fetch, verify and prepare first what is missing.
 
     What is missing is made once, whichever of any number of processes asks first; the others wait
-    for it. What was adopted in the place of official files is used. Packs that are there need no raw files, however they are sharded. ``mirror`` is a URL
-    or folder to fetch from first, ``offline`` forbids fetching.
+    for it. Packs that are there need no raw files, however they are sharded. What was adopted in
+    the place of official files is used. ``mirror`` is a URL or folder to fetch from first,
+    ``offline`` forbids fetching.
 
     Raises:
         ManifestError: nobody knows the dataset.

@@ -21,11 +21,17 @@ class Removal:
 
 
 def removable(manifest: Manifest, folder: Path) -> Removal:
-    """The manifest's files in the folder, with their parts and receipts, and nothing else."""
+    """The manifest's files in the folder, with their parts and receipts, and nothing else.
+
+    Of a file that was adopted it is the link; what that leads to stays.
+    """
     paths = tuple(
-        path for file in manifest.files for path in _of(folder / file.name) if path.is_file()
+        path
+        for file in manifest.files
+        for path in _of(folder / file.name)
+        if path.is_file() or path.is_symlink()
     )
-    return Removal(paths, sum(path.stat().st_size for path in paths))
+    return Removal(paths, sum(path.lstat().st_size for path in paths))
 
 
 def remove(manifest: Manifest, folder: Path) -> int:

@@ -105,6 +105,12 @@ class Index:
         return sum(shard.samples for shard in self.shards)
 
     @property
+    def unverified(self) -> tuple[str, ...]:
+        """The raw files that nobody published, taken on somebody's word; none as a rule."""
+        names = self.provenance.get("unverified", ())
+        return tuple(map(str, names)) if isinstance(names, list | tuple) else (str(names),)
+
+    @property
     def digest(self) -> str:
         """The pack digest: of everything but how and where the pack was made."""
         statistics = self.statistics

@@ -23,12 +23,15 @@ def files(manifest: Manifest, folder: Path, *, progress: Progress = ignore) -> R
     present = [path for path in (folder / file.name for file in manifest.files) if path.is_file()]
     for path in present:
         progress(Event(path.name, 0, path.stat().st_size))
-    checks = (_check(file, folder / file.name, progress) for file in manifest.files)
+    checks = (_check(manifest, file, folder / file.name, progress) for file in manifest.files)
     return Report(manifest.name, tuple(checks))
 
 
-def _check(file: File, path: Path, progress: Progress) -> Check:
+def _check(manifest: Manifest, file: File, path: Path, progress: Progress) -> Check:
     if not path.is_file():
+        if not any(file.name in split.files for split in manifest.splits):
+            message = "not here, and no split needs it"
+            return Check(file.name, True, message, {"path": str(path)})
         return Check(file.name, False, "missing", {"path": str(path)})
     size = path.stat().st_size
     details: dict[str, object] = {"path": str(path), "bytes": size}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from dsets import fetch, manifest, store
+from dsets import adopt, fetch, manifest, store
 from dsets.locks import holding
 
 from ._names import DATASET
@@ -21,13 +21,17 @@ from ._text import size, table
 @click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def command(name: str, with_packs: bool, dry_run: bool, yes: bool) -> None:
-    """Remove a dataset's raw files from the store; files of anyone else stay."""
+    """Remove a dataset's raw files from the store; files of anyone else stay.
+
+    Of adopted files the links go, and what they lead to stays.
+    """
     found = manifest.find(name)
     folder = store.raw(found.name)
     removal = fetch.removable(found, folder)
+    adopted = adopt.left(found)
     packs = _packs(found.name) if with_packs else []
-    sizes = [(str(path), path.stat().st_size) for path in removal.paths]
-    sizes += [(str(path), _bytes(path)) for path in packs]
+    sizes = [(str(path), path.lstat().st_size) for path in removal.paths]
+    sizes += [(str(path), _bytes(path)) for path in (*adopted, *packs)]
     if not sizes:
         click.echo(f"{found.name}: nothing to remove", err=True)
         return
@@ -42,6 +46,8 @@ def command(name: str, with_packs: bool, dry_run: bool, yes: bool) -> None:
         # All locks before the first removal: a running prepare must not cost the raw files.
         for unfinished in (part for pack in packs for part in pack.glob("*.part")):
             held.enter_context(holding(unfinished, folder=unfinished.is_dir(), wait=False))
+        for path in adopted:
+            adopt.remove(path)
         fetch.remove(found, folder)
         for pack in packs:
             shutil.rmtree(pack)
@@ -56,5 +62,7 @@ def _packs(dataset: str) -> list[Path]:
     return sorted(path for path in above.glob("*") if path.is_dir() and not path.is_symlink())
 
 
-def _bytes(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+def _bytes(path: Path) -> int:
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size
+    return sum(inner.lstat().st_size for inner in path.rglob("*") if not inner.is_dir())

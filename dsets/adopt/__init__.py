@@ -17,7 +17,7 @@ Promises, each with tests:
 from dsets.adopt.job import Adopted, adopt
 from dsets.adopt.parts import Chosen, Lack, Official, Plan, Stranger, Tree
 from dsets.adopt.planning import plan
-from dsets.adopt.variant import settle
+from dsets.adopt.variant import left, remove, settle
 
 __all__ = [
     "Adopted",
@@ -28,6 +28,8 @@ __all__ = [
     "Stranger",
     "Tree",
     "adopt",
+    "left",
     "plan",
+    "remove",
     "settle",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +15,7 @@ from dsets.manifest import File, Manifest, Split, adopted, parse, render
 from dsets.manifest.adopted import variant_path
 from dsets.readers import _listing
 
+_OURS = re.compile(r"\.?adopted-.*|\.adopt(ed\.toml|ing\.part)|[^.].*\.listing|\..*\.listing\..*")
 _NOTE = "Adopted with --unverified: files marked unverified are nobody's publication."
 
 
@@ -128,6 +130,14 @@ def own(folder: Path, file: File) -> Sequence[Path]:
     if file.name.endswith(_listing.SUFFIX):
         paths.append(_listing.folder(path))
     return [one for one in paths if one.is_symlink() or one.exists()]
+
+
+def left(official: Manifest) -> tuple[Path, ...]:
+    """All that adopting put into the store, told by its names alone: the variant may be damaged."""
+    folder = variant_path(official.name).parent
+    found = [path for path in folder.glob("*") if _OURS.fullmatch(path.name)]
+    listed = [_listing.folder(path) for path in found if path.name.endswith(_listing.SUFFIX)]
+    return tuple(sorted({*found, *(path for path in listed if path.is_symlink() or path.exists())}))
 
 
 def remove(path: Path) -> None:

@@ -20,7 +20,7 @@ from dsets.fetch import receipts
 from dsets.fetch.hashing import CHUNK, Digester, digests
 from dsets.manifest import File, Manifest, Source, Split
 from dsets.progress import Event, Progress, ignore
-from dsets.readers import _index_file, _listing
+from dsets.readers import _listing
 
 _WORK = ".adopting.part"
 
@@ -261,6 +261,8 @@ def _names(names: Sequence[str]) -> list[str]:
 
 def _counted(trial: Manifest, split: Split, work: Path) -> tuple[Split, Lack | None]:
     """The split with as many samples as the reader finds; what it lacks of the official ones."""
+    from dsets.readers import _index_file  # brings NumPy
+
     source = Source(trial, split, work)
     try:
         table = readers.load(trial.reader).table(source)

@@ -40,7 +40,9 @@ def command(as_json: bool) -> int:
 
 def _row(found: manifest.Manifest) -> dict[str, Any]:
     variant = manifest.adopted(found.name)
-    adopted = [split.name for split in variant.splits if variant.unverified(split)] if variant else []
+    adopted = (
+        [split.name for split in variant.splits if variant.unverified(split)] if variant else []
+    )
     return {
         "name": found.name,
         "title": found.title,

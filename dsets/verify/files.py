@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+from dsets.errors import DataError
 from dsets.fetch import receipts
 from dsets.fetch.hashing import digests
 from dsets.manifest import File, Manifest
 from dsets.progress import Event, Progress, ignore
+from dsets.readers import _listing
 from dsets.verify.report import Check, Report
 
 
@@ -54,9 +57,38 @@ def _check(manifest: Manifest, file: File, path: Path, progress: Progress) -> Ch
         receipts.forget(path)
         expected = {f"expected_{name}": value for name, value in published.items()}
         return Check(file.name, False, wrong, details | expected)
+    if file.listed_bytes is not None and (wrong := _listed(file, path, progress)):
+        return Check(file.name, False, wrong, details)
+    if file.unverified:
+        return Check(file.name, True, f"{size} bytes, sha256 as adopted, unverified", details)
     if published:
         return Check(file.name, True, f"{size} bytes, {', '.join(published)} as published", details)
     return _against_receipt(file, path, computed["sha256"], details)
+
+
+def _listed(file: File, path: Path, progress: Progress) -> str:
+    """What is wrong with the files that a listing lists, or nothing."""
+    task = f"files of {file.name}"
+    done = bad = 0
+    first = ""
+    try:
+        for entry in _listing.entries(path):
+            listed = _listing.folder(path) / entry.path
+            try:
+                with listed.open("rb") as opened:
+                    found = hashlib.file_digest(opened, "sha256").digest()
+                wrong = "" if found == entry.sha256 else "not the bytes that were adopted"
+            except OSError as error:
+                wrong = f"cannot be read ({error.strerror})"
+            if wrong:
+                bad += 1
+                first = first or f"{listed}: {wrong}"
+            done += entry.bytes
+            progress(Event(task, done, file.listed_bytes))
+    except DataError as error:
+        return str(error)
+    progress(Event(task, done, file.listed_bytes, finished=True))
+    return f"{bad} files are not as adopted, the first is {first}" if bad else ""
 
 
 def _against_receipt(file: File, path: Path, sha256: str, details: dict[str, object]) -> Check:

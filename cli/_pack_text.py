@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from dsets.pack.schema import Index
 
 from ._manifest_text import field_data, field_lines, section
 from ._text import count, plain, size, table
+
+#: Bad samples that are listed one by one.
+LISTED = 20
 
 
 def as_data(path: Path, index: Index) -> dict[str, Any]:
@@ -69,7 +73,10 @@ def as_text(path: Path, index: Index) -> str:
         section("fields", map(_stored, index.fields, field_lines(index.fields))),
         section(f"{count(len(shards))} shards", [table(shards)]),
         section("provenance", [table(_leaves(index.provenance))]),
-        section(f"quarantine, {count(len(index.quarantine))} samples", [_quarantine(index)]),
+        section(
+            f"quarantine, {count(len(index.quarantine))} samples",
+            [quarantine_text([asdict(bad) for bad in index.quarantine])],
+        ),
     ]
     return "\n\n".join(parts)
 
@@ -94,10 +101,15 @@ def _statistics(index: Index) -> str:
     return f"in the training pack, {index.statistics_of}" if index.statistics_of else "none"
 
 
-def _quarantine(index: Index) -> str:
-    """How many samples were left out, by reason; the most frequent first."""
-    reasons = Counter(bad.reason for bad in index.quarantine)
-    return table([(count(number), plain(reason)) for reason, number in reasons.most_common()])
+def quarantine_text(quarantine: Sequence[Mapping[str, str]]) -> str:
+    """Samples left out: key, sha256 and reason. Of very many, the first, and how many a reason."""
+    rows = [(plain(bad["key"]), bad["sha256"], plain(bad["reason"])) for bad in quarantine[:LISTED]]
+    if len(quarantine) <= LISTED:
+        return table(rows)
+    reasons = Counter(bad["reason"] for bad in quarantine).most_common(LISTED)
+    counted = table([(count(number), plain(reason)) for reason, number in reasons])
+    more = f"… {count(len(quarantine) - LISTED)} more (--json has them all); of all, by reason:"
+    return f"{table(rows)}\n{more}\n{counted}"
 
 
 def _leaves(values: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:

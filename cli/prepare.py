@@ -12,10 +12,11 @@ import click
 
 from dsets import prepare
 from dsets.pack import Index
-from dsets.progress import Event
 
 from ._in_force import in_force
 from ._names import DATASET_OR_SPLIT
+from ._pack_text import quarantine_text
+from ._prepare_events import events
 from ._progress import bars
 from ._text import count, size, table
 
@@ -34,6 +35,24 @@ class Bytes(click.ParamType):  # type: ignore[type-arg]  # no generic before cli
         if not found or not int(found[1]):
             self.fail(f"{value!r} is not a size like 64KiB, 1MB or 256MiB", param, ctx)
         return int(found[1]) * _UNITS[found[2] or ""]
+
+
+class MaxBad(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
+    """How many bad samples are accepted: 100, or 0.5%."""
+
+    name = "limit"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> prepare.Limit:
+        if isinstance(value, prepare.Limit):
+            return value
+        found = re.fullmatch(r"(\d{1,15})|(\d{1,3}(?:\.\d{1,9})?)%", str(value).strip())
+        if not found or (found[2] and float(found[2]) > 100):
+            self.fail(f"{value!r} is not a number of samples like 100, or 0.5%", param, ctx)
+        if found[1]:
+            return prepare.Limit(count=int(found[1]))
+        return prepare.Limit(percent=float(found[2]))
 
 
 @click.command()
@@ -58,6 +77,13 @@ class Bytes(click.ParamType):  # type: ignore[type-arg]  # no generic before cli
 )
 @click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="Use N local processes.")
 @click.option("--scheduler", metavar="ADDRESS", help="Use the Dask cluster at tcp://HOST:PORT.")
+@click.option(
+    "--max-bad",
+    type=MaxBad(),
+    default=prepare.Limit(),
+    metavar="N|P%",
+    help="Stop when more samples of a split are bad.  [default: never]",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--force", is_flag=True, help="Make packs again, replacing those of another plan.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one event a line.")
@@ -76,7 +102,10 @@ def command(
 
     NAME is a dataset, or DATASET/SPLIT for one of its splits. An interrupted job goes on from its
     finished shards when the same command is given again. The packs are the same, byte for byte,
-    for any number of workers. With --json each line is an event; the last says what was made.
+    for any number of workers. A bad sample is left out and listed; see --max-bad.
+
+    With --json each line on stdout is an event: plan, progress, shard, quarantined, and done at the
+    end, which says what was made.
     """
     dataset, slash, split = name.partition("/")
     plan = prepare.plan(
@@ -90,21 +119,19 @@ def command(
         click.echo(json.dumps(_plan_data(plan), indent=2) if as_json else _plan_text(plan))
         return
     before = [prepare.state(one) for one in plan.packs]
-    with bars("samples", quiet=quiet or as_json) as report:
-        # workers, scheduler, force: as prepare.run takes them
-        made = prepare.run(plan, progress=_print_event if as_json else report, **running)
+    if as_json:
+        click.echo(json.dumps({"event": "plan", **_plan_data(plan)}))
+    with events(quiet=quiet) if as_json else bars("samples", quiet=quiet) as report:
+        # workers, scheduler, force, max_bad: as prepare.run takes them
+        made = prepare.run(plan, progress=report, **running)
     packs = [
         _pack_data(one, index, was_here=state == "finished" and not running["force"])
         for one, index, state in zip(plan.packs, made, before, strict=True)
     ]
     if as_json:
-        click.echo(json.dumps({"event": "finished", "packs": packs}))
+        click.echo(json.dumps({"event": "done", "packs": packs}))
     else:
         click.echo(_packs_text(packs))
-
-
-def _print_event(event: Event) -> None:
-    click.echo(json.dumps({"event": "progress", **asdict(event)}))
 
 
 def _plan_data(plan: prepare.Plan) -> dict[str, Any]:
@@ -145,6 +172,7 @@ def _pack_data(plan: prepare.PackPlan, index: Index, *, was_here: bool) -> dict[
         "path": str(plan.out),
         "samples": index.samples,
         "bad": len(index.quarantine),
+        "quarantine": [asdict(bad) for bad in index.quarantine],
         "shards": len(index.shards),
         "bytes": sum(shard.bytes for shard in index.shards),
         "digest": index.digest,
@@ -167,4 +195,8 @@ def _packs_text(packs: list[dict[str, Any]]) -> str:
                 one["path"],
             )
         )
-    return table(rows)
+    parts = [table(rows)]
+    for one in packs:
+        if one["bad"]:
+            parts.append(f"quarantine of {one['split']}:\n{quarantine_text(one['quarantine'])}")
+    return "\n\n".join(parts)

@@ -16,8 +16,10 @@ Promises, each with tests:
    few tasks are in flight at a time.
 """
 
+from dsets.prepare.events import ShardEvent
 from dsets.prepare.folder import State, made, state
 from dsets.prepare.job import run
+from dsets.prepare.limit import Limit
 from dsets.prepare.planning import PackPlan, Plan, plan
 
-__all__ = ["PackPlan", "Plan", "State", "made", "plan", "run", "state"]
+__all__ = ["Limit", "PackPlan", "Plan", "ShardEvent", "State", "made", "plan", "run", "state"]

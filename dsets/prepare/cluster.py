@@ -8,8 +8,11 @@ scheduler nor this process grows with the number of shards.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
@@ -21,13 +24,16 @@ from dsets.errors import BusyError, PrepareError, UsageError
 from dsets.prepare import folder
 from dsets.prepare.ledger import Record
 from dsets.prepare.planning import PackPlan
-from dsets.prepare.task import make_shard
+from dsets.prepare.task import make_shards
 
 Tasks = Callable[[PackPlan], Iterator[Record]]
 
 #: Tasks in flight for each thread of the cluster: one running, one waiting.
 _AHEAD = 2
 _CONNECT_S = 30
+#: How often the workers are counted, and how long a job waits while there are none.
+_LOOK_S = 2
+_LOST_S = 300
 
 
 @contextmanager
@@ -61,34 +67,34 @@ def tasks(
             threads = max(1, cores() // workers)
         if find_spec("bokeh"):  # without it the address shows an empty page
             tell(f"Dask's dashboard: {client.dashboard_link}")
-        yield lambda plan: _on(client, plan, threads)
+        yield lambda plan: _on(client, plan, threads, tell)
 
 
 def _here(plan: PackPlan) -> Iterator[Record]:
     from dask.delayed import delayed
 
-    task = delayed(make_shard, pure=False)
-    for number in range(plan.shards):
-        yield task(plan, number, cores()).compute(scheduler="synchronous")
+    task = delayed(make_shards, pure=False)
+    for numbers in plan.tasks:
+        yield from task(plan, numbers, cores()).compute(scheduler="synchronous")
 
 
-def _on(client: Any, plan: PackPlan, threads: int) -> Iterator[Record]:
+def _on(client: Any, plan: PackPlan, threads: int, tell: Callable[[str], None]) -> Iterator[Record]:
     distributed = _distributed()
-    numbers = iter(range(plan.shards))
-    finished = distributed.as_completed(loop=client.loop)
-
-    def submit() -> None:
-        for number in numbers:
-            future = client.submit(make_shard, plan, number, threads, pure=False)
-            finished.add(future)
-            return
-
+    waiting = deque(plan.tasks)
+    running: set[Any] = set()
+    crew = _Crew(client, tell)
     try:
-        for _ in range(_AHEAD * max(1, sum(client.nthreads().values()))):
-            submit()
-        for future in finished:
-            yield future.result()
-            submit()
+        while waiting or running:
+            for _ in range(min(len(waiting), _AHEAD * crew.threads() - len(running))):
+                numbers = waiting.popleft()
+                running.add(client.submit(make_shards, plan, numbers, threads, pure=False))
+            try:
+                with client.as_current():
+                    done, running = distributed.wait(running, _LOOK_S, "FIRST_COMPLETED")
+            except TimeoutError:
+                continue  # to look after the workers
+            for future in done:
+                yield from future.result()
     except distributed.KilledWorker as error:
         raise PrepareError(
             "a worker died again and again on one shard",
@@ -96,13 +102,50 @@ def _on(client: Any, plan: PackPlan, threads: int) -> Iterator[Record]:
             got=f"{error.task}, last on {error.last_worker.address}",
             remedy="was it out of memory? Finished shards are kept; try fewer workers",
         ) from error
-    except (distributed.comm.CommClosedError, distributed.CancelledError, TimeoutError) as error:
+    except (distributed.comm.CommClosedError, distributed.CancelledError, _Lost) as error:
         raise PrepareError(
             "lost the Dask cluster",
             where=plan.part,
             got=str(error) or type(error).__name__,
             remedy="finished shards are kept: run the same command again",
         ) from error
+
+
+class _Lost(Exception):
+    """The cluster does not answer, or has had no worker for long."""
+
+
+class _Crew:
+    """The threads of a cluster's workers, who come, die and come back while a job runs."""
+
+    def __init__(self, client: Any, tell: Callable[[str], None]) -> None:
+        self._client = client
+        self._tell = tell
+        self._threads = 1
+        self._looked = self._seen = -math.inf
+
+    def threads(self) -> int:
+        """How many there are, at least 1; asked for now and then only.
+
+        Raises:
+            _Lost: there have been none for long.
+        """
+        now = time.monotonic()
+        if now - self._looked < _LOOK_S:
+            return max(1, self._threads)
+        self._looked = now
+        try:
+            found: int = sum(self._client.nthreads().values())
+        except (OSError, TimeoutError) as error:
+            raise _Lost(str(error)) from error
+        if found or self._seen == -math.inf:
+            self._seen = now
+        elif now - self._seen > _LOST_S:
+            raise _Lost(f"no workers for {_LOST_S} seconds")
+        elif self._threads:
+            self._tell("the cluster has no workers at the moment; waiting for one")
+        self._threads = found
+        return max(1, found)
 
 
 @contextmanager

@@ -173,6 +173,9 @@ def publish(plan: PackPlan) -> None:
         os.rename(plan.out, _old(plan))
     os.rename(plan.part, plan.out)
     flush(plan.out.parent)
+    for path in plan.out.iterdir():  # what a worker that outlived its job has written meanwhile
+        if not _KEPT.fullmatch(path.name):
+            path.unlink(missing_ok=True)
     shutil.rmtree(_old(plan), ignore_errors=True)
 
 

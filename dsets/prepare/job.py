@@ -8,23 +8,28 @@ from them, to the same bytes.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import reduce
-from typing import Any
+from functools import partial, reduce
+from typing import TYPE_CHECKING, Any
 
 from dsets import fetch, pack, readers
 from dsets.errors import DataError, PrepareError
 from dsets.pack import index
 from dsets.pack.digests import samples_digest
-from dsets.pack.schema import Index
+from dsets.pack.schema import Index, Quarantined
 from dsets.pack.statistics import Statistics
 from dsets.prepare import cluster, folder, ledger
 from dsets.prepare.cluster import Tasks
+from dsets.prepare.events import ShardEvent
 from dsets.prepare.ledger import Record
+from dsets.prepare.limit import ANY, Limit
 from dsets.prepare.planning import PackPlan, Plan
 from dsets.progress import Event, Progress, ignore
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def run(
@@ -33,17 +38,20 @@ def run(
     workers: int | None = None,
     scheduler: str | None = None,
     force: bool = False,
+    max_bad: Limit = ANY,
     progress: Progress = ignore,
 ) -> tuple[Index, ...]:
     """Make the packs of a plan that are not there yet; the indices of all, in the plan's order.
 
     The bytes do not depend on ``workers`` (processes on this machine; None: this one) or
     ``scheduler`` (the address of a Dask cluster that shares the file system). ``force`` makes a
-    pack again, replacing one that another plan made.
+    pack again, replacing one that another plan made. ``max_bad`` stops a job that meets more bad
+    samples than that in a split; it refuses a finished pack that has more, too. ``progress`` gets
+    a ``ShardEvent`` for each shard.
 
     Raises:
         PrepareError: raw files are missing, the disk is too small, another plan's pack is in the
-            way, or the cluster failed.
+            way, too many samples are bad, or the cluster failed.
         DataError, PipelineError: of a raw file, of the pipeline.
     """
     for one in plan.packs:
@@ -57,12 +65,26 @@ def run(
             root = plan.packs[0].out.parent
             tasks = stack.enter_context(cluster.tasks(workers, scheduler, root, tell))
         for one in todo:
-            _make(one, tasks, raw, force=force, progress=progress)
-        return tuple(_linked(one) for one in plan.packs)
+            _make(
+                one,
+                partial(_records, tasks=tasks, max_bad=max_bad, progress=progress),
+                raw,
+                force=force,
+                progress=progress,
+            )
+        made = tuple(_linked(one) for one in plan.packs)
+    for one, found in zip(plan.packs, made, strict=True):
+        max_bad.check(_task(one), found.quarantine, one.split.samples)
+    return made
 
 
 def _make(
-    plan: PackPlan, tasks: Tasks, raw: Mapping[str, str], *, force: bool, progress: Progress
+    plan: PackPlan,
+    records: Callable[[PackPlan], list[Record]],
+    raw: Mapping[str, str],
+    *,
+    force: bool,
+    progress: Progress,
 ) -> None:
     tell = _teller(_task(plan), progress)
     with folder.working(plan, tell):
@@ -74,17 +96,17 @@ def _make(
             folder.sweep(plan, tell)
         if not folder.assembled(plan):
             keys = _keys(plan)
-            records = _run(plan, tasks, progress)
+            found = records(plan)
             with folder.writing(plan.part):
-                _assemble(plan, records, keys, raw)
+                _assemble(plan, found, keys, raw)
         with folder.writing(plan.out):
             folder.publish(plan)
 
 
-def _keys(plan: PackPlan) -> list[str]:
-    """The keys of all samples, in the reader's order."""
+def _keys(plan: PackPlan) -> pd.Series[str]:
+    """The keys of all samples, in the reader's order: as a column, a third of a list's memory."""
     reader = readers.load(plan.source.manifest.reader)
-    keys: list[str] = reader.table(plan.source)["key"].tolist()
+    keys = reader.table(plan.source)["key"]
     if len(keys) != plan.split.samples:
         raise DataError(
             "another number of samples than the manifest says",
@@ -92,17 +114,19 @@ def _keys(plan: PackPlan) -> list[str]:
             expected=plan.split.samples,
             got=len(keys),
         )
-    if len(set(keys)) != len(keys):
+    if not keys.is_unique:
         raise DataError("two samples have one key", where=_task(plan))
     return keys
 
 
-def _run(plan: PackPlan, tasks: Tasks, progress: Progress) -> list[Record]:
+def _records(plan: PackPlan, *, tasks: Tasks, max_bad: Limit, progress: Progress) -> list[Record]:
     """The records of all shards, in order, telling of each as it is finished."""
-    done = bad = 0
     total = plan.split.samples
-    progress(Event(_task(plan), 0, total))
-    records = []
+    kept = ledger.begun(plan)
+    done = sum(len(plan.rows(number)) for number in kept)
+    progress(Event(_task(plan), done, total))
+    records: list[Record] = []
+    bad: list[Quarantined] = []
     mine = ledger.environment(plan)
     for record in tasks(plan):
         if record.environment != mine:
@@ -114,25 +138,35 @@ def _run(plan: PackPlan, tasks: Tasks, progress: Progress) -> list[Record]:
                 remedy="install the same versions everywhere",
             )
         records.append(record)
-        done += len(plan.rows(record.number))
-        bad += len(record.quarantine)
-        message = f"{bad} bad so far" if record.quarantine else ""
-        progress(Event(_task(plan), done, total, message, finished=done == total))
+        bad += record.quarantine
+        done += len(plan.rows(record.number)) if record.number not in kept else 0
+        progress(
+            ShardEvent(
+                _task(plan),
+                done,
+                total,
+                f"{len(bad)} bad so far" if record.quarantine else "",
+                finished=len(records) == plan.shards,
+                number=record.number,
+                shard=record.shard,
+                quarantine=record.quarantine,
+                bad=len(bad),
+                kept=record.number in kept,
+            )
+        )
+        max_bad.check(_task(plan), bad, total)
     return sorted(records, key=lambda record: record.number)
 
 
 def _assemble(
-    plan: PackPlan, records: Sequence[Record], keys: Sequence[str], raw: Mapping[str, str]
+    plan: PackPlan, records: Sequence[Record], keys: pd.Series[str], raw: Mapping[str, str]
 ) -> None:
     """Write statistics and index into the work folder."""
     quarantine = [bad for record in records for bad in record.quarantine]
     out = {bad.key for bad in quarantine}
     for record in records:
         rows = plan.rows(record.number)
-        if (
-            samples_digest(key for key in keys[rows.start : rows.stop] if key not in out)
-            != record.keys
-        ):
+        if samples_digest(_kept(keys, [rows], out)) != record.keys:
             raise DataError(
                 f"reader {plan.source.manifest.reader} gave other samples than its table lists",
                 where=f"{_task(plan)}, rows {rows.start} to {rows.stop}",
@@ -151,9 +185,15 @@ def _assemble(
         statistics=reduce(Statistics.merge, sums) if plan.statistics else None,
         statistics_of=_training_digest(plan),
         quarantine=quarantine,
-        samples_digest=samples_digest(key for key in keys if key not in out),
+        samples_digest=samples_digest(_kept(keys, map(plan.rows, range(plan.shards)), out)),
         provenance=_provenance(plan, raw),
     )
+
+
+def _kept(keys: pd.Series[str], parts: Iterable[range], out: Set[str]) -> Iterator[str]:
+    """The keys of these rows that are not ``out``, a part in memory at a time."""
+    for rows in parts:
+        yield from (key for key in keys.iloc[rows.start : rows.stop].tolist() if key not in out)
 
 
 def _provenance(plan: PackPlan, raw: Mapping[str, str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -76,6 +76,12 @@ def write(plan: PackPlan, record: Record, statistics: Statistics | None) -> Reco
     with replacing(_record_path(plan, record.number)) as part:
         part.write_text(json.dumps(asdict(record)))
     return record
+
+
+def begun(plan: PackPlan) -> Set[int]:
+    """The shards that have a record, whether or not it will prove true."""
+    there = {path.name for path in plan.part.glob("shard-*.json")}
+    return {number for number in range(plan.shards) if _record_path(plan, number).name in there}
 
 
 def finished(plan: PackPlan, number: int) -> Record | None:

@@ -23,6 +23,8 @@ from dsets.pack.schema import field_table
 from dsets.pipeline import Pipeline
 
 SHARD_BYTES = 256 << 20
+#: A scheduler keeps something of every task that it has not forgotten; so do people who watch it.
+MOST_TASKS = 4096
 #: What a sample costs beside its fields: the key, its offset and hash, and a CRC-32C a field.
 _KEY_BYTES = 32
 _CRC_BYTES = 4
@@ -61,6 +63,13 @@ class PackPlan:
     @property
     def shards(self) -> int:
         return math.ceil(self.split.samples / self.samples_per_shard)
+
+    @property
+    def tasks(self) -> tuple[range, ...]:
+        """The shards that each task makes: one, unless that were too many tasks."""
+        each = math.ceil(self.shards / MOST_TASKS)
+        starts = range(0, self.shards, each)
+        return tuple(range(start, min(start + each, self.shards)) for start in starts)
 
     def rows(self, number: int) -> range:
         """The rows of the reader's table that shard ``number`` holds."""

@@ -50,6 +50,11 @@ class _Group:
     statistics: Statistics | None
 
 
+def make_shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> list[Record]:
+    """The records of these shards, each as ``make_shard`` makes it."""
+    return [make_shard(plan, number, threads) for number in numbers]
+
+
 def make_shard(plan: PackPlan, number: int, threads: int = 1) -> Record:
     """Make shard ``number``, unless a trustworthy record says that it is there.
 
@@ -61,12 +66,7 @@ def make_shard(plan: PackPlan, number: int, threads: int = 1) -> Record:
         PipelineError: the pipeline failed, or made a value that is not of its field.
         PrepareError: this process cannot write to the pack's folder.
     """
-    if not plan.part.is_dir():
-        raise PrepareError(
-            "the pack's folder is not there for this worker",
-            where=plan.part,
-            remedy="workers on other machines need the same shared file system",
-        )
+    _check_folder(plan)
     if record := ledger.finished(plan, number):
         return record
     columns = Columns(plan.fields, len(plan.rows(number)))
@@ -90,6 +90,15 @@ def make_shard(plan: PackPlan, number: int, threads: int = 1) -> Record:
         return _write(plan, number, columns, tuple(quarantine), statistics)
 
 
+def _check_folder(plan: PackPlan) -> None:
+    if not plan.part.is_dir():
+        raise PrepareError(
+            "the pack's folder is not there for this worker",
+            where=plan.part,
+            remedy="workers on other machines need the same shared file system",
+        )
+
+
 def _write(
     plan: PackPlan,
     number: int,
@@ -97,6 +106,7 @@ def _write(
     quarantine: tuple[Quarantined, ...],
     statistics: Statistics | None,
 ) -> Record:
+    _check_folder(plan)  # or a worker that outlived its job would make the folder again
     filled = columns.filled()
     written = None
     if columns.keys:
@@ -190,10 +200,13 @@ def _decoded(plan: PackPlan, sample: Sample, made: _Made) -> tuple[_Made, np.nda
 
 
 def _digest(sample: Sample) -> str:
-    """The sha256 of a sample's values: the bytes of each, by name."""
+    """The sha256 of a sample's encoded bytes, as ``sha256sum`` gives it of its file.
+
+    Of a sample without any: that of all its values, by name.
+    """
+    values = [sample.values[name] for name in sorted(sample.values)]
+    encoded = [value for value in values if isinstance(value, bytes | bytearray | memoryview)]
     digest = hashlib.sha256()
-    for name in sorted(sample.values):
-        value = sample.values[name]
-        plain = isinstance(value, bytes | bytearray | memoryview)
-        digest.update(value if plain else np.asarray(value).tobytes())
+    for value in encoded or values:
+        digest.update(value if encoded else np.asarray(value).tobytes())
     return digest.hexdigest()

@@ -89,8 +89,14 @@ def test_json_gives_an_event_a_line_and_the_packs_last(
     assert cli(["prepare", "dots", "--json"]) == 0
     captured = capsys.readouterr()
     events = [json.loads(line) for line in captured.out.splitlines()]
-    assert {event["event"] for event in events[:-1]} == {"progress"}
-    assert events[-1]["event"] == "finished"
+    assert [event["event"] for event in events] == [
+        "plan",
+        *["progress", "shard", "progress"] * 2,
+        "done",
+    ]
+    assert events[0]["packs"][0]["shards"] == 1
+    assert events[2]["samples"] == 40 and events[2]["name"] == "shard-00000.h5"
+    assert [events[3][name] for name in ("done", "total", "bad", "eta_s")] == [40, 40, 0, 0]
     train = events[-1]["packs"][0]
     pack = Pack.open(Path(train["path"]))
     assert (train["digest"], train["samples"], train["bad"]) == (pack.digest, 40, 0)
@@ -113,6 +119,46 @@ def test_missing_raw_files_name_the_command_to_run(
     (raw / "test").unlink()
     assert cli(["prepare", "dots"]) == 1
     assert "run 'dsets fetch dots'" in capsys.readouterr().err
+
+
+SOUR = """
+from dsets.errors import DataError
+STATISTICS = None
+def fields(manifest): return manifest.fields
+def make(sample):
+    if sample.key.endswith("3"):
+        raise DataError("so\\x1b[2Jur")
+    return sample.values
+"""
+
+
+def test_bad_samples_are_listed_for_people_and_machines_and_limited(
+    cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "sour.py"
+    recipe.write_text(SOUR)
+    made = ["prepare", "dots", "--pipeline", str(recipe)]
+    assert cli([*made, "--max-bad", "3", "--quiet"]) == 1
+    assert "at most 3 of 40, got 4, the first: train/00003" in capsys.readouterr().err
+    assert cli([*made, "--max-bad", "12.5%", "--json"]) == 0
+    captured = capsys.readouterr()
+    events = [json.loads(line) for line in captured.out.splitlines()]
+    bad = [event for event in events if event["event"] == "quarantined"]
+    assert [event["key"] for event in bad] == [
+        *(f"train/000{n}3" for n in range(4)),
+        "test/00003",
+    ]
+    assert events[-1]["packs"][0]["quarantine"][0]["sha256"] == bad[0]["sha256"]
+    assert "dots/train: 4 bad so far" in captured.err
+    assert cli([*made, "--quiet"]) == 0
+    text = capsys.readouterr().out
+    assert "quarantine of train:\ntrain/00003  " in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("limit", ["-1", "1.5", "101%", "%", "all", "", "1e3", "nan%", "9" * 40])
+def test_a_limit_that_is_none_is_wrong_usage(cli: Cli, limit: str) -> None:
+    assert cli(["prepare", "dots", "--max-bad", limit]) == 2
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "64 elephants", "1.5MB", "", "MiB", "9" * 40])

@@ -212,7 +212,7 @@ def test_a_pack_with_everything_that_its_index_says(
         "of image, ",
         "manifest.name  tiny",
         "versions       1 2",
-        "quarantine, 1 samples\n  1  bad \\x1b[2J",
+        f"quarantine, 1 samples\n  train/6  {'e' * 64}  bad \\x1b[2J",
     ):
         assert text in out
     assert "\x1b" not in out

@@ -203,6 +203,51 @@ def test_a_split_of_bad_samples_only_makes_no_pack(tiny: Any) -> None:
     assert not (tiny.folder / "out/train").exists()
 
 
+SOUR = 'if sample.key.endswith(("7", "8")): raise DataError(f"sour {sample.key}")'
+
+
+def test_too_many_bad_samples_stop_the_job_which_goes_on_with_a_higher_limit(
+    tiny: Any, hashes: Hashes
+) -> None:
+    plan = tiny.plan(pipeline=tiny.recipe(SOUR))
+    with pytest.raises(
+        PrepareError, match=r"too many bad.*at most 5 of 90, got 6.*train/00007 \(so"
+    ):
+        prepare.run(plan, max_bad=prepare.Limit(count=5))
+    part = tiny.folder / "out" / "train.part"
+    kept = {path.name: path.stat().st_mtime_ns for path in part.glob("*.h5")}
+    assert len(kept) == 3
+    train, test = prepare.run(plan, max_bad=prepare.Limit(percent=20))
+    assert len(train.quarantine) == 18 and len(test.quarantine) == 6
+    now = {path.name: path.stat().st_mtime_ns for path in (part.parent / "train").glob("*.h5")}
+    assert kept.items() <= now.items()
+    prepare.run(plan, max_bad=prepare.Limit(count=18))
+    with pytest.raises(PrepareError, match=r"tiny/train: too many bad.*at most 17 of 90, got 18"):
+        prepare.run(plan, max_bad=prepare.Limit(percent=19.9))
+
+
+@pytest.mark.parametrize("bad", [{"count": -1}, {"percent": 101}, {"count": 1, "percent": 1}])
+def test_a_limit_that_cannot_be_meant_is_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        prepare.Limit(**bad)
+
+
+def test_each_shard_is_told_with_its_quarantine_and_kept_ones_as_kept(tiny: Any) -> None:
+    plan = tiny.plan(pipeline=tiny.recipe(SOUR))
+    events: list[Event] = []
+    with pytest.raises(PrepareError):
+        prepare.run(plan, max_bad=prepare.Limit(count=3), progress=events.append)
+    prepare.run(plan, progress=events.append)
+    told = [event for event in events if isinstance(event, prepare.ShardEvent)]
+    train = [event for event in told if event.task == "tiny/train"]
+    assert [event.number for event in train] == [0, 1, *range(9)]
+    assert [event.kept for event in train] == [False, False, True, True] + [False] * 7
+    assert [event.bad for event in train] == [2, 4, *range(2, 20, 2)]
+    assert [bad.key for bad in train[0].quarantine] == ["train/00007", "train/00008"]
+    begun = [event for event in events if event.task == "tiny/train" and event not in told]
+    assert (begun[1].done, train[2].done, train[3].done, train[4].done) == (20, 20, 20, 30)
+
+
 @pytest.mark.parametrize("workers", [None, 1])
 def test_a_pipelines_mistake_names_the_sample(tiny: Any, workers: int | None) -> None:
     recipe = tiny.recipe('if sample.key == "train/00042": return {"image": 1}')

@@ -82,3 +82,22 @@ def test_nonsense_is_refused(tiny: Any) -> None:
         prepare.plan(tiny.manifest, shard_bytes=0)
     with pytest.raises(ManifestError, match="no such split"):
         prepare.plan(tiny.manifest, splits=["validation"])
+
+
+@pytest.mark.parametrize(("shards", "most"), [(1, 1), (4096, 1), (4097, 2), (10_407, 3)])
+def test_tasks_are_shards_but_never_more_than_a_few_thousand(
+    tiny: Any, shards: int, most: int
+) -> None:
+    one = tiny.plan().packs[0]
+    split = replace(one.split, samples=shards * one.samples_per_shard)
+    tasks = replace(one, source=replace(one.source, split=split)).tasks
+    assert len(tasks) <= 4096 and max(map(len, tasks)) == most
+    assert [number for task in tasks for number in task] == list(range(shards))
+
+
+def test_fourteen_million_images_are_a_few_thousand_tasks_at_the_default_shard_size() -> None:
+    found = manifest.find("imagenet")
+    whole = replace(found.splits[0], samples=14_197_122)
+    (pack,) = prepare.plan(replace(found, splits=(whole,)), pipeline="alexnet").packs
+    assert pack.shards > 10_000
+    assert 3_000 < len(pack.tasks) <= 4_096

@@ -155,7 +155,7 @@ def _take(
     """Bring in what nobody published: in a work folder, tried there, then renamed."""
     with _work(plan.folder) as work:
         files: dict[str, File] = {}
-        for part in dict.fromkeys(part for one in strange for part in one.parts):
+        for part in {part.name: part for one in strange for part in one.parts}.values():
             if isinstance(part, Official):
                 (work / part.name).symlink_to((plan.folder / part.name).absolute())
             elif isinstance(part, Tree):

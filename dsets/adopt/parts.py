@@ -120,4 +120,4 @@ class Plan:
     @property
     def strange(self) -> tuple[Stranger | Tree, ...]:
         """Everything that would need ``unverified``, once each."""
-        return tuple(dict.fromkeys(part for one in self.splits for part in one.strange))
+        return tuple({part.name: part for one in self.splits for part in one.strange}.values())

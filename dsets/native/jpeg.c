@@ -82,7 +82,7 @@ enum jpeg_result jpeg_read(const uint8_t *data, size_t length, struct jpeg_heade
 /* Inputs first … last (exclusive) that the outputs of an axis look at. */
 static void span(const struct axis *axis, int *first, int *last) {
     *first = axis->first[0];
-    *last = axis->first[axis->outputs - 1] + axis->count[axis->outputs - 1];
+    *last = axis->first[axis->outputs - 1] + axis->taps;
 }
 
 enum { MARGIN = 2 }; /* chroma upsampling looks one chroma sample, two pixels, beyond */
@@ -112,9 +112,9 @@ enum jpeg_result jpeg_crop(const uint8_t *data, size_t length, const struct jpeg
     int width = (int)jpeg.output_width, height = (int)jpeg.output_height;
     result = JPEG_MEMORY;
     if (axis_make(across, width, request->resized_width, request->left, request->width,
-                  request->filter) ||
+                  request->filter, ACROSS_STEP) ||
         axis_make(down, height, request->resized_height, request->top, request->height,
-                  request->filter))
+                  request->filter, DOWN_STEP))
         goto done;
     int first, last, top, bottom;
     span(across, &first, &last);

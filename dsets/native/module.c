@@ -62,8 +62,9 @@ static PyObject *resize(PyObject *self, PyObject *args) {
         struct axis across = {0}, down = {0};
         size_t stride = (size_t)width * 4;
         uint8_t *scratch = NULL;
-        memory = axis_make(&across, width, resized_width, left, across_outputs, filter) == 0 &&
-                 axis_make(&down, height, resized_height, top, down_outputs, filter) == 0;
+        memory = axis_make(&across, width, resized_width, left, across_outputs, filter,
+                           ACROSS_STEP) == 0 &&
+                 axis_make(&down, height, resized_height, top, down_outputs, filter, DOWN_STEP) == 0;
         if (memory) scratch = malloc(resample_scratch(stride, height, &across, &down));
         memory = scratch != NULL;
         if (memory)

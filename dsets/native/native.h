@@ -19,19 +19,21 @@
 
 enum filter { FILTER_BILINEAR = 0, FILTER_BICUBIC = 1 };
 
-/* One axis of a resize: output i sums `count[i]` inputs from `first[i]` on. */
+/* One axis of a resize: output i sums `taps` inputs from `first[i]` on. */
 struct axis {
     int input, resized; /* samples of the whole image, before and after */
     int outputs;     /* outputs computed */
-    int taps;        /* weights reserved for each output */
+    int taps;        /* the same for each output; at the borders some have no weight */
     int *first;      /* (outputs,) in input coordinates */
-    int *count;      /* (outputs,) */
     int32_t *weight; /* (outputs, taps), 22 fractional bits */
 };
 
 /* Weights of outputs start … start + outputs - 1 of a resize from `input` to `resized` samples.
-   Returns 0, or -1 when there is no memory. */
-int axis_make(struct axis *axis, int input, int resized, int start, int outputs, enum filter filter);
+   `taps` will be a multiple of `step`, unless the whole input is shorter. Returns 0, or -1 when
+   there is no memory. */
+enum { ACROSS_STEP = 4, DOWN_STEP = 1 };
+int axis_make(struct axis *axis, int input, int resized, int start, int outputs, enum filter filter,
+              int step);
 void axis_free(struct axis *axis);
 
 /* Resize the part of an image that covers the outputs of both axes.

@@ -7,7 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define AVX2 __attribute__((target("avx2")))
+#endif
+
 #define FRACTION 22
+#define LOW 15 /* a weight is cut into its low 15 bits and the rest: 16-bit factors */
 
 typedef int32_t int4 __attribute__((vector_size(16)));
 typedef uint8_t byte4 __attribute__((vector_size(4)));
@@ -25,26 +31,42 @@ static double bicubic(double x) { /* Keys' cubic with a = -1/2 */
     return 0.0;
 }
 
+/* Give every output `count` taps, some of weight 0 and none beyond the image: loops of one length
+   are faster than loops that end where nobody can predict. */
+static void same_count(struct axis *axis, int count) {
+    for (int i = 0; i < axis->outputs; i++) {
+        int32_t *from = axis->weight + (size_t)i * (size_t)axis->taps;
+        int32_t *to = axis->weight + (size_t)i * (size_t)count; /* never behind `from` */
+        int beyond = axis->first[i] + count - axis->input;
+        int shift = beyond > 0 ? beyond : 0;
+        memmove(to + shift, from, sizeof *to * (size_t)(count - shift));
+        memset(to, 0, sizeof *to * (size_t)shift);
+        axis->first[i] -= shift;
+    }
+    axis->taps = count;
+}
+
 int axis_make(struct axis *axis, int input, int resized, int start, int outputs,
-              enum filter filter) {
+              enum filter filter, int step) {
     double (*shape)(double) = filter == FILTER_BICUBIC ? bicubic : bilinear;
     double scale = (double)input / resized;
     double stretch = scale < 1.0 ? 1.0 : scale; /* the filter widens only when shrinking */
     double reach = (filter == FILTER_BICUBIC ? 2.0 : 1.0) * stretch;
-    int taps = (int)ceil(reach) * 2 + 1;
+    int taps = ((int)ceil(reach) * 2 + step) / step * step;
+    if (taps > input) taps = input;
     double *raw = malloc(sizeof(double) * (size_t)taps);
     axis->input = input;
     axis->resized = resized;
     axis->outputs = outputs;
     axis->taps = taps;
     axis->first = malloc(sizeof(int) * (size_t)outputs);
-    axis->count = malloc(sizeof(int) * (size_t)outputs);
     axis->weight = calloc((size_t)outputs * (size_t)taps, sizeof(int32_t));
-    if (!raw || !axis->first || !axis->count || !axis->weight) {
+    if (!raw || !axis->first || !axis->weight) {
         free(raw);
         axis_free(axis);
         return -1;
     }
+    int most = 1;
     for (int i = 0; i < outputs; i++) {
         double centre = (start + i + 0.5) * scale;
         double narrow = 1.0 / stretch;
@@ -57,21 +79,22 @@ int axis_make(struct axis *axis, int input, int resized, int start, int outputs,
             raw[k] = shape((k + low - centre + 0.5) * narrow);
             total += raw[k];
         }
+        int32_t *weight = axis->weight + (size_t)i * (size_t)taps;
         for (int k = 0; k < high - low; k++) {
-            double weight = total != 0.0 ? raw[k] / total : raw[k];
-            axis->weight[(size_t)i * (size_t)taps + (size_t)k] =
-                (int32_t)(weight * (1 << FRACTION) + (weight < 0 ? -0.5 : 0.5));
+            double share = total != 0.0 ? raw[k] / total : raw[k];
+            weight[k] = (int32_t)(share * (1 << FRACTION) + (share < 0 ? -0.5 : 0.5));
         }
         axis->first[i] = low;
-        axis->count[i] = high - low;
+        if (high - low > most) most = high - low;
     }
     free(raw);
+    most = (most + step - 1) / step * step;
+    same_count(axis, most < input ? most : input);
     return 0;
 }
 
 void axis_free(struct axis *axis) {
     free(axis->first);
-    free(axis->count);
     free(axis->weight);
     memset(axis, 0, sizeof *axis);
 }
@@ -87,24 +110,138 @@ static inline int4 pixel(const uint8_t *at) {
     return __builtin_convertvector(four, int4);
 }
 
-/* Two rows at a time, since they share their weights; `low` may be `high` for a last odd row. */
-DISPATCH static void across_rows(const uint8_t *high, const uint8_t *low, int left,
-                                 const struct axis *axis, uint8_t *target_high,
-                                 uint8_t *target_low) {
+static inline void put(int4 sum, uint8_t *target, size_t bytes) {
+    sum >>= FRACTION;
+    sum &= ~(sum >> 31); /* below 0: 0 */
+    sum |= sum > 255;    /* above 255: all bits */
+    byte4 four = __builtin_convertvector(sum, byte4);
+    memcpy(target, &four, bytes);
+}
+
+/* Four rows at a time, since they share their weights: row y begins `stride` bytes after row y-1,
+   its result `pitch` bytes after. */
+DISPATCH static void across_rows(const uint8_t *source, size_t stride, int rows, int left,
+                                 const struct axis *axis, uint8_t *target, size_t pitch) {
     const int32_t half = 1 << (FRACTION - 1);
+    const uint8_t *a = source, *b = source + (rows > 1 ? stride : 0);
+    const uint8_t *c = source + (rows > 2 ? 2 * stride : 0);
+    const uint8_t *d = source + (rows > 3 ? 3 * stride : 0);
+    uint8_t *ta = target, *tb = target + (rows > 1 ? pitch : 0);
+    uint8_t *tc = target + (rows > 2 ? 2 * pitch : 0), *td = target + (rows > 3 ? 3 * pitch : 0);
+    const int32_t *weight = axis->weight;
     for (int i = 0; i < axis->outputs; i++) {
-        size_t from = (size_t)(axis->first[i] - left) * 4;
-        const int32_t *weight = axis->weight + (size_t)i * (size_t)axis->taps;
-        int4 upper = {half, half, half, half}, lower = upper;
-        for (int k = 0; k < axis->count[i]; k++) {
-            upper += pixel(high + from + 4 * (size_t)k) * weight[k];
-            lower += pixel(low + from + 4 * (size_t)k) * weight[k];
+        size_t from = (size_t)(axis->first[i] - left) * 4, to = (size_t)i * 3;
+        int4 sa = {half, half, half, half}, sb = sa, sc = sa, sd = sa;
+        for (int k = 0; k < axis->taps; k++, from += 4, weight++) {
+            sa += pixel(a + from) * *weight;
+            sb += pixel(b + from) * *weight;
+            sc += pixel(c + from) * *weight;
+            sd += pixel(d + from) * *weight;
         }
-        for (int c = 0; c < 3; c++) {
-            target_high[3 * i + c] = to_byte(upper[c]);
-            target_low[3 * i + c] = to_byte(lower[c]);
+        /* Each pixel's fourth byte is overwritten by the next; the last one must not have it. */
+        size_t bytes = i + 1 < axis->outputs ? 4 : 3;
+        if (bytes == 4) {
+            put(sa, ta + to, 4);
+            put(sb, tb + to, 4);
+            put(sc, tc + to, 4);
+            put(sd, td + to, 4);
+        } else {
+            put(sa, ta + to, 3);
+            put(sb, tb + to, 3);
+            put(sc, tc + to, 3);
+            put(sd, td + to, 3);
         }
     }
+}
+
+#ifdef AVX2
+/* As across_rows, for taps in multiples of four. Four neighbours of one row fill a register: as
+   16-bit pairs (R0 R1) (G0 G1) (B0 B1) (X0 X1) | (R2 R3) ... they are multiplied by pairs of
+   weights and added. factors: for every output and four taps, the low parts so arranged, then the
+   high ones. */
+AVX2 static void across_rows_avx2(const uint8_t *source, size_t stride, int rows, int left,
+                                  const struct axis *axis, const int16_t *factors,
+                                  uint8_t *target, size_t pitch) {
+    const __m256i pairs = _mm256_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1,
+                                           8, -1, 12, -1, 9, -1, 13, -1, 10, -1, 14, -1, 11, -1,
+                                           15, -1);
+    const int32_t half = 1 << (FRACTION - 1);
+    const __m256i start = _mm256_setr_epi32(half, half, half, half, 0, 0, 0, 0);
+    const uint8_t *from[4];
+    uint8_t *to[4];
+    for (int r = 0; r < 4; r++) {
+        size_t row = (size_t)(r < rows ? r : 0);
+        from[r] = source + row * stride;
+        to[r] = target + row * pitch;
+    }
+    for (int i = 0; i < axis->outputs; i++) {
+        size_t at = (size_t)(axis->first[i] - left) * 4;
+        __m256i low[4], high[4];
+        for (int r = 0; r < 4; r++) low[r] = start, high[r] = _mm256_setzero_si256();
+        for (int k = 0; k < axis->taps; k += 4, at += 16, factors += 32) {
+            __m256i small = _mm256_loadu_si256((const __m256i *)factors);
+            __m256i large = _mm256_loadu_si256((const __m256i *)(factors + 16));
+            for (int r = 0; r < 4; r++) {
+                __m128i four = _mm_loadu_si128((const __m128i *)(from[r] + at));
+                __m256i pixels = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(four), pairs);
+                low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(pixels, small));
+                high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(pixels, large));
+            }
+        }
+        __m256i sum[4], both[2];
+        for (int r = 0; r < 4; r++)
+            sum[r] = _mm256_add_epi32(low[r], _mm256_slli_epi32(high[r], LOW));
+        for (int r = 0; r < 2; r++)
+            both[r] = _mm256_srai_epi32(
+                _mm256_add_epi32(_mm256_permute2x128_si256(sum[r], sum[r + 2], 0x20),
+                                 _mm256_permute2x128_si256(sum[r], sum[r + 2], 0x31)),
+                FRACTION);
+        /* Both packings saturate: rows 0 and 1 in the lower half, 2 and 3 in the upper. */
+        __m256i bytes = _mm256_packs_epi32(both[0], both[1]);
+        bytes = _mm256_packus_epi16(bytes, bytes);
+        uint64_t done[2] = {(uint64_t)_mm256_extract_epi64(bytes, 0),
+                            (uint64_t)_mm256_extract_epi64(bytes, 2)};
+        uint32_t pixel[4] = {(uint32_t)done[0], (uint32_t)(done[0] >> 32), (uint32_t)done[1],
+                             (uint32_t)(done[1] >> 32)};
+        if (i + 1 < axis->outputs)
+            for (int r = 0; r < 4; r++) memcpy(to[r] + 3 * i, &pixel[r], 4);
+        else
+            for (int r = 0; r < 4; r++) memcpy(to[r] + 3 * i, &pixel[r], 3);
+    }
+}
+
+static int16_t *factors_of(const struct axis *axis) {
+    size_t groups = (size_t)axis->outputs * (size_t)axis->taps / 4;
+    int16_t *factors = malloc(groups * 32 * sizeof *factors);
+    if (!factors) return NULL;
+    for (size_t group = 0; group < groups; group++)
+        for (int lane = 0; lane < 16; lane++) {
+            int32_t weight = axis->weight[group * 4 + (size_t)(lane / 8 * 2 + lane % 2)];
+            factors[group * 32 + (size_t)lane] = (int16_t)(weight & ((1 << LOW) - 1));
+            factors[group * 32 + 16 + (size_t)lane] = (int16_t)(weight >> LOW);
+        }
+    return factors;
+}
+#endif
+
+/* All rows; the target has no room between them. */
+static void across_all(const uint8_t *source, size_t stride, int rows, int left,
+                       const struct axis *axis, uint8_t *target) {
+    size_t pitch = (size_t)axis->outputs * 3;
+    int16_t *factors = NULL;
+#ifdef AVX2
+    if (axis->taps % 4 == 0 && __builtin_cpu_supports("avx2")) factors = factors_of(axis);
+#endif
+    for (int y = 0; y < rows; y += 4, source += 4 * stride, target += 4 * pitch) {
+#ifdef AVX2
+        if (factors) {
+            across_rows_avx2(source, stride, rows - y, left, axis, factors, target, pitch);
+            continue;
+        }
+#endif
+        across_rows(source, stride, rows - y, left, axis, target, pitch);
+    }
+    free(factors);
 }
 
 DISPATCH static void down_row(const uint8_t *rows, size_t stride, const int32_t *weight, int count,
@@ -136,21 +273,17 @@ void resample(const uint8_t *source, size_t stride, int left, int top, int rows,
     if (first) {
         for (int i = 0; i < down->outputs; i++)
             down_row(source + (size_t)(down->first[i] - top) * stride, stride,
-                     down->weight + (size_t)i * (size_t)down->taps, down->count[i],
+                     down->weight + (size_t)i * (size_t)down->taps, down->taps,
                      scratch + (size_t)i * stride);
         source = scratch;
         rows = down->outputs;
         scratch = target;
     }
-    for (int y = 0; y < rows; y += 2) {
-        int next = y + 1 < rows ? y + 1 : y;
-        across_rows(source + (size_t)y * stride, source + (size_t)next * stride, left, across,
-                    scratch + (size_t)y * width, scratch + (size_t)next * width);
-    }
+    across_all(source, stride, rows, left, across, scratch);
     if (first) return;
     for (int i = 0; i < down->outputs; i++)
         down_row(scratch + (size_t)(down->first[i] - top) * width, width,
-                 down->weight + (size_t)i * (size_t)down->taps, down->count[i],
+                 down->weight + (size_t)i * (size_t)down->taps, down->taps,
                  target + (size_t)i * width);
 }
 

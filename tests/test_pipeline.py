@@ -71,6 +71,8 @@ def test_an_error_names_the_module_and_what_is_missing(tmp_path: Path, missing: 
         ("make = 3", "no make"),
         ("def make(): ...", "no make"),
         ("def fields(a, b): ...", "no fields"),
+        ("def environment(a): ...", "no environment"),
+        ("environment = {}", "no environment"),
         ("STATISTICS = 5", "STATISTICS"),
         ("1 / 0", "cannot be imported: ZeroDivisionError"),
         ("def", "cannot be imported: SyntaxError"),
@@ -105,6 +107,35 @@ def test_bad_fields_are_refused(
     found = pipeline.load(write(tmp_path, source.replace("= None", f"= {statistics!r}")))
     with pytest.raises(PipelineError, match=said):
         found.fields(manifest.find("mnist"))
+
+
+@pytest.mark.parametrize("shape", ["(4, 4, 3)", "(None, None, 1)", "(None,)"])
+def test_statistics_are_of_pixels_or_of_encoded_images(tmp_path: Path, shape: str) -> None:
+    source = GOOD.replace('("twice", "int64", ())', f'("twice", "uint8", {shape})')
+    found = pipeline.load(write(tmp_path, source.replace("= None", "= 'twice'")))
+    assert found.fields(manifest.find("mnist"))[0].encoded == (shape == "(None,)")
+
+
+def test_a_pixel_environment_is_strings_by_name_or_nothing(tmp_path: Path) -> None:
+    assert pipeline.load(write(tmp_path, GOOD)).environment() == {}
+    own = f"{GOOD}\ndef environment():\n    return {{'codec': '1.2'}}\n"
+    assert pipeline.load(write(tmp_path, own)).environment() == {"codec": "1.2"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("5", "bad environment"),
+        ("None", "bad environment"),
+        ("{'codec': 1.2}", "bad environment"),
+        ("{1: 'codec'}", "bad environment"),
+        ("1 / 0", "environment.. failed: ZeroDivisionError"),
+    ],
+)
+def test_a_bad_pixel_environment_is_refused(tmp_path: Path, given: str, said: str) -> None:
+    source = f"{GOOD}\ndef environment():\n    return {given}\n"
+    with pytest.raises(PipelineError, match=said):
+        pipeline.load(write(tmp_path, source)).environment()
 
 
 @pytest.mark.parametrize("given", ["nowhere", "nowhere.py", "/nowhere/at_all.py", "../as_is", ""])

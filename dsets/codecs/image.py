@@ -59,7 +59,10 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     """The whole image at its own size: uint8 (height, width, 3), RGB. Raises DataError."""
     import numpy as np
 
-    return np.asarray(_loaded(_opened(data)))
+    image = _opened(data)
+    if image.format == "JPEG":
+        check_complete(data)
+    return np.asarray(_loaded(image))
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:

@@ -102,7 +102,11 @@ class Stream:
                 got=f"{size:,}",
             )
         data = bytearray(size)
-        self.fill(memoryview(data), what)
+        start = self.read(size) if 0 < size <= _BUFFER_BYTES else b""
+        if len(start) == size:
+            return bytearray(start)  # a header as a rule: there are millions
+        data[: len(start)] = start
+        self._fill(memoryview(data), len(start), what)
         return data
 
     def fill(self, view: memoryview, what: str) -> None:
@@ -111,7 +115,9 @@ class Stream:
         Raises:
             DataError: the file ends first.
         """
-        done = 0
+        self._fill(view, 0, what)
+
+    def _fill(self, view: memoryview, done: int, what: str) -> None:
         while done < len(view):
             data = self.read(min(len(view) - done, CHUNK_BYTES))
             if not data:

@@ -6,6 +6,7 @@ that has one is not what was published, so the walk stops there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -30,6 +31,10 @@ _FOLDER = b"5"
 _LONG_NAME = b"L"
 _PAX = b"x"
 _PAX_GLOBAL = b"g"
+#: A number as tar writes it, in octal.
+_OCTAL = re.compile(rb"[ \0]*([0-7]*)[ \0]*")
+#: A name that needs no closer look: by far the most, and a look costs more than reading a header.
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-][A-Za-z0-9_.-]{0,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +50,18 @@ class Body:
     """The bytes of one entry, to be read before the walk goes on."""
 
     def __init__(self, stream: Stream, entry: Entry) -> None:
-        self.where = f"{stream.where}: {entry.name}"
+        self._entry = entry
         self._stream = stream
         self._left = entry.bytes
         self._padding = -entry.bytes % BLOCK_BYTES
-        self._what = f"member {entry.name}"
+
+    @property
+    def where(self) -> str:
+        return f"{self._stream.where}: {self._entry.name}"
+
+    @property
+    def _what(self) -> str:
+        return f"member {self._entry.name}"
 
     def whole(self) -> bytearray:
         """All of it. The caller has looked at ``Entry.bytes``."""
@@ -63,7 +75,7 @@ class Body:
             yield data
 
     def skip(self) -> None:
-        """What is left of it, and the padding to the next header."""
+        """Pass over what is left of it, and the padding up to the next header."""
         self._stream.skip(self._left + self._padding, self._what)
         self._left = self._padding = 0
 
@@ -138,10 +150,11 @@ def looks_like(block: bytes | bytearray) -> bool:
 
 
 def _sum_is_right(block: bytes | bytearray) -> bool:
-    field = bytes(block[148:156]).strip(b" \0")
-    if not field.isdigit() or any(digit > ord("7") for digit in field):
+    found = _OCTAL.fullmatch(block, 148, 156)
+    if not found or not found[1]:
         return False
-    return int(field, 8) == sum(block) - sum(block[148:156]) + 8 * ord(" ")
+    counted = block[:148] + block[156:]  # most of it zeros, which add nothing but time
+    return int(found[1], 8) == sum(counted.translate(None, b"\0")) + 8 * ord(" ")
 
 
 def _size(stream: Stream, field: bytearray) -> int:
@@ -150,10 +163,11 @@ def _size(stream: Stream, field: bytearray) -> int:
         if field[0] != 0x80:
             raise stream.error("a tar header declares a negative size")
         return int.from_bytes(field[1:], "big")
-    digits = bytes(field).strip(b" \0")
-    if digits and (not digits.isdigit() or any(digit > ord("7") for digit in digits)):
+    found = _OCTAL.fullmatch(field)
+    if not found:
+        digits = bytes(field).strip(b" \0")
         raise stream.error("bad size in a tar header", expected="octal digits", got=repr(digits))
-    return int(digits or b"0", 8)
+    return int(found[1] or b"0", 8)
 
 
 def _name(block: bytearray) -> str:
@@ -212,6 +226,8 @@ def _records(stream: Stream, data: bytes) -> Iterator[tuple[str, str]]:
 
 def _safe(stream: Stream, name: str) -> str:
     """The name without ``./`` and a folder's last slash, if it stays inside on every platform."""
+    if _PLAIN.fullmatch(name):
+        return name
     parts = [part for part in name.split("/") if part not in ("", ".")]
     hostile = (
         name.startswith("/")

@@ -1,7 +1,8 @@
 """Images in and out: decode, resize, crop, encode, each under a named profile."""
 
 from dsets.codecs.geometry import Resize, centre_crop, shorter_side
-from dsets.codecs.image import MAX_PIXELS, decode, encode_jpeg, resized
+from dsets.codecs.image import MAX_PIXELS, decode, encode_jpeg, encode_png, resized
+from dsets.codecs.magic import format_of
 from dsets.codecs.profile import PROFILES, Profile, environment, profile
 
 __all__ = [
@@ -12,7 +13,9 @@ __all__ = [
     "centre_crop",
     "decode",
     "encode_jpeg",
+    "encode_png",
     "environment",
+    "format_of",
     "profile",
     "resized",
     "shorter_side",

@@ -55,6 +55,14 @@ def names() -> list[str]:
     return sorted(name for name in found if not name.startswith("_"))
 
 
+def forget(source: Source) -> None:
+    """Drop what readers keep of earlier readings: what lies on the disk is to be read anew."""
+    from dsets.readers import _cache, _index_file
+
+    _cache.DECODED.clear()
+    _index_file.path(source).unlink(missing_ok=True)
+
+
 def load(name: str) -> Reader:
     """The reader module called ``name``.
 

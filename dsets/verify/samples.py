@@ -6,15 +6,14 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dsets import readers
+from dsets import codecs, readers
 from dsets.archive import members
 from dsets.archive.stream import Stream
 from dsets.errors import DataError
 from dsets.field import Field
-from dsets.manifest.schema import File, Member, Source
+from dsets.manifest.schema import WITHHELD, File, Member, Source
 from dsets.progress import Event, Progress, ignore
 from dsets.readers import Sample
-from dsets.readers._cache import DECODED
 from dsets.verify.report import Check, Report
 
 if TYPE_CHECKING:
@@ -29,10 +28,11 @@ def samples(source: Source, progress: Progress = ignore) -> Report:
     """Read a whole split and compare it with its manifest.
 
     The checks: ``table`` (number of samples, unique keys), ``samples`` (each one's key, and dtype
-    and shape of each field), one a field with classes (each value is one; ``counts`` in details),
-    one a published member of an archive (its size and digests; of an archive that several splits
-    need, with the first). Damage is a failed check; only a manifest that its reader cannot follow
-    raises.
+    and shape of each field), one a field with classes (each value is one; ``counts`` in details) or
+    withheld (each value says so), one for an encoded ``image`` (each begins like one; it is not
+    decoded), one a published member of an archive (its size and digests; of an archive that several
+    splits need, with the first). Damage is a failed check; only a manifest that its reader cannot
+    follow raises.
 
     Raises:
         ManifestError: the split's reader options are wrong.
@@ -50,7 +50,7 @@ def samples(source: Source, progress: Progress = ignore) -> Report:
 
 def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
     reader = readers.load(source.manifest.reader)
-    DECODED.clear()  # what lies on the disk is to be proved, not what was read from it before
+    readers.forget(source)
     try:
         table = reader.table(source)
     except DataError as error:
@@ -60,7 +60,10 @@ def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
     fields = source.manifest.fields
     columns = {"key": table["key"].tolist()}
     columns |= {f.name: table[f.name].tolist() for f in fields if f.shape == () and f.name in table}
-    tallies = {field: [0] * len(field.classes) for field in fields if field.classes}
+    withheld = {field: 0 for field in fields if field.name in source.split.withheld}
+    tallies = {f: [0] * len(f.classes) for f in fields if f.classes and f not in withheld}
+    formats: dict[str | None, int] = {}
+    strange = ""
     outside: dict[Field, str] = {}
     wrong = ""
     count = 0
@@ -73,6 +76,12 @@ def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
                     tally[int(value)] += 1
                 else:
                     outside.setdefault(field, f"{value!s:.40} in {sample.key}")
+            for field in withheld:
+                withheld[field] += bool(sample.values.get(field.name) != WITHHELD)
+            if isinstance(image := sample.values.get("image"), bytes):
+                kind = codecs.format_of(image)
+                formats[kind] = formats.get(kind, 0) + 1
+                strange = strange or ("" if kind else sample.key)
             count += 1
             if count % EVERY == 0:
                 progress(Event(task, count, source.split.samples))
@@ -81,8 +90,13 @@ def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
     except DataError as error:
         wrong = str(error)
     yield Check("samples", not wrong, wrong or f"{count} samples read", {"samples": count})
+    if formats:
+        yield _images(formats, strange)
     for field, tally in tallies.items():
         yield _classes(field, tally, outside.get(field))
+    for field, known in withheld.items():
+        message = f"withheld, so {WITHHELD} in each sample"
+        yield Check(field.name, not known, f"{message}, but not in {known}" if known else message)
 
 
 def _table(source: Source, table: pd.DataFrame) -> Check:
@@ -137,6 +151,15 @@ def _classes(field: Field, tally: list[int], outside: str | None) -> Check:
         return Check(field.name, False, f"not a class: {outside}", details)
     message = f"{len(tally)} classes, {min(tally)} to {max(tally)} samples in each"
     return Check(field.name, True, message, details)
+
+
+def _images(formats: dict[str | None, int], strange: str) -> Check:
+    """``strange``: the first image that begins like none, if any."""
+    known = {name: number for name, number in sorted(formats.items(), key=str) if name}
+    message = ", ".join(f"{number} {name}" for name, number in known.items()) or "none"
+    if strange:
+        message = f"{formats[None]} are no images, the first is {strange}; {message}"
+    return Check("image", not strange, message, {"formats": known})
 
 
 def _first_needed(source: Source) -> Iterator[File]:

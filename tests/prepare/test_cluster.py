@@ -1,0 +1,150 @@
+"""A cluster of real processes, whose workers and jobs are killed: the same bytes, and no debris."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsets import prepare
+from dsets.errors import PrepareError
+from dsets.prepare import ShardEvent, cluster
+
+DASK = (sys.executable, "-m", "dask")
+
+Hashes = Callable[[Path], dict[str, str]]
+
+
+class Cluster:
+    """A scheduler and workers, each a process, in a folder of their own."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder = folder
+        self._stack = stack
+        folder.mkdir()
+        self.scheduler = self._start(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"
+        )
+        self.address = self._line(self.scheduler, "Scheduler at:").split()[-1]
+        self.workers: list[subprocess.Popen[str]] = []
+
+    def hire(self, count: int) -> None:
+        """Start that many workers more; waits until they are registered."""
+        arguments = ["--no-nanny", "--no-dashboard", "--nthreads", "1", "--death-timeout", "5"]
+        new = [self._start("worker", self.address, *arguments) for _ in range(count)]
+        for worker in new:
+            self._line(worker, "Starting established connection")
+        self.workers += new
+
+    def kill(self, number: int) -> None:
+        worker = self.workers.pop(number)
+        worker.kill()
+        worker.wait()
+
+    def _start(self, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*DASK, *arguments], stderr=subprocess.PIPE, text=True, cwd=self.folder
+        )
+        self._stack.enter_context(process)
+        self._stack.callback(process.kill)
+        return process
+
+    def _line(self, process: subprocess.Popen[str], text: str) -> str:
+        for line in process.stderr or ():
+            if text in line:
+                return line.strip()
+        pytest.fail(f"a Dask process ended without saying {text!r}")
+
+
+@pytest.fixture
+def dask(tmp_path: Path) -> Iterator[Cluster]:
+    with ExitStack() as stack:
+        yield Cluster(tmp_path / "cluster", stack)
+
+
+def test_workers_killed_at_random_moments_change_no_byte(
+    tiny: Any, dask: Cluster, hashes: Hashes, debris: Callable[[Path], list[str]]
+) -> None:
+    prepare.run(tiny.plan("calm", shards=30))
+    dask.hire(3)
+    moments = random.Random(3)
+    deaths = set(moments.sample(range(1, 25), 2))
+    seen = 0
+
+    def kill(event: Any) -> None:
+        nonlocal seen
+        if isinstance(event, ShardEvent):
+            seen += 1
+            if seen in deaths:
+                dask.kill(moments.randrange(len(dask.workers)))
+                dask.hire(1)
+
+    prepare.run(tiny.plan("out", shards=30), scheduler=dask.address, progress=kill)
+    assert hashes(tiny.folder / "out") == hashes(tiny.folder / "calm")
+    assert debris(tiny.folder / "out") == []
+
+
+def test_two_jobs_on_one_pack_of_which_one_is_killed(
+    tiny: Any, dask: Cluster, hashes: Hashes, debris: Callable[[Path], list[str]]
+) -> None:
+    prepare.run(tiny.plan("calm", shards=30))
+    dask.hire(2)
+    size, out = str(tiny.shard_bytes(30)), str(tiny.folder / "out")
+    command = ["--out", out, "--shard-size", size, "--scheduler", dask.address, "--json"]
+    with tiny.command(*command) as first, tiny.command(*command) as second:
+        for job in (first, second):
+            job.stdout.readline()  # its plan: both have begun
+        for _ in range(6):
+            first.stdout.readline()
+        first.kill()
+        said, _ = second.communicate(timeout=120)
+    assert second.returncode == 0 and '"event": "done"' in said.splitlines()[-1]
+    assert hashes(tiny.folder / "out") == hashes(tiny.folder / "calm")
+    assert debris(tiny.folder / "out") == []
+
+
+def test_a_cluster_without_workers_is_told_and_given_up_and_the_job_goes_on_elsewhere(
+    tiny: Any, dask: Cluster, hashes: Hashes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_LOOK_S", 0.1)
+    monkeypatch.setattr(cluster, "_LOST_S", 1)
+    prepare.run(tiny.plan("calm"))
+    dask.hire(1)
+    said: list[str] = []
+
+    def kill(event: Any) -> None:
+        said.append(event.message)
+        if isinstance(event, ShardEvent) and dask.workers:
+            dask.kill(0)
+
+    with pytest.raises(PrepareError, match=r"lost the Dask cluster; got no workers for 1 seconds"):
+        prepare.run(tiny.plan("out"), scheduler=dask.address, progress=kill)
+    assert "the cluster has no workers at the moment; waiting for one" in said
+    prepare.run(tiny.plan("out"))
+    assert hashes(tiny.folder / "out") == hashes(tiny.folder / "calm")
+
+
+def test_a_scheduler_killed_at_a_random_moment_and_the_same_call_on_another(
+    tiny: Any, dask: Cluster, hashes: Hashes, debris: Callable[[Path], list[str]]
+) -> None:
+    prepare.run(tiny.plan("calm", shards=30))
+    dask.hire(2)
+    moment = random.Random(1).randrange(3, 20)
+
+    def kill(event: Any) -> None:
+        if isinstance(event, ShardEvent) and event.number == moment:
+            os.kill(dask.scheduler.pid, signal.SIGKILL)
+
+    with pytest.raises(PrepareError, match="lost the Dask cluster"):
+        prepare.run(tiny.plan("out", shards=30), scheduler=dask.address, progress=kill)
+    prepare.run(tiny.plan("out", shards=30), workers=2)
+    assert hashes(tiny.folder / "out") == hashes(tiny.folder / "calm")
+    assert debris(tiny.folder / "out") == []

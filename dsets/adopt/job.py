@@ -22,8 +22,6 @@ from dsets.manifest import File, Manifest, Source, Split
 from dsets.progress import Event, Progress, ignore
 from dsets.readers import _listing
 
-_WORK = ".adopting.part"
-
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
@@ -57,7 +55,7 @@ def adopt(
     tell = one_at_a_time(progress)
     plan.folder.mkdir(parents=True, exist_ok=True)
     with locks.holding(plan.folder, folder=True):
-        variant.remove(plan.folder / _WORK)
+        variant.remove(plan.folder / variant.WORK)
         for one in plan.official:
             _bring(one, plan.folder, copy, tell)
         if not unverified:
@@ -171,6 +169,8 @@ def _take(
         trial = variant.made(plan.manifest, splits, files.values())
         counted = [_counted(trial, trial.split(name), work) for name in splits]
         taken = tuple(split for split, _ in counted)
+        for name in files:
+            _check_place(plan.folder, name)
         for file in files.values():
             for path in variant.own(work, file):
                 _move(path, plan.folder / path.name)
@@ -182,12 +182,24 @@ def _take(
 
 @contextmanager
 def _work(folder: Path) -> Iterator[Path]:
-    work = folder / _WORK
+    work = folder / variant.WORK
     work.mkdir()
     try:
         yield work
     finally:
         variant.remove(work)
+
+
+def _check_place(folder: Path, name: str) -> None:
+    """Raise AdoptError where a folder that is not ours has the name of the one that is listed."""
+    below = _listing.folder(folder / name)
+    strange = below.is_dir() and not below.is_symlink() and not variant.receipted(folder / name)
+    if name.endswith(_listing.SUFFIX) and strange:
+        raise AdoptError(
+            "a folder that dsets did not make lies there",
+            where=below,
+            remedy="move it out of the store, and adopt it from there",
+        )
 
 
 def _move(path: Path, final: Path) -> None:

@@ -64,7 +64,7 @@ def plan(
         manifest,
         folder,
         tuple(have.values()),
-        tuple(official.values()),
+        tuple(official[file.name] for file in manifest.files if file.name in official),
         tuple(splits),
         tuple(lacks),
         tuple(notes),

@@ -15,7 +15,8 @@ from dsets.manifest import File, Manifest, Split, adopted, parse, render
 from dsets.manifest.adopted import variant_path
 from dsets.readers import _listing
 
-_OURS = re.compile(r"\.?adopted-.*|\.adopt(ed\.toml|ing\.part)|[^.].*\.listing|\..*\.listing\..*")
+WORK = ".adopting.part"
+_OURS = re.compile(r"adopted-.*|[^.].*\.listing", re.DOTALL)
 _NOTE = "Adopted with --unverified: files marked unverified are nobody's publication."
 
 
@@ -133,11 +134,20 @@ def own(folder: Path, file: File) -> Sequence[Path]:
 
 
 def left(official: Manifest) -> tuple[Path, ...]:
-    """All that adopting put into the store, told by its names alone: the variant may be damaged."""
+    """All that adopting put into the store, told by names and receipts: the variant may be damaged.
+
+    A file without a receipt is not ours, whatever it is called, nor is a folder without a listing.
+    """
     folder = variant_path(official.name).parent
-    found = [path for path in folder.glob("*") if _OURS.fullmatch(path.name)]
-    listed = [_listing.folder(path) for path in found if path.name.endswith(_listing.SUFFIX)]
-    return tuple(sorted({*found, *(path for path in listed if path.is_symlink() or path.exists())}))
+    files = [path for path in folder.glob("*") if _OURS.fullmatch(path.name)]
+    found = [path for file in files for path in own(folder, File(file.name)) if receipted(file)]
+    ours = (variant_path(official.name), folder / WORK)
+    return tuple(sorted({*found, *(path for path in ours if path.exists())}))
+
+
+def receipted(path: Path) -> bool:
+    """Whether what lies at ``path`` came by adopting."""
+    return receipts.remembered(path) is not None
 
 
 def remove(path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from dsets import store
 from dsets.errors import UsageError
 
+_OURS = "lies in the store already; what is to be adopted lies outside"
+
 
 class Seen(NamedTuple):
     """A regular file. ``top`` is the user's path that led here; ``named``: it is the very file."""
@@ -53,7 +55,7 @@ class Walk:
             elif not os.path.isfile(top):
                 self.notes.append(f"{top}: neither a file nor a folder")
             elif self._in_store(top):
-                self.notes.append(f"{top}: lies in the store already")
+                self.notes.append(f"{top}: {_OURS}")
             else:
                 folder, name = os.path.split(top)
                 yield Seen(top, folder, name, True)
@@ -63,7 +65,7 @@ class Walk:
 
     def _below(self, top: str, start: str, links: deque[tuple[str, str]]) -> Iterator[Seen]:
         if self._in_store(start):
-            self.notes.append(f"{start}: lies in the store already")
+            self.notes.append(f"{start}: {_OURS}")
             return
         waiting = [start]
         while waiting:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dsets import manifest
 from dsets.manifest import Manifest
 from tests.adopt import tinynet
 
@@ -17,4 +18,4 @@ def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
     folder.mkdir()
     (folder / "tinynet.toml").write_bytes(tinynet.manifest_bytes())
     monkeypatch.setenv("DSETS_MANIFESTS", str(folder))
-    return tinynet.manifest()
+    return manifest.find("tinynet")

@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dsets.manifest import Manifest, parse
-
 CLASSES = ("n01440764", "n01443537", "n02102040")
 IDS = (2, 3, 1)
 #: Of the twelve validation pictures, as ILSVRC ids and as classes.
@@ -94,10 +92,6 @@ def manifest_bytes() -> bytes:
         for name, data in archives().items()
     )
     return (HEAD + files + REST).encode()
-
-
-def manifest() -> Manifest:
-    return parse(manifest_bytes(), "tinynet.toml")
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> Path:

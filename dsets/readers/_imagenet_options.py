@@ -14,7 +14,13 @@ from dsets.readers import _rows
 LAYOUTS = ("tar of tars", "tar", "listing")
 #: Where the label of a picture that is called by a number comes from.
 TRUTHS = ("truth", "solution", "labels")
-_NAMES = {"images": True, "layout": True, "boxes": False, "ilsvrc_ids": False}
+_NAMES = {
+    "images": True,
+    "layout": True,
+    "boxes": False,
+    "ilsvrc_ids": False,
+    "class_samples": False,
+}
 _KINDS = {
     "image": ("uint8", (None,)),
     "label": ("int64", ()),

@@ -5,6 +5,7 @@
     layout = "tar of tars"                # or "tar", or "listing" (see _listing: loose files)
     boxes = ["ILSVRC2012_bbox_….tar.gz"]  # used if they are in the store, never demanded
     ilsvrc_ids = [449, …]                 # of the classes in order; in the training split, for all
+    class_samples = [1300, …]             # pictures of each class, for adopt; nothing is read by it
 
 A picture is known by its name (see _imagenet_names), whatever folders it lies in, and the order of
 the table is the order of the names: every layout of the same pictures gives the same samples.

@@ -68,7 +68,7 @@ def test_the_wheel_holds_every_file_of_the_tree_and_no_forgotten_package(tmp_pat
         f"{inside}/{path.relative_to(ROOT / folder).as_posix()}"
         for folder, inside in HOMES.items()
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in (".py", ".toml") or path.name == "py.typed"
+        if path.suffix in (".py", ".toml", ".json") or path.name == "py.typed"
     }
     names = build_wheel(tree, tmp_path / "out")
     extension = {name for name in names if re.fullmatch(r"dsets/_native\..*\.?(so|pyd)", name)}

@@ -74,6 +74,15 @@ def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
     return target.getvalue()
 
 
+def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+    """uint8 (height, width, 3 or 1) → PNG, without loss."""
+    from PIL import Image
+
+    target = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(target, "PNG")
+    return target.getvalue()
+
+
 def _by_extension(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[np.uint8] | None:
     """The C path, or None for what only Pillow reads (CMYK, unusual chroma sampling)."""
     import numpy as np

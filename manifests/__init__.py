@@ -30,6 +30,11 @@ At the top:
     sha256      Digests in lower-case hexadecimal, those that are published. Optional, each; every
     sha1        one given is verified.
     md5
+    unverified  true for a file that nobody published, as ``adopt --unverified`` writes it; what is
+                made from it carries the mark. Optional.
+    listed_bytes
+                Where the file is a listing (see ``dsets.readers._listing``): the size of all that
+                it lists. Optional.
     [[file.member]]
                 Figures published for a member of an archive: ``name``, its path inside, and
                 ``bytes``, ``sha256``, ``md5`` as far as they are known. Optional.

@@ -134,10 +134,13 @@ class Stream:
             DataError: the file ends first.
         """
         further = size - len(self._ahead)
-        if self.gzip or not 0 < further <= self._left or size > self.limit - self.offset:
+        if self.gzip or further <= 0 or size > self.limit - self.offset:
             for _ in self.chunks(size, what):
                 pass
             return
+        if further > self._left:
+            left = self._left + len(self._ahead)
+            raise self.error(f"cut short in {what}", expected=f"{size:,} bytes", got=f"{left:,}")
         self._file.seek(further, os.SEEK_CUR)
         self._ahead = b""
         self._left -= further

@@ -19,6 +19,8 @@ from dsets.errors import DataError
 
 BATCH = 4096
 INNER = ".tar"
+#: What is skipped costs nothing, so the file's end is the only limit; it tells what is cut short.
+_UNLIMITED = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,7 @@ def walk(path: Path, *, nested: bool, remedy: str = REMEDY) -> Iterator[Members]
     Raises:
         DataError: an archive is compressed, damaged, cut short or hostile; an inner one is none.
     """
-    limit = path.stat().st_size if path.is_file() else 0
-    with Stream(path, limit, remedy=remedy) as stream:
+    with Stream(path, _UNLIMITED, remedy=remedy) as stream:
         _check_plain(stream)
         outer = _Batch("", 0)
         for entry, _ in tar.walk(stream):
@@ -59,7 +60,7 @@ def walk(path: Path, *, nested: bool, remedy: str = REMEDY) -> Iterator[Members]
 
 def section(path: Path, part: Section, *, remedy: str = REMEDY) -> Iterator[Members]:
     """Every file in the tar that is a section of the file ``path``; see ``walk``."""
-    with Stream(path, part.bytes, remedy=remedy, section=part) as stream:
+    with Stream(path, _UNLIMITED, remedy=remedy, section=part) as stream:
         batch = _Batch(part.name, part.start)
         for entry, _ in tar.walk(stream):
             batch.add(entry)

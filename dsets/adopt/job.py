@@ -93,7 +93,6 @@ def _difference(part: Stranger | Tree) -> str:
 
 def _bring(one: Official, folder: Path, copy: bool, tell: Progress) -> None:
     """An official file under its final name, its receipt first."""
-    assert one.path is not None
     final = folder / one.name
     _check_unchanged(one.path, one.receipt)
     if copy:

@@ -14,10 +14,10 @@ from dsets.manifest import File, Manifest, Split
 
 @dataclass(frozen=True, slots=True)
 class Official:
-    """A file proved to be the published one: at ``path``, or in the store already if None."""
+    """A file proved to be the published one; ``path`` may be its place in the store."""
 
     file: File
-    path: Path | None
+    path: Path
     receipt: Receipt
 
     @property

@@ -35,7 +35,9 @@ def plan(
     folder = store.raw(manifest.name) if folder is None else folder
     steps = fetch.plan(manifest, folder, progress=progress).steps
     have = {
-        step.file.name: Official(step.file, None, step.receipt) for step in steps if step.receipt
+        step.file.name: Official(step.file, step.path, step.receipt)
+        for step in steps
+        if step.receipt
     }
     walk = Walk(paths)
     notes = walk.notes

@@ -26,6 +26,7 @@ COMMANDS = {
     "adopt": ("adopt", "Files that you have become raw files, wherever they lie."),
     "remove": ("remove", "Remove a dataset's raw files from the store."),
     "verify": ("verify", "Prove raw files or packs right, or say what is wrong."),
+    "plan": ("plan", "Measure what fetching and preparing a dataset will take."),
     "prepare": ("prepare", "Raw files become sharded packs, one Dask task a shard."),
     "repair": ("repair", "Make the damaged files of a pack again, to the same bytes."),
     "stats": ("stats", "The exact statistics of a training pack's pixels."),

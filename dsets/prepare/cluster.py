@@ -24,7 +24,7 @@ from dsets.errors import BusyError, PrepareError, UsageError
 from dsets.prepare import folder
 from dsets.prepare.ledger import Record
 from dsets.prepare.planning import PackPlan
-from dsets.prepare.task import make_shards
+from dsets.prepare.task import make_shards, shards
 
 Tasks = Callable[[PackPlan], Iterator[Record]]
 
@@ -42,7 +42,7 @@ def tasks(
 ) -> Iterator[Tasks]:
     """The function that runs a pack's tasks; whatever it needs is up until the block ends.
 
-    Neither ``workers`` nor ``scheduler``: Dask in this process, with threads inside each task.
+    Neither ``workers`` nor ``scheduler``: this process, with threads inside each task.
     ``workers``: that many processes on this machine. ``scheduler``: the address of a cluster.
     ``root`` takes the workers' scratch folder. ``tell`` gets a line for people.
 
@@ -71,11 +71,7 @@ def tasks(
 
 
 def _here(plan: PackPlan) -> Iterator[Record]:
-    from dask.delayed import delayed
-
-    task = delayed(make_shards, pure=False)
-    for numbers in plan.tasks:
-        yield from task(plan, numbers, cores()).compute(scheduler="synchronous")
+    return shards(plan, range(plan.shards), cores())
 
 
 def _on(client: Any, plan: PackPlan, threads: int, tell: Callable[[str], None]) -> Iterator[Record]:

@@ -95,15 +95,15 @@ def _make(
         with folder.writing(plan.part):
             folder.sweep(plan, tell)
         if not folder.assembled(plan):
-            keys = _keys(plan)
+            names = keys(plan)
             found = records(plan)
             with folder.writing(plan.part):
-                _assemble(plan, found, keys, raw)
+                _assemble(plan, found, names, raw)
         with folder.writing(plan.out):
             folder.publish(plan)
 
 
-def _keys(plan: PackPlan) -> pd.Series[str]:
+def keys(plan: PackPlan) -> pd.Series[str]:
     """The keys of all samples, in the reader's order: as a column, a third of a list's memory."""
     reader = readers.load(plan.source.manifest.reader)
     keys = reader.table(plan.source)["key"]

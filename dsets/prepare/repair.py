@@ -167,7 +167,7 @@ def _right(path: Path, size: int, sha256: str) -> bool:
 def _plan(pack: Path, found: Index, pipeline: str | Path | None, progress: Progress) -> PackPlan:
     """The plan that the pack was made by, if it can be carried out here to the same bytes."""
     made = _Provenance(pack, found.provenance)
-    dataset = manifest.find(made.text("dataset"))
+    dataset = manifest.current(made.text("dataset"))
     recipe = _pipeline(pack, made.table("pipeline"), pipeline)
     (plan,) = planning.plan(
         dataset, splits=[found.split], pipeline=recipe.origin, out=pack.parent

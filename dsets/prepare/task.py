@@ -7,7 +7,6 @@ the same bytes. Only a small record travels back; samples never do.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +28,8 @@ from dsets.readers import Sample
 
 #: Samples handed to a thread at a time: small images would otherwise drown in the handing over.
 _GROUP = 32
+#: Encoded bytes after which a group is large enough: about ten photographs.
+_GROUP_BYTES = 1 << 20
 #: Bytes of decoded pixels that wait to be counted together; one by one would cost more.
 _COUNTED_BYTES = 1 << 24
 
@@ -51,24 +52,50 @@ class _Group:
 
 
 def make_shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> list[Record]:
-    """The records of these shards, each as ``make_shard`` makes it."""
-    return [make_shard(plan, number, threads) for number in numbers]
+    """The records of these shards, as ``shards`` gives them."""
+    return list(shards(plan, numbers, threads))
 
 
 def make_shard(plan: PackPlan, number: int, threads: int = 1) -> Record:
-    """Make shard ``number``, unless a trustworthy record says that it is there.
+    """The record of one shard, as ``shards`` gives it."""
+    return next(shards(plan, [number], threads))
 
-    ``threads`` run the pipeline; order and bytes do not depend on them. Memory: one shard's columns
-    and a few groups of samples a thread.
+
+def shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> Iterator[Record]:
+    """Make these shards, unless trustworthy records say that they are there; their records.
+
+    ``threads`` run the pipeline, and one more counts, sums, writes and flushes the shard before:
+    order and bytes do not depend on them. Memory: the columns of two shards and a few groups of
+    samples a thread.
 
     Raises:
         DataError: a raw file as a whole is not what its reader expects.
         PipelineError: the pipeline failed, or made a value that is not of its field.
         PrepareError: this process cannot write to the pack's folder.
     """
-    _check_folder(plan)
-    if record := ledger.finished(plan, number):
-        return record
+    with ThreadPoolExecutor(1, thread_name_prefix="dsets-write") as writer:
+        written: Future[Record] | None = None
+        for number in numbers:
+            _check_folder(plan)
+            found = ledger.finished(plan, number)
+            filled = None if found else _filled(plan, number, threads)
+            if written:
+                yield written.result()
+                written = None
+            if filled:
+                written = writer.submit(_write, plan, number, *filled)
+            elif found:
+                yield found
+            del filled  # or its columns would wait here for the next shard's
+        if written:
+            yield written.result()
+
+
+_Filled = tuple[Columns, tuple[Quarantined, ...], Statistics | None]
+
+
+def _filled(plan: PackPlan, number: int, threads: int) -> _Filled:
+    """The columns of one shard, what is in quarantine, and the statistics of encoded images."""
     columns = Columns(plan.fields, len(plan.rows(number)))
     quarantine = []
     statistics = None
@@ -86,8 +113,7 @@ def make_shard(plan: PackPlan, number: int, threads: int = 1) -> Record:
             expected=len(plan.rows(number)),
             got=len(columns.keys) + len(quarantine),
         )
-    with folder.writing(ledger.shard_path(plan, number)):
-        return _write(plan, number, columns, tuple(quarantine), statistics)
+    return columns, tuple(quarantine), statistics
 
 
 def _check_folder(plan: PackPlan) -> None:
@@ -107,32 +133,33 @@ def _write(
     statistics: Statistics | None,
 ) -> Record:
     _check_folder(plan)  # or a worker that outlived its job would make the folder again
-    filled = columns.filled()
-    written = None
-    if columns.keys:
-        path = ledger.shard_path(plan, number)
-        written = shard.write(path, plan.fields, columns.keys, filled)
-        if plan.statistics and statistics is None:
-            statistics = Statistics.of(filled[plan.statistics], plan.statistics)
-    return ledger.write(
-        plan,
-        Record(
-            plan=plan.digest,
-            environment=ledger.environment(plan),
-            number=number,
-            shard=written,
-            keys=samples_digest(columns.keys),
-            sums=None,
-            quarantine=quarantine,
-        ),
-        statistics,
-    )
+    with folder.writing(ledger.shard_path(plan, number)):
+        filled = columns.filled()
+        written = None
+        if columns.keys:
+            path = ledger.shard_path(plan, number)
+            written = shard.write(path, plan.fields, columns.keys, filled)
+            if plan.statistics and statistics is None:
+                statistics = Statistics.of(filled[plan.statistics], plan.statistics)
+        return ledger.write(
+            plan,
+            Record(
+                plan=plan.digest,
+                environment=ledger.environment(plan),
+                number=number,
+                shard=written,
+                keys=samples_digest(columns.keys),
+                sums=None,
+                quarantine=quarantine,
+            ),
+            statistics,
+        )
 
 
 def _groups(plan: PackPlan, number: int, threads: int) -> Iterator[_Group]:
     """The shard's samples in order, made by ``threads`` threads a bounded way ahead."""
     samples = readers.load(plan.source.manifest.reader).samples(plan.source, plan.rows(number))
-    groups = iter(lambda: list(itertools.islice(samples, _GROUP)), [])
+    groups = _grouped(samples)
     if threads == 1:
         yield from (_make_group(plan, group) for group in groups)
         return
@@ -148,6 +175,20 @@ def _groups(plan: PackPlan, number: int, threads: int) -> Iterator[_Group]:
         finally:
             for future in ahead:
                 future.cancel()
+
+
+def _grouped(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
+    """Some samples at a time: few enough that the threads finish together."""
+    group: list[Sample] = []
+    size = 0
+    for sample in samples:
+        group.append(sample)
+        size += sum(len(value) for value in sample.values.values() if isinstance(value, bytes))
+        if len(group) == _GROUP or size >= _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def _make_group(plan: PackPlan, samples: Iterable[Sample]) -> _Group:

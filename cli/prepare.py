@@ -108,13 +108,18 @@ def command(
     end, which says what was made.
     """
     dataset, slash, split = name.partition("/")
+    found = in_force(dataset)
     plan = prepare.plan(
-        in_force(dataset),
+        found,
         splits=[split] if slash else [],
         pipeline=pipeline,
         out=out,
         shard_bytes=shard_size,
     )
+    planned = {one.split.name for one in plan.packs}
+    left = [one.name for one in found.splits if not slash and one.name not in planned]
+    if left:
+        click.echo(f"dsets: note: left out, no files here: {', '.join(left)}", err=True)
     if dry_run:
         click.echo(json.dumps(_plan_data(plan), indent=2) if as_json else _plan_text(plan))
         return

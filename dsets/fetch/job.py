@@ -89,8 +89,8 @@ def _check_access(plan: Plan, steps: list[Step], offline: bool) -> None:
     raise FetchError(
         f"the dataset {reason}; missing: {names}",
         where=plan.manifest.name,
-        remedy=f"see {page}, put the files in {plan.folder}, or name a mirror that you may use "
-        "(--mirror)",
+        remedy=f"see {page}; run 'dsets adopt {plan.manifest.name} PATHS' on files that you have, "
+        f"put them in {plan.folder}, or name a mirror that you may use (--mirror)",
     )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsets import fetch, pack, readers
 from dsets.errors import DataError, PrepareError
+from dsets.manifest import File, Manifest
 from dsets.pack import index
 from dsets.pack.digests import samples_digest
 from dsets.pack.schema import Index, Quarantined
@@ -255,9 +256,17 @@ def _raw_files(plan: Plan, todo: Sequence[PackPlan], progress: Progress) -> dict
             "raw files are missing or not what the manifest says",
             where=found.folder,
             got=f"no good {', '.join(step.file.name for step in found.missing)}",
-            remedy=f"run 'dsets fetch {plan.manifest.name}'",
+            remedy=_remedy(plan.manifest, [step.file for step in found.missing]),
         )
     return {step.file.name: step.receipt.digests["sha256"] for step in found.steps if step.receipt}
+
+
+def _remedy(manifest: Manifest, missing: Sequence[File]) -> str:
+    if any(file.unverified for file in missing):
+        return f"run 'dsets adopt {manifest.name} PATHS --unverified' with where they are now"
+    if manifest.access == "open":
+        return f"run 'dsets fetch {manifest.name}'"
+    return f"run 'dsets adopt {manifest.name} PATHS' with the folders that have them"
 
 
 def _check_space(todo: Sequence[PackPlan]) -> None:

@@ -154,7 +154,10 @@ def plan(
     raw: Path | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> Plan:
-    """Plan one pack a split (all splits when none is named). Reads no data, changes nothing.
+    """Plan one pack a split. Reads no data, changes nothing.
+
+    When no split is named, it is all of them; but of a dataset that nobody may just download, those
+    whose files, or packs, are here, if any are: few who have ImageNet have its test split.
 
     ``pipeline`` is a name or a path, the manifest's default if None; ``out`` the folder that will
     hold one folder a split, in the store if None; ``raw`` the folder of the raw files, likewise.
@@ -170,7 +173,7 @@ def plan(
     fields = recipe.fields(manifest)
     root = (store.raw(manifest.name) if raw is None else raw).absolute()
     folder = (store.packs(manifest.name, recipe.name) if out is None else out).absolute()
-    names = splits or [split.name for split in manifest.splits]
+    names = splits or [split.name for split in _available(manifest, root, folder)]
     chosen = {name: manifest.split(name) for name in names}
     return Plan(
         manifest,
@@ -187,6 +190,15 @@ def plan(
             for split in sorted(chosen.values(), key=lambda split: not split.training)
         ),
     )
+
+
+def _available(manifest: Manifest, raw: Path, folder: Path) -> Sequence[Split]:
+    here = [
+        split
+        for split in manifest.splits
+        if (folder / split.name).exists() or all((raw / name).exists() for name in split.files)
+    ]
+    return here if here and manifest.access != "open" else manifest.splits
 
 
 def sample_bytes(fields: Sequence[Field], manifest: Manifest, split: Split) -> int:

@@ -182,7 +182,7 @@ def test_offline_may_still_copy_from_a_folder(folder: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("access", ["login", "on request", "withdrawn"])
 def test_closed_access_says_where_to_go_unless_all_is_here(folder: Path, access: str) -> None:
     manifest = manifest_of(file_of(DATA, addresses=("http://h/a.bin",)), access=access)
-    with pytest.raises(FetchError, match=r"a\.bin; see http://127.0.0.1/home, put the files in"):
+    with pytest.raises(FetchError, match=r"a\.bin; see http://127.0.0.1/home; run 'dsets adopt"):
         fetch.files(fetch.plan(manifest, folder))
     folder.mkdir()
     (folder / "a.bin").write_bytes(DATA)

@@ -56,6 +56,7 @@ def test_json_has_every_text_in_full_and_exact_numbers(
         "samples": 60_000,
         "download_bytes": 170_498_071,
         "access": "open",
+        "adopted": [],
         "licence": cifar10.licence,
         "origin": cifar10.origin,
     }

@@ -198,7 +198,8 @@ class Pictures:
         details: tuple[str, ...] = ()
         if split.training:
             details = shortfalls(split, self._classes, counts)
-        tars = any(name.endswith(".tar") for root in tree.roots for name in root)
+        files = (names for root in tree.roots for names in root.files.values())
+        tars = any(name.endswith(".tar") for names in files for name in names)
         if got >= split.samples and not details:
             return []
         if tars and not details:  # what they hold is counted when they are read

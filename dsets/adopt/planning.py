@@ -13,7 +13,9 @@ from dsets.adopt.pictures import Pictures
 from dsets.adopt.walk import Seen, Walk
 from dsets.errors import UsageError
 from dsets.manifest import Manifest, Split
-from dsets.progress import Progress, ignore
+from dsets.progress import Event, Progress, ignore
+
+_LOOKING = "looking through the folders"
 
 
 def plan(
@@ -44,9 +46,11 @@ def plan(
     candidates = Candidates([file for file in manifest.files if file.name not in have], notes)
     pictures = Pictures(manifest) if manifest.reader == "imagenet" else None
     strays: list[Seen] = []
+    progress(Event(_LOOKING, 0, 0))
     for seen in walk:
         if not (pictures and pictures.take(seen)) and not candidates.take(seen) and seen.named:
             strays.append(seen)
+    progress(Event(_LOOKING, 0, 0, finished=True))
     official, alike = match(candidates.found, jobs, notes, progress)
     notes += [f"{seen.path}: no file of {manifest.name}, by its size or name" for seen in strays]
     notes += pictures.notes() if pictures else ()

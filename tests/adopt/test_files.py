@@ -102,7 +102,9 @@ def test_only_what_can_match_is_hashed(digits: Manifest, given: Path) -> None:
     for number in range(50):
         (given / f"{number}.bin").write_bytes(b"x" * (1000 + number))
     adopt.plan(digits, [given], progress=events.append)
-    assert {Path(event.task).name for event in events} == {*FILES, "some.bin"} - {"test-labels.gz"}
+    assert {Path(event.task).name for event in events if event.total} == {*FILES, "some.bin"} - {
+        "test-labels.gz"
+    }
 
 
 def test_of_two_copies_the_one_with_the_right_name_is_taken(digits: Manifest, given: Path) -> None:
@@ -117,7 +119,7 @@ def test_hard_links_of_one_file_are_read_once(digits: Manifest, given: Path) -> 
     os.link(given / "train-images.gz", given / "again")
     events: list[Event] = []
     adopt.plan(digits, [given], progress=events.append)
-    assert len({event.task for event in events}) == 4
+    assert len({event.task for event in events if event.total}) == 4
 
 
 def test_a_file_that_changed_since_it_was_planned_is_refused(digits: Manifest, given: Path) -> None:

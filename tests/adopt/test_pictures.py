@@ -9,7 +9,7 @@ import pytest
 
 from dsets import adopt, manifest, prepare, readers, store, verify
 from dsets.adopt import Stranger, Tree
-from dsets.errors import AdoptError, DataError
+from dsets.errors import AdoptError, DataError, PrepareError
 from dsets.manifest import Manifest, Source
 from dsets.pack import Pack
 from tests.adopt import tinynet
@@ -248,3 +248,14 @@ def test_a_folder_of_the_users_own_in_the_store_is_never_replaced_or_removed(
     assert adopt.left(official) == ()
     assert (own / "mine.JPEG").read_bytes() == b"mine"
     assert manifest.current("tinynet") == official
+
+
+def test_splits_that_nobody_brought_are_not_prepared_unless_named(
+    official: Manifest, tmp_path: Path
+) -> None:
+    files = {tinynet.FILES[0]: tinynet.archives()[tinynet.FILES[0]]}
+    adopt.adopt(adopt.plan(official, [write(tmp_path / "given", files)]))
+    assert manifest.current("tinynet") == official
+    assert [one.split.name for one in prepare.plan(official).packs] == ["train"]
+    with pytest.raises(PrepareError, match="run 'dsets adopt tinynet PATHS'"):
+        prepare.run(prepare.plan(official, splits=["val"], out=tmp_path / "out"))

@@ -6,7 +6,9 @@ batch at a time, so a million members cost no more memory than a few thousand.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from dsets.errors import DataError
 
 BATCH = 4096
 INNER = ".tar"
+WALKERS = 8
 #: What is skipped costs nothing, so the file's end is the only limit; it tells what is cut short.
 _UNLIMITED = 1 << 62
 
@@ -40,38 +43,54 @@ def walk(path: Path, *, nested: bool, remedy: str = REMEDY) -> Iterator[Members]
     """Every file in the tar at ``path``, in its order, by batches of at most BATCH.
 
     With ``nested``, each member called ``*.tar`` is an archive whose members come in its place.
+    Several of them are walked at a time: a disk brings many headers as soon as one.
 
     Raises:
         DataError: an archive is compressed, damaged, cut short or hostile; an inner one is none.
     """
+    ahead: deque[Future[list[Members]]] = deque()
+    with ThreadPoolExecutor(WALKERS, thread_name_prefix="dsets-index") as pool:
+        try:
+            for part in _outer(path, nested, remedy):
+                if isinstance(part, Section):
+                    ahead.append(pool.submit(_inner, path, part, remedy))
+                else:
+                    ahead.append(pool.submit(list, [part]))
+                if len(ahead) > 2 * WALKERS:
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _outer(path: Path, nested: bool, remedy: str) -> Iterator[Members | Section]:
+    """Members of the outer archive, and the sections that are inner ones."""
     with Stream(path, _UNLIMITED, remedy=remedy) as stream:
         _check_plain(stream)
-        outer = _Batch("", 0)
+        batch = _Batch("", 0)
         for entry, _ in tar.walk(stream):
             if nested and entry.name.lower().endswith(INNER):
-                yield from outer.flushed()
-                yield from _inner(stream, entry)
+                yield from batch.flushed()
+                yield Section(entry.name, entry.offset, entry.bytes)
             else:
-                outer.add(entry)
-                if len(outer.names) == BATCH:
-                    yield from outer.flushed()
-        yield from outer.flushed()
+                batch.add(entry)
+                if len(batch.names) == BATCH:
+                    yield from batch.flushed()
+        yield from batch.flushed()
 
 
-def section(path: Path, part: Section, *, remedy: str = REMEDY) -> Iterator[Members]:
-    """Every file in the tar that is a section of the file ``path``; see ``walk``."""
+def _inner(path: Path, part: Section, remedy: str) -> list[Members]:
+    found: list[Members] = []
     with Stream(path, _UNLIMITED, remedy=remedy, section=part) as stream:
         batch = _Batch(part.name, part.start)
         for entry, _ in tar.walk(stream):
             batch.add(entry)
             if len(batch.names) == BATCH:
-                yield from batch.flushed()
-        yield from batch.flushed()
-
-
-def _inner(stream: Stream, entry: tar.Entry) -> Iterator[Members]:
-    part = Section(entry.name, entry.offset, entry.bytes)
-    yield from section(stream.path, part, remedy=stream.remedy)
+                found.extend(batch.flushed())
+        found.extend(batch.flushed())
+    return found
 
 
 def _check_plain(stream: Stream) -> None:

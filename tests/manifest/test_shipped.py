@@ -73,3 +73,31 @@ def test_the_official_figures(
     assert sum(file.bytes or 0 for file in found.files) == download
     assert found.fields[0].shape == shape
     assert len(found.fields[1].classes) == 10
+
+
+def test_the_official_figures_of_imagenet() -> None:
+    found = manifest.find("imagenet")
+    counts = {split.name: split.samples for split in found.splits}
+    assert counts == {"train": 1_281_167, "val": 50_000, "test": 100_000}
+    assert found.file("ILSVRC2012_img_train.tar").bytes == 147_897_477_120
+    assert found.file("ILSVRC2012_img_val.tar").bytes == 6_744_924_160
+    assert found.file("ILSVRC2012_devkit_t12.tar.gz").bytes == 2_568_145
+    assert found.split("test").withheld == ("label", "ilsvrc_id")
+    needed = {name for split in found.splits for name in split.files}
+    assert not any("bbox" in name or "t3" in name for name in needed)
+
+
+def test_imagenet_tells_its_two_orders_of_classes_apart() -> None:
+    found = manifest.find("imagenet")
+    wnids = next(field.classes for field in found.fields if field.name == "label")
+    ids = found.split("train").options["ilsvrc_ids"]
+    assert list(wnids) == sorted(set(wnids)) and len(wnids) == 1000
+    assert sorted(ids) == list(range(1, 1001))
+    known = {
+        "n01440764": (0, 449),
+        "n02119789": (278, 1),
+        "n02100735": (212, 2),
+        "n15075141": (999, 889),
+    }
+    for wnid, (label, ilsvrc_id) in known.items():
+        assert wnids[label] == wnid and ids[label] == ilsvrc_id

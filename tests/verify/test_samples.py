@@ -145,6 +145,13 @@ def test_progress_begins_with_nothing_and_ends_with_everything(tmp_path: Path) -
     assert [event.done for event in events] == [0, 1024, 2048, 2500]
 
 
+def test_a_withheld_field_says_so_in_every_sample(tmp_path: Path) -> None:
+    source = raw.digits(tmp_path)
+    split = replace(source.split, withheld=("label",))
+    report = verify.samples(replace(source, split=split))
+    assert failed(report) == {"label": "withheld, so -1 in each sample, but not in 7"}
+
+
 def test_options_that_the_reader_cannot_follow_raise(tmp_path: Path) -> None:
     source = raw.digits(tmp_path)
     source = replace(source, split=replace(source.split, options={}))

@@ -1,8 +1,7 @@
 """Mend a finished pack: its damaged files are made again, to the very bytes that its index names.
 
-A pack is never a source of code: its pipeline must be one that is installed, or a file that the
-caller names, and have the source that the pack was made with. What is made counts only when its
-sha256 is the index's; nothing else ever takes the place of a file.
+What is made counts only when its sha256 is the index's; nothing else ever takes the place of a
+file. Nothing that the pack names is run: see ``dsets.prepare.origin``.
 """
 
 from __future__ import annotations
@@ -15,15 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dsets import fetch, manifest
-from dsets import pipeline as pipelines
 from dsets.atomic import flush
-from dsets.errors import DsetsError, PackError, PrepareError
+from dsets.errors import PackError, PrepareError
 from dsets.pack import Pack, assembly, index, verification
 from dsets.pack.mapping import check_file, open_plain
 from dsets.pack.schema import INDEX, STATISTICS, Index, Shard
-from dsets.pipeline import Pipeline
-from dsets.prepare import folder, ledger, planning
+from dsets.prepare import folder, ledger, origin
 from dsets.prepare.cluster import cores
 from dsets.prepare.planning import PackPlan
 from dsets.prepare.task import make_shard
@@ -80,7 +76,7 @@ def plan(pack: Path, *, pipeline: str | Path | None = None, progress: Progress =
     statistics = recorded is not None and not _right(
         place / STATISTICS, recorded.bytes, recorded.sha256
     )
-    made_by = _plan(place, found, pipeline, progress) if shards else None
+    made_by = origin.plan(place, found, pipeline, progress) if shards else None
     if made_by:
         for shard in shards:
             _number(made_by, shard)
@@ -164,96 +160,6 @@ def _right(path: Path, size: int, sha256: str) -> bool:
         return False
 
 
-def _plan(pack: Path, found: Index, pipeline: str | Path | None, progress: Progress) -> PackPlan:
-    """The plan that the pack was made by, if it can be carried out here to the same bytes."""
-    made = _Provenance(pack, found.provenance)
-    dataset = manifest.current(made.text("dataset"))
-    recipe = _pipeline(pack, made.table("pipeline"), pipeline)
-    (plan,) = planning.plan(
-        dataset, splits=[found.split], pipeline=recipe.origin, out=pack.parent
-    ).packs
-    count = made.values.get("samples_per_shard")
-    if type(count) is not int or count < 1:
-        raise made.wrong("samples_per_shard", "a positive number", count)
-    plan = replace(
-        plan,
-        pipeline=recipe,
-        samples_per_shard=count,
-        out=pack.with_name(f"{pack.name}.repair"),
-    )
-    if plan.digest != made.text("plan"):
-        raise PrepareError(
-            "the manifest of today would make another pack: its files, reader or fields differ",
-            where=pack,
-            expected=f"plan {made.text('plan')[:16]}… (manifest {made.text('manifest')[:16]}…)",
-            got=f"{plan.digest[:16]}… (manifest {dataset.digest[:16]}…)",
-            remedy=f"put the manifest it was made with into $DSETS_MANIFESTS, or run "
-            f"'dsets prepare {dataset.name}/{found.split} --force'",
-        )
-    _check_environment(pack, made.table("environment").values, ledger.environment(plan))
-    _check_raw(pack, plan, made.table("raw").values, progress)
-    return plan
-
-
-def _pipeline(pack: Path, made: _Provenance, given: str | Path | None) -> Pipeline:
-    """The pack's pipeline, installed or given; recognised by its source before that runs."""
-    name, sha256 = made.text("name"), made.text("sha256")
-    if given is None and name not in pipelines.names():
-        raise PrepareError(
-            "the pack was made by a pipeline that is not installed",
-            where=pack,
-            got=f"{name!a}, sha256 {sha256[:16]}…",
-            remedy="give its file with --pipeline",
-        )
-    wanted = name if given is None else str(given)
-    got = pipelines.source_sha256(wanted)
-    if got != sha256:
-        raise PrepareError(
-            "another version of the pipeline made this pack",
-            where=wanted,
-            expected=f"sha256 {sha256}",
-            got=got,
-            remedy="give the file that made it with --pipeline",
-        )
-    return replace(pipelines.load(wanted), name=name)  # a user's file may be called otherwise now
-
-
-def _check_environment(pack: Path, made: Any, here: dict[str, str]) -> None:
-    # A newer dsets may well make the same bytes, and the digest proves it; other codecs may not.
-    names = sorted((set(made) | set(here)) - {"dsets"})
-    other = [name for name in names if made.get(name) != here.get(name)]
-    if other:
-        raise PrepareError(
-            "another pixel environment made this pack",
-            where=pack,
-            expected=", ".join(f"{name} {made.get(name)}" for name in other),
-            got=", ".join(f"{name} {here.get(name)}" for name in other),
-            remedy="repair it where these versions are installed",
-        )
-
-
-def _check_raw(pack: Path, plan: PackPlan, made: Any, progress: Progress) -> None:
-    dataset, root = plan.source.manifest, plan.source.root
-    found = fetch.plan(dataset, root, files=plan.split.files, progress=progress)
-    if found.missing:
-        raise PrepareError(
-            "raw files that the damaged shards are made from are missing, or not what the "
-            "manifest says",
-            where=root,
-            got=f"no good {', '.join(step.file.name for step in found.missing)}",
-            remedy=f"run 'dsets fetch {dataset.name}'",
-        )
-    for step in found.steps:
-        digest = f"sha256:{step.receipt.digests['sha256']}" if step.receipt else None
-        if made.get(step.file.name) != digest:
-            raise PrepareError(
-                f"the pack was made from another {step.file.name}",
-                where=pack,
-                expected=made.get(step.file.name),
-                got=digest,
-            )
-
-
 def _number(plan: PackPlan, shard: Shard) -> int:
     """Which of the plan's shards it is, by its name."""
     digits = shard.name.removeprefix("shard-").removesuffix(".h5")
@@ -320,32 +226,4 @@ def _statistics(repair: Repair) -> None:
             expected=f"sha256 {recorded.sha256}",
             got=written.sha256,
             remedy="another version of HDF5 wrote it: repair it where the pack was made",
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Provenance:
-    """A table that a stranger may have written, read key by key."""
-
-    pack: Path
-    values: Any
-
-    def text(self, key: str) -> str:
-        value = self.values.get(key)
-        if not isinstance(value, str):
-            raise self.wrong(key, "text", value)
-        return value
-
-    def table(self, key: str) -> _Provenance:
-        value = self.values.get(key)
-        if not isinstance(value, dict):
-            raise self.wrong(key, "a table", value)
-        return _Provenance(self.pack, value)
-
-    def wrong(self, key: str, expected: str, got: object) -> DsetsError:
-        return PackError(
-            f"the provenance has no good {key}; it was not made by dsets prepare",
-            where=self.pack,
-            expected=expected,
-            got=f"{got!a:.60}",
         )

@@ -7,9 +7,8 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from pathlib import Path
 
-from dsets.adopt.parts import Root
 from dsets.errors import AdoptError
 from dsets.fetch.hashing import CHUNK
 from dsets.progress import Event, Progress
@@ -18,30 +17,30 @@ from dsets.readers._listing import Entry
 BATCH = 256  # files: enough work for a thread, soon enough for Ctrl-C
 
 
-def entries(task: str, roots: Sequence[tuple[str, Root]], jobs: int, tell: Progress) -> list[Entry]:
-    """Every file of the roots. Each root's paths in the listing begin with its prefix.
+def entries(
+    task: str, folder: Path, listed: Sequence[str], jobs: int, tell: Progress
+) -> Iterator[Entry]:
+    """An entry for each of the files ``listed`` below ``folder``, in that order.
 
     Raises:
         AdoptError: a file cannot be read any more.
     """
     stop = threading.Event()
-    total = sum(map(_size, (os.path.join(root.path, path) for _, root in roots for path in root)))
+    below = os.fspath(folder)
+    total = sum(_size(os.path.join(below, path)) for path in listed)
     done = 0
     tell(Event(task, 0, total))
-    made: list[Entry] = []
+    batches = [listed[start : start + BATCH] for start in range(0, len(listed), BATCH)]
     with ThreadPoolExecutor(max(jobs, 1), "dsets-adopt") as pool:
         try:
-            batches = _batches(roots)
-            for found in pool.map(lambda batch: _batch(batch, stop), batches):
-                made += found
+            for found in pool.map(lambda batch: _batch(below, batch, stop), batches):
+                yield from found
                 done += sum(entry.bytes for entry in found)
                 tell(Event(task, done, total))
-        except BaseException:
-            stop.set()
+        finally:
+            stop.set()  # for those not begun, where this ends early
             pool.shutdown(cancel_futures=True)
-            raise
     tell(Event(task, done, total, finished=True))
-    return made
 
 
 def _size(path: str) -> int:
@@ -53,22 +52,14 @@ def _size(path: str) -> int:
 
 def _unreadable(path: str, error: OSError) -> AdoptError:
     remedy = "see to it, then adopt again"
-    return AdoptError(f"cannot be read ({error.strerror})", where=path, remedy=remedy)
+    where = os.path.realpath(path)
+    return AdoptError(f"cannot be read ({error.strerror})", where=where, remedy=remedy)
 
 
-def _batches(roots: Sequence[tuple[str, Root]]) -> Iterator[list[tuple[str, str]]]:
-    """(path in the listing, path on the disk) of some files at a time."""
-    pairs = (
-        (f"{prefix}{path}", os.path.join(root.path, path))
-        for prefix, root in roots
-        for path in root
-    )
-    while batch := list(islice(pairs, BATCH)):
-        yield batch
-
-
-def _batch(batch: Sequence[tuple[str, str]], stop: threading.Event) -> list[Entry]:
-    return [] if stop.is_set() else [_entry(listed, path, stop) for listed, path in batch]
+def _batch(folder: str, batch: Sequence[str], stop: threading.Event) -> list[Entry]:
+    if stop.is_set():
+        return []
+    return [_entry(listed, os.path.join(folder, listed), stop) for listed in batch]
 
 
 def _entry(listed: str, path: str, stop: threading.Event) -> Entry:

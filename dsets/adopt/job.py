@@ -246,14 +246,22 @@ def _tree(tree: Tree, work: Path, copy: bool, jobs: int, tell: Progress) -> File
             for path in root:
                 (below / f"{prefix}{path}").parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(root.path / path, below / f"{prefix}{path}")
-    found = hashing.entries(f"hashing {tree.split}", prefixed, jobs, tell)
-    data = _listing.render(found)
-    listing.write_bytes(data)
+    listed = sorted(f"{prefix}{path}" for prefix, root in prefixed for path in root)
+    total = 0
+    with listing.open("wb") as out:
+        for entry in hashing.entries(f"hashing {tree.split}", below, listed, jobs, tell):
+            out.write(_listing.line(entry))
+            total += entry.bytes
+    flush(listing)
     computed = digests(listing, ("sha256",))
-    receipts.write(listing, receipts.write_down(listing.stat(), computed))
-    total = sum(entry.bytes for entry in found)
+    there = listing.stat()
+    receipts.write(listing, receipts.write_down(there, computed))
     return File(
-        tree.name, bytes=len(data), sha256=computed["sha256"], unverified=True, listed_bytes=total
+        tree.name,
+        bytes=there.st_size,
+        sha256=computed["sha256"],
+        unverified=True,
+        listed_bytes=total,
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,14 +51,14 @@ def entries(path: Path) -> Iterator[Entry]:
             number = 0
             while data := file.readline(_LONGEST_BYTES):
                 number += 1
-                line = data.decode("utf-8", "backslashreplace")
-                found = _LINE.fullmatch(line)
+                text = data.decode("utf-8", "backslashreplace")
+                found = _LINE.fullmatch(text)
                 if not found or not inside(found[3]) or found[3] <= before:
                     raise DataError(
                         "no line of a listing",
                         where=f"{path}, line {number}",
                         expected="'sha256  bytes  path', sorted by path, each path once and inside",
-                        got=ascii(line[:120]),
+                        got=ascii(text[:120]),
                         remedy=_REMEDY,
                     )
                 before = found[3]
@@ -67,10 +67,9 @@ def entries(path: Path) -> Iterator[Entry]:
         raise DataError(f"cannot be read ({error.strerror})", where=path) from error
 
 
-def render(entries: Iterable[Entry]) -> bytes:
-    """The bytes of a listing, the same for the same files in any order."""
-    lines = sorted(entries, key=lambda entry: entry.path)
-    return "".join(f"{one.sha256.hex()}  {one.bytes}  {one.path}\n" for one in lines).encode()
+def line(entry: Entry) -> bytes:
+    """An entry's line. A listing is sorted by path."""
+    return f"{entry.sha256.hex()}  {entry.bytes}  {entry.path}\n".encode()
 
 
 def listable(path: str) -> bool:

@@ -70,9 +70,9 @@ def folder(root: Path, files: Mapping[str, bytes]) -> bytes:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    return _listing.render(
-        _listing.Entry(name, len(content), hashlib.sha256(content).digest())
-        for name, content in files.items()
+    return b"".join(
+        _listing.line(_listing.Entry(name, len(content), hashlib.sha256(content).digest()))
+        for name, content in sorted(files.items())
     )
 
 

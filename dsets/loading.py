@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def load(
 
     What is missing is made once, whichever of any number of processes asks first; the others wait
     for it. Packs that are there need no raw files, however they are sharded. What was adopted in
-    the place of official files is used. ``mirror`` is a URL or folder to fetch from first,
+    the place of official files is used, with a warning. ``mirror`` is a URL or folder to fetch from first,
     ``offline`` forbids fetching.
 
     Raises:
@@ -65,6 +66,9 @@ def load(
         PrepareError: a pack that another pipeline or manifest made is in the way.
     """
     found = manifest.current(name)
+    if splits := [split.name for split in found.splits if found.unverified(split)]:
+        message = f"{name} is adopted, unverified: {', '.join(splits)}; 'dsets show {name}' says more"
+        warnings.warn(message, stacklevel=2)
     plan = prepare.plan(found, pipeline=pipeline)
     missing = [one for one in plan.packs if not _there(one)]
     if missing:

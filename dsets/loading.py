@@ -67,7 +67,9 @@ def load(
     """
     found = manifest.current(name)
     if splits := [split.name for split in found.splits if found.unverified(split)]:
-        message = f"{name} is adopted, unverified: {', '.join(splits)}; 'dsets show {name}' says more"
+        message = (
+            f"{name} is adopted, unverified: {', '.join(splits)}; 'dsets show {name}' says more"
+        )
         warnings.warn(message, stacklevel=2)
     plan = prepare.plan(found, pipeline=pipeline)
     missing = [one for one in plan.packs if not _there(one)]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import dsets
 from dsets import adopt, manifest, prepare, readers, store, verify
 from dsets.adopt import Stranger, Tree
 from dsets.errors import AdoptError, DataError, PrepareError
@@ -259,3 +260,11 @@ def test_splits_that_nobody_brought_are_not_prepared_unless_named(
     assert [one.split.name for one in prepare.plan(official).packs] == ["train"]
     with pytest.raises(PrepareError, match="run 'dsets adopt tinynet PATHS'"):
         prepare.run(prepare.plan(official, splits=["val"], out=tmp_path / "out"))
+
+
+def test_loading_warns_of_what_was_adopted_and_uses_it(official: Manifest, given: Path) -> None:
+    take(official, given)
+    with pytest.warns(UserWarning, match="tinynet is adopted, unverified: train, val"):
+        data = dsets.load("tinynet")
+    assert {name: len(pack) for name, pack in data.items()} == {"train": 18, "val": 12}
+    assert data.val.index.unverified == ("val.listing",)

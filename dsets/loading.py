@@ -57,8 +57,8 @@ def load(
 
     What is missing is made once, whichever of any number of processes asks first; the others wait
     for it. Packs that are there need no raw files, however they are sharded. What was adopted in
-    the place of official files is used, with a warning. ``mirror`` is a URL or folder to fetch from first,
-    ``offline`` forbids fetching.
+    the place of official files is used, with a warning. ``mirror`` is a URL or folder to
+    fetch from first, ``offline`` forbids fetching.
 
     Raises:
         ManifestError: nobody knows the dataset.

@@ -278,6 +278,14 @@ def _names(names: Sequence[str]) -> list[str]:
     return list(made)
 
 
+def _theirs(where: str, work: Path) -> str:
+    """A place in the work folder as the user knows it."""
+    links = [path for path in work.rglob("*") if path.is_symlink()]
+    for link in sorted(links, key=lambda path: -len(str(path))):
+        where = where.replace(str(link), os.path.realpath(link))
+    return where
+
+
 def _counted(trial: Manifest, split: Split, work: Path) -> tuple[Split, Lack | None]:
     """The split with as many samples as the reader finds; what it lacks of the official ones."""
     from dsets.readers import _index_file  # brings NumPy
@@ -287,7 +295,10 @@ def _counted(trial: Manifest, split: Split, work: Path) -> tuple[Split, Lack | N
         table = readers.load(trial.reader).table(source)
     except DataError as error:
         raise AdoptError(
-            "the reader does not accept these files", where=trial.name, got=error
+            f"the reader does not accept these files: {error.what}",
+            where=_theirs(error.where or trial.name, work),
+            expected=error.expected,
+            got=error.got,
         ) from error
     finally:
         _index_file.path(source).unlink(missing_ok=True)  # of paths that end with the work folder

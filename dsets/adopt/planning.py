@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dsets import fetch, store
+from dsets.adopt import variant
 from dsets.adopt.matching import Candidates, match, purpose
 from dsets.adopt.parts import Chosen, Lack, Official, Part, Plan, Stranger
 from dsets.adopt.pictures import Pictures
@@ -66,6 +67,12 @@ def plan(
             chosen, lacking = _choose(manifest, split, parts)
         splits += [chosen] if chosen else []
         lacks += lacking
+    planned = {chosen.split.name for chosen in splits}
+    before = {} if folder != store.raw(manifest.name) else variant.kept(manifest)[0]
+    for name in before.keys() - planned:
+        lacks = [lack for lack in lacks if lack.split != name]
+        got, expected = before[name].samples, manifest.split(name).samples
+        notes.append(f"{name}: adopted before, unverified, {got:,} of {expected:,} samples")
     return Plan(
         manifest,
         folder,

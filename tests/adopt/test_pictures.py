@@ -268,3 +268,21 @@ def test_loading_warns_of_what_was_adopted_and_uses_it(official: Manifest, given
         data = dsets.load("tinynet")
     assert {name: len(pack) for name, pack in data.items()} == {"train": 18, "val": 12}
     assert data.val.index.unverified == ("val.listing",)
+
+
+def test_what_was_adopted_before_is_noted_and_not_missing(official: Manifest, given: Path) -> None:
+    (given / "val" / "n01440764" / VAL[1]).unlink()
+    take(official, given)
+    plan = adopt.plan(official, [given / "train"])
+    assert not plan.lacks
+    assert "val: adopted before, unverified, 11 of 12 samples" in plan.notes
+
+
+def test_what_a_reader_refuses_is_named_as_the_user_knows_it(
+    official: Manifest, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "given", {tinynet.FILES[0]: b"<html>"}) / tinynet.FILES[0]
+    with pytest.raises(AdoptError) as caught:
+        take(official, path)
+    assert str(path) in str(caught.value)
+    assert "fetch" not in str(caught.value) and ".part" not in str(caught.value)

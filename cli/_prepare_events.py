@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -18,11 +18,12 @@ from ._text import plain
 
 
 @contextmanager
-def events(*, quiet: bool = False) -> Iterator[Progress]:
+def events(packs: Collection[str], *, quiet: bool = False) -> Iterator[Progress]:
     """A function that prints events as they come; lines for people go to stderr, unless ``quiet``.
 
-    ``progress`` has ``done`` of ``total`` samples, their rate in this run and the seconds left;
-    ``shard`` a finished file; ``quarantined`` a sample that was left out.
+    ``progress`` has ``done`` of ``total``, the rate in this run and the seconds left: samples of
+    one of the ``packs``, called DATASET/SPLIT, or bytes of a raw file that is checked. ``shard`` is
+    a finished file, ``quarantined`` a sample that was left out.
     """
     begun: dict[str, tuple[float, int]] = {}
 
@@ -40,8 +41,9 @@ def events(*, quiet: bool = False) -> Iterator[Progress]:
             task=event.task,
             done=event.done,
             total=event.total,
+            unit="samples" if event.task in packs else "bytes",
             bad=event.bad if isinstance(event, ShardEvent) else 0,
-            samples_per_s=round(rate, 1),
+            per_s=round(rate, 1),
             eta_s=round((event.total - event.done) / rate, 1) if rate else None,
             finished=event.finished,
         )

@@ -126,7 +126,8 @@ def command(
     before = [prepare.state(one) for one in plan.packs]
     if as_json:
         click.echo(json.dumps({"event": "plan", **_plan_data(plan)}))
-    with events(quiet=quiet) if as_json else bars("samples", quiet=quiet) as report:
+    tasks = [f"{dataset}/{one.split.name}" for one in plan.packs]
+    with events(tasks, quiet=quiet) if as_json else bars("samples", quiet=quiet) as report:
         # workers, scheduler, force, max_bad: as prepare.run takes them
         made = prepare.run(plan, progress=report, **running)
     packs = [

@@ -74,7 +74,7 @@ def _check(found: os.stat_result, path: Path, size: int) -> None:
             where=path,
             expected=f"{size} bytes",
             got=found.st_size,
-            remedy="it was cut short or changed; prepare the pack again",
+            remedy="it was cut short or changed: see 'dsets repair'",
         )
 
 

@@ -105,7 +105,7 @@ def _make(
 
 
 def keys(plan: PackPlan) -> pd.Series[str]:
-    """The keys of all samples, in the reader's order: as a column, a third of a list's memory."""
+    """The keys of all samples, in the reader's order: about 70 bytes each while the job runs."""
     reader = readers.load(plan.source.manifest.reader)
     keys = reader.table(plan.source)["key"]
     if len(keys) != plan.split.samples:

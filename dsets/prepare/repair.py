@@ -18,7 +18,7 @@ from dsets.atomic import flush
 from dsets.errors import PackError, PrepareError
 from dsets.pack import Pack, assembly, index, verification
 from dsets.pack.mapping import check_file, open_plain
-from dsets.pack.schema import INDEX, STATISTICS, Index, Shard
+from dsets.pack.schema import INDEX, MAJOR, MINOR, STATISTICS, Index, Shard
 from dsets.prepare import folder, ledger, origin
 from dsets.prepare.cluster import cores
 from dsets.prepare.planning import PackPlan
@@ -69,7 +69,7 @@ def plan(pack: Path, *, pipeline: str | Path | None = None, progress: Progress =
             manifest, raw file or pixel environment.
         ManifestError, PipelineError: the dataset or the pipeline is not known here.
     """
-    place = pack.absolute()
+    place = pack.resolve()
     found = _index(place)
     shards = _damaged(place, found, progress)
     recorded = found.statistics
@@ -120,7 +120,8 @@ def _index(pack: Path) -> Index:
             got=error.got,
             remedy=error.remedy or _WITHOUT_INDEX,
         ) from error
-    if not canonical:
+    # A later minor version may write more than this one knows.
+    if not canonical and found.format == (MAJOR, MINOR):
         raise PackError(
             "the index was changed: it is not the bytes that dsets writes for what it says",
             where=pack / INDEX,

@@ -96,7 +96,13 @@ def test_json_gives_an_event_a_line_and_the_packs_last(
     ]
     assert events[0]["packs"][0]["shards"] == 1
     assert events[2]["samples"] == 40 and events[2]["name"] == "shard-00000.h5"
-    assert [events[3][name] for name in ("done", "total", "bad", "eta_s")] == [40, 40, 0, 0]
+    assert [events[3][name] for name in ("done", "total", "unit", "bad", "eta_s")] == [
+        40,
+        40,
+        "samples",
+        0,
+        0,
+    ]
     train = events[-1]["packs"][0]
     pack = Pack.open(Path(train["path"]))
     assert (train["digest"], train["samples"], train["bad"]) == (pack.digest, 40, 0)

@@ -283,3 +283,24 @@ def test_the_command_says_what_is_damaged_and_mends_it(
     assert "nothing is damaged" in capsys.readouterr().out
     assert cli(["repair", str(tiny.folder / "nowhere")]) == 1
     assert "no pack here" in capsys.readouterr().err
+
+
+def test_a_pack_may_be_named_by_a_crooked_path_or_a_link(
+    tiny: Any, made: Path, hashes: Hashes
+) -> None:
+    before = hashes(made)
+    link = tiny.folder / "link"
+    link.symlink_to(made)
+    for path in (link, made / ".." / "test" / ".." / "train", made / "."):
+        flip(made / "shard-00001.h5")
+        mend(path)
+        assert hashes(made) == before
+    assert sorted(path.name for path in made.parent.iterdir()) == ["test", "train"]
+
+
+def test_a_folder_that_cannot_be_written_is_told(made: Path) -> None:
+    flip(made / "shard-00001.h5")
+    found = repair.plan(made)
+    made.with_name("train.part").write_text("in the way")
+    with pytest.raises(PrepareError, match=r"train\.part: cannot be written"):
+        repair.run(found)

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 import dsets
+from dsets import codecs, pipeline
+from dsets.readers import Sample
 
 ROOT = Path(__file__).parent.parent
 REAL = ROOT.parent / "shared" / "data" / "mnist"
@@ -127,7 +129,7 @@ def test_the_pipeline_of_the_guide_makes_a_pack(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     served(monkeypatch, tmp_path)
-    (code,) = blocks("docs/pipelines.md", "python")
+    code, for_pictures = blocks("docs/pipelines.md", "python")
     (command,) = blocks("docs/pipelines.md", "sh")
     (tmp_path / "half.py").write_text(code)
     script = Path(sys.executable).parent / "dsets"
@@ -135,6 +137,12 @@ def test_the_pipeline_of_the_guide_makes_a_pack(
     subprocess.run([script, *command.split()[1:]], check=True, cwd=tmp_path)
     pack = dsets.Pack.open(tmp_path / "packs" / "half" / "train")
     assert pack[0]["image"].shape == (14, 14, 1)
+    (tmp_path / "small.py").write_text(for_pictures)
+    small = pipeline.load(tmp_path / "small.py")
+    picture = codecs.encode_jpeg(np.zeros((40, 50, 3), np.uint8), 90)
+    made = small.make(Sample("a", {"image": picture, "label": 0}))
+    assert np.shape(made["image"]) == (32, 32, 3)
+    assert small.environment()["profile"] == "exact"
 
 
 def test_the_manifest_of_the_guide_is_a_manifest() -> None:

@@ -65,8 +65,10 @@ def tasks(
         elif workers is not None:
             client = stack.enter_context(_local(workers, stack.enter_context(_scratch(root))))
             threads = max(1, cores() // workers)
-        if find_spec("bokeh"):  # without it the address shows an empty page
-            tell(f"Dask's dashboard: {client.dashboard_link}")
+        with suppress(KeyError):  # a scheduler without one
+            # Without bokeh a dashboard of ours is an empty page; of another's we cannot know.
+            if (link := client.dashboard_link) and (scheduler or find_spec("bokeh")):
+                tell(f"Dask's dashboard: {link}")
         yield lambda plan: _on(client, plan, threads, tell)
 
 

@@ -31,7 +31,7 @@ class Cluster:
         self._stack = stack
         folder.mkdir()
         self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0"
         )
         self.address = self._line(self.scheduler, "Scheduler at:").split()[-1]
         self.workers: list[subprocess.Popen[str]] = []
@@ -128,6 +128,7 @@ def test_a_cluster_without_workers_is_told_and_given_up_and_the_job_goes_on_else
     with pytest.raises(PrepareError, match=r"lost the Dask cluster; got no workers for 1 seconds"):
         prepare.run(tiny.plan("out"), scheduler=dask.address, progress=kill)
     assert "the cluster has no workers at the moment; waiting for one" in said
+    assert any(text.startswith("Dask's dashboard: http://127.0.0.1:") for text in said)
     prepare.run(tiny.plan("out"))
     assert hashes(tiny.folder / "out") == hashes(tiny.folder / "calm")
 

@@ -127,6 +127,7 @@ def _compared_data(entry: Published, found: Sequence[Comparison]) -> dict[str, A
         "source": entry.source,
         "range": entry.range,
         "channels": entry.channels,
+        "notes": entry.notes,
         "figures": {
             one.figure: {
                 "published": one.theirs.tolist(),
@@ -159,6 +160,7 @@ def _compared_text(entry: Published, found: Sequence[Comparison]) -> str:
             f"{plain(entry.name)}: 0-{entry.range}, {entry.channels}",
             f"({plain(entry.source)})",
             table([head, *rows]),
+            *([f"note: {plain(entry.notes)}"] if entry.notes else []),
         ]
     )
 

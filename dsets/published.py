@@ -3,9 +3,9 @@
 They are data: ``<dataset>.statistics.json`` beside the shipped manifests, a list of entries
 
     {"name", "source", "range": 255 or 1, "channels": "RGB" or "BGR",
-     "mean", "std", "pca_values", "pca_vectors"}
+     "mean", "std", "pca_values", "pca_vectors", "notes"}
 
-of which the last four may be missing. ``pca_vectors`` are rows as printed: each column is a
+of which the last five may be missing. ``pca_vectors`` are rows as printed: each column is a
 component, and each row belongs to a channel.
 """
 
@@ -38,6 +38,7 @@ class Published:
     range: int
     channels: str
     values: dict[str, Floats]
+    notes: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +112,5 @@ def _entry(found: dict[str, Any]) -> Published:
         found["range"],
         found["channels"],
         {name: np.array(found[name], np.float64) for name in figures if name in found},
+        found.get("notes", ""),
     )

@@ -24,7 +24,8 @@ def draw(statistics: Statistics, folder: Path) -> tuple[Path, ...]:
     The folder is made if need be; files of these names are replaced.
 
     Raises:
-        UsageError: neither one channel nor three, so it is no picture.
+        UsageError: neither one channel nor three, so it is no picture; or the folder cannot be
+            written to.
     """
     if statistics.channels not in (1, 3):
         raise UsageError("cannot draw", expected="1 or 3 channels", got=statistics.channels)
@@ -33,10 +34,12 @@ def draw(statistics: Statistics, folder: Path) -> tuple[Path, ...]:
         pictures["mean.png"] = _levels(statistics.mean_image)
     for number in range(statistics.channels):
         pictures[f"component-{number + 1}.png"] = strip(statistics, number)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, pixels in pictures.items():
-        with replacing(folder / name) as part:
-            part.write_bytes(codecs.encode_png(pixels))
+    try:
+        for name, pixels in pictures.items():
+            with replacing(folder / name) as part:
+                part.write_bytes(codecs.encode_png(pixels))
+    except OSError as error:
+        raise UsageError("cannot write pictures", where=folder, got=error.strerror) from error
     return tuple(folder / name for name in pictures)
 
 

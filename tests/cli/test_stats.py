@@ -100,6 +100,14 @@ def test_grey_images_are_drawn_grey_and_four_channels_refused(tmp_path):
         pictures.draw(Statistics.of(np.zeros((1, 2, 2, 4), np.uint8)), tmp_path / "png")
 
 
+def test_a_folder_that_cannot_be_written_to_is_one_line(cli, tmp_path, capsys):
+    folder = write(tmp_path / "pack", Statistics.of(IMAGES))
+    (tmp_path / "file").touch()
+    assert cli(["stats", folder, "--png", str(tmp_path / "file" / "png")]) == 1
+    error = capsys.readouterr().err
+    assert "cannot write pictures" in error and error.count("\n") == 1
+
+
 def test_published_statistics_stand_beside_ours_in_their_unit_and_order(cli, tmp_path, capsys):
     folder = write(tmp_path, Statistics.of(IMAGES))
     assert cli(["stats", folder, "--compare", "imagenet", "--json"]) == 0
@@ -115,7 +123,12 @@ def test_published_statistics_stand_beside_ours_in_their_unit_and_order(cli, tmp
     assert np.allclose(np.abs(ours.T), np.abs(found["eigenvectors"]))
     assert cli(["stats", folder, "--compare", "imagenet"]) == 0
     text = capsys.readouterr().out
-    assert "fb.resnet.torch" in text and "degrees apart" in text and "commit 985e569d" in text
+    assert (
+        "each picture's own deviation" in text
+        and "fb.resnet.torch" in text
+        and "degrees apart" in text
+        and "commit 985e569d" in text
+    )
 
 
 def test_the_angle_between_equal_components_of_other_signs_is_nothing():

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from dsets import codecs, pack, pipeline, prepare
+from dsets.field import Field
 from dsets.pack import Pack, Statistics
+from dsets.prepare import task
 
 from .conftest import BROKEN, Pictures
 
@@ -154,3 +156,32 @@ def test_statistics_that_are_not_those_of_the_encoded_images_are_found(pictures,
     assert pack.verify(packed.path) == []
     (problem,) = pack.verify(packed.path, deep=True)
     assert "not those of the pixels" in problem.message
+
+
+def test_statistics_of_what_cannot_be_decoded_are_found(tmp_path) -> None:
+    fields = (Field("image", "uint8", (None,)),)
+    shard = pack.shard.write(tmp_path / "shard-00000.h5", fields, ["a"], {"image": [b"no image"]})
+    pack.finish(
+        tmp_path,
+        split="train",
+        fields=fields,
+        shards=[shard],
+        statistics=Statistics.of(np.zeros((1, 2, 2, 3), np.uint8)),
+        statistics_of=None,
+        quarantine=[],
+        samples_digest=pack.samples_digest(["a"]),
+        provenance={},
+    )
+    assert pack.verify(tmp_path) == []
+    (problem,) = pack.verify(tmp_path, deep=True)
+    assert "not those of the pixels" in problem.message
+
+
+@pytest.mark.parametrize("name", ["alexnet_jpeg", "original"])
+def test_pixels_that_are_counted_in_smaller_portions_give_the_same_bits(
+    pictures, tmp_path, name, monkeypatch
+) -> None:
+    """As where a group's decoded pictures would fill the memory."""
+    whole = made(pictures, tmp_path / "whole", name)
+    monkeypatch.setattr(task, "_COUNTED_BYTES", 300_000)
+    assert made(pictures, tmp_path / "parts", name).digest == whole.digest

@@ -45,8 +45,8 @@ setup(
     ext_modules=[
         Extension(
             "dsets._native",
-            ["dsets/native/module.c", "dsets/native/resample.c", "dsets/native/statistics.c"],
-            depends=["dsets/native/native.h"],
+            [f"dsets/native/{name}.c" for name in ("module", "gather", "resample", "statistics")],
+            depends=["dsets/native/native.h", "dsets/native/gather.h"],
             extra_compile_args=["-O3", "-std=gnu11", "-ffp-contract=off", "-Wall", "-Wextra"],
             py_limited_api=True,
             optional=True,

@@ -139,8 +139,10 @@ def _column(pack: Pack, field: Field, recipe: Recipe) -> Column | Kernel | None:
     if not changed and field.layout == "HWC":
         return column
     shape = cast("tuple[int, int, int]", field.shape)  # the sizes are fixed
-    images = Images(column.take, column.dtype, shape, field.layout == "CHW")
-    return Kernel(images, recipe.normal if field.name == IMAGE else None)
+    images = Images(column, shape, field.layout == "CHW")
+    if field.name != IMAGE:
+        return Kernel(images, None)
+    return Kernel(images, recipe.normal, recipe.window(shape[:2]))
 
 
 def _checked(fields: object, batch: Batch) -> Batch:

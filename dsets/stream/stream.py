@@ -82,7 +82,7 @@ class Stream:
             raise UsageError("the pack has no samples", where="stream", got=repr(pack))
         self._order = order
         self._threads = threads
-        self._ahead = threads + 1
+        self._ahead = max(2, threads)
         self._assembly = Assembly(
             pack,
             recipe.parse(transform, pack.fields),

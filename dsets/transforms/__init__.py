@@ -2,14 +2,16 @@
 
     transform=[PadCrop(4), Flip(), Normalise.of(pack), my_function]
 
-Geometry (PadCrop, Flip) and Normalise work on the field ``image`` and are fused into one pass over
-the stored pixels; ``specification`` says what they compute. Without Normalise images stay as they
-are stored, height, width, channels last (NHWC); with it they are floats, channels first (NCHW).
+Geometry (one of Crop, PadCrop, CentreCrop; Flip) and Normalise work on the field ``image`` and are
+fused into one pass over the stored pixels; ``specification`` says what they compute. Without
+Normalise images stay as they are stored, height, width, channels last (NHWC); with it they are
+floats, channels first (NCHW).
 Any function from a batch to a mapping of fields may follow; it runs in the stream's threads.
 """
 
+from dsets.transforms.crop import CentreCrop, Crop
 from dsets.transforms.flip import Flip
 from dsets.transforms.normalise import Normalise
 from dsets.transforms.pad_crop import PadCrop
 
-__all__ = ["Flip", "Normalise", "PadCrop"]
+__all__ = ["CentreCrop", "Crop", "Flip", "Normalise", "PadCrop"]

@@ -1,28 +1,44 @@
-"""The fused kernel: gather, crop, mirror, scale and store, a cache-sized chunk of rows at a time.
+"""The fused kernel: gather, crop, mirror, scale and store, in one pass.
 
-This is the NumPy version of what ``specification`` says, equal to it bit for bit. NumPy has no
-single loop for this, so it makes each step one call over a chunk that stays in the level-2 cache:
-a line of a window is one item of a void type, read at any byte offset of the padded images.
+In C where the extension was built (``compiled``), else in NumPy, a cache-sized chunk of rows at a
+time; both are what ``specification`` says, bit for bit. NumPy has no single loop for this, so it
+makes each step one call over a chunk that stays in the level-2 cache: a line of a window is one
+item of a void type, read at any byte offset of the padded images.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from dsets.transforms.compiled import Compiled, compiled
 from dsets.transforms.normalise import Normalise
 from dsets.transforms.view import Views
 
 #: Bytes of one chunk: its stored pixels and one channel of it as float32. Half of it does not
 #: amortise NumPy's calls and the threads' turns at the interpreter; twice leaves the cache.
 _CHUNK = 1536 << 10
+#: Pixels of a window from which on NumPy's calls are few enough to do one image after the other.
+_LARGE = 4096
 
-Take = Callable[[npt.NDArray[np.int64], npt.NDArray[Any]], None]
+
+class Stored(Protocol):
+    """Images as a pack stores them: one array (n_shard, …) a shard."""
+
+    @property
+    def shards(self) -> Sequence[npt.NDArray[Any]]: ...
+
+    @property
+    def starts(self) -> npt.NDArray[np.int64]:
+        """(shards + 1,): the number of each shard's first image, and of images."""
+
+    def take(self, index: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> None:
+        """Copy the images ``index`` (m,) to ``out`` (m, …)."""
 
 
 def _lines(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -35,15 +51,16 @@ def _lines(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """An image field of a pack: ``take(index, out)`` gathers rows as they are stored.
+    """An image field of a pack: ``size`` is (height, width, channels) of its images; ``planar``
+    says that they are stored (C, H, W)."""
 
-    ``size`` is (height, width, channels); ``planar`` says that rows are stored (C, H, W).
-    """
-
-    take: Take
-    dtype: np.dtype[Any]
+    pixels: Stored
     size: tuple[int, int, int]
     planar: bool
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.pixels.shards[0].dtype
 
     @property
     def stored(self) -> tuple[int, int, int]:
@@ -68,11 +85,20 @@ class Scratch(threading.local):
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """From stored images to finished rows."""
+    """From stored images to finished rows: windows of ``window`` (height, width), all of it by
+    default."""
 
     images: Images
     normal: Normalise | None
-    _scratch: Scratch = field(default_factory=Scratch)
+    window: tuple[int, int] = (0, 0)
+    _compiled: Compiled | None = field(init=False)
+    _scratch: Scratch = field(init=False, default_factory=Scratch)
+
+    def __post_init__(self) -> None:
+        if self.window == (0, 0):
+            object.__setattr__(self, "window", self.images.size[:2])
+        found = compiled(self.images, self.normal, self.window)
+        object.__setattr__(self, "_compiled", found)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -81,48 +107,84 @@ class Kernel:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of one finished row: (C, H, W) when normalised, else (H, W, C)."""
-        height, width, channels = self.images.size
+        (height, width), channels = self.window, self.images.size[2]
         return (channels, height, width) if self.normal else (height, width, channels)
 
     def fill(
         self, index: npt.NDArray[np.int64], views: Views | None, out: npt.NDArray[Any]
     ) -> None:
         """Write the images ``index`` (n,) as their views show them to ``out`` (n, *shape)."""
+        if self._compiled:
+            self._compiled.fill(index, views, out)
+            return
         height, width, channels = self.images.size
-        if views is None and not self.normal and (channels == 1 or not self.images.planar):
-            self.images.take(index, out.reshape(len(index), *self.images.stored))
+        whole = views is None and self.window == (height, width)
+        if whole and not self.normal and (channels == 1 or not self.images.planar):
+            self.images.pixels.take(index, out.reshape(len(index), *self.images.stored))
+            return
+        if (views is None or not views.margin) and self.window[0] * self.window[1] >= _LARGE:
+            self._one_by_one(index, views, out)
             return
         row_bytes = height * width * (channels * self.images.dtype.itemsize + 4)
         step = max(1, _CHUNK // row_bytes)
         for first in range(0, len(index), step):
             rows = slice(first, min(first + step, len(index)))
             shown = self._shown(index[rows], None if views is None else views[rows], step)
-            if self.normal is None:
-                self._interleave(shown, out[rows])
-            elif self.normal.dtype == "float16" and self.images.dtype == np.uint8:
-                self._look_up(shown, self.normal, out[rows])
+            self._finish(shown, out[rows], step)
+
+    def _one_by_one(
+        self, index: npt.NDArray[np.int64], views: Views | None, out: npt.NDArray[Any]
+    ) -> None:
+        """Large windows within their images are read where they lie."""
+        pixels = self.images.pixels
+        chosen = (views.top, views.left, views.mirrored) if views else (None, None, None)
+        top, left, mirrored = (
+            [0] * len(index) if values is None else values.tolist() for values in chosen
+        )
+        shard = np.searchsorted(pixels.starts, index, side="right") - 1
+        where = zip(shard.tolist(), (index - pixels.starts[shard]).tolist(), strict=True)
+        for row, (number, place) in enumerate(where):
+            lines = slice(top[row], top[row] + self.window[0])
+            columns = slice(left[row], left[row] + self.window[1])
+            across = slice(None, None, -1 if mirrored[row] else None)
+            image = pixels.shards[number][place : place + 1]
+            if self.images.planar:
+                shown = image[:, :, lines, columns][..., across]
             else:
-                self._scale(shown, self.normal, out[rows], step)
+                shown = image[:, lines, columns][:, :, across]
+            self._finish(shown, out[row : row + 1], 1)
+
+    def _finish(self, shown: npt.NDArray[Any], out: npt.NDArray[Any], step: int) -> None:
+        if self.normal is None:
+            self._interleave(shown, out)
+        elif self.normal.dtype == "float16" and self.images.dtype == np.uint8:
+            self._look_up(shown, self.normal, out)
+        else:
+            self._scale(shown, self.normal, out, step)
 
     def _shown(
         self, index: npt.NDArray[np.int64], views: Views | None, step: int
     ) -> npt.NDArray[Any]:
-        """The chunk's windows (n, *stored), before any change of values."""
+        """The chunk's windows (n, …) in stored layout, before any change of values."""
         stored = self._scratch.zeros("stored", (step, *self.images.stored), self.images.dtype)
         shown = stored[: len(index)]
-        if views is None or (views.top is None and views.mirrored is None):
-            self.images.take(index, shown)
+        whole = self.window == self.images.size[:2]
+        if whole and (views is None or (views.top is None and views.mirrored is None)):
+            self.images.pixels.take(index, shown)
             return shown
+        views = views or Views(self.window)
         none = np.zeros(len(index), np.int64)
         mirrored = none > 0 if views.mirrored is None else views.mirrored
         top = none if views.top is None else views.top
-        left = none if views.left is None else np.where(mirrored, -views.left, views.left)
+        left = none if views.left is None else views.left
+        rest = self.images.size[1] - self.window[1]
+        left = np.where(mirrored, rest - left, left)  # in the mirrored image
         # Those to mirror stand last, so that they turn round while they are copied to the padded
         # images; the windows are then read in the order of the batch.
         turned = np.argsort(mirrored, kind="stable")
         place = np.empty_like(turned)
         place[turned] = np.arange(len(turned))
-        self.images.take(index[turned], shown)
+        self.images.pixels.take(index[turned], shown)
         plain = len(index) - int(np.count_nonzero(mirrored))
         return self._windows(shown, plain, place, top, left, views.margin, step)
 
@@ -139,11 +201,13 @@ class Kernel:
         """Row i is the window at (top[i], left[i]) of the image ``stored[place[i]]``; the images
         from ``plain`` on are mirrored first."""
         height, width, channels = self.images.size
+        lines, columns = self.window
         margin = min(margin, max(height, width))  # further out there is nothing to see
-        top, left = np.clip(top, -margin, margin), np.clip(left, -margin, margin)
+        top = np.clip(top, -margin, height - lines + margin)
+        left = np.clip(left, -margin, width - columns + margin)
         planes, group = (channels, 1) if self.images.planar else (1, channels)
         pixel = self.images.dtype.itemsize * group
-        line, padded_line = width * pixel, (width + 2 * margin) * pixel
+        line, padded_line = columns * pixel, (width + 2 * margin) * pixel
         padded_plane = (height + 2 * margin) * padded_line
         size = (step, planes, height + 2 * margin, width + 2 * margin, group)
         padded = self._scratch.zeros("padded", size, self.images.dtype)
@@ -157,9 +221,10 @@ class Kernel:
         corner = place * (planes * padded_plane) + (
             (top + margin) * padded_line + (left + margin) * pixel
         )
-        lines = (np.arange(planes) * padded_plane)[:, None] + np.arange(height) * padded_line
-        shown = anywhere[corner[:, None] + lines.ravel()]
-        finished: npt.NDArray[Any] = shown.view(self.images.dtype).reshape(stored.shape)
+        down = (np.arange(planes) * padded_plane)[:, None] + np.arange(lines) * padded_line
+        shown = anywhere[corner[:, None] + down.ravel()]
+        layout = (channels, lines, columns) if self.images.planar else (lines, columns, channels)
+        finished: npt.NDArray[Any] = shown.view(self.images.dtype).reshape(len(stored), *layout)
         return finished
 
     def _interleave(self, shown: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
@@ -173,9 +238,8 @@ class Kernel:
         self, shown: npt.NDArray[Any], normal: Normalise, out: npt.NDArray[Any], step: int
     ) -> None:
         scale, bias = normal.scale, normal.bias
-        height, width, channels = self.images.size
-        plane = self._scratch.zeros("plane", (step, height, width), np.float32)[: len(shown)]
-        for channel in range(channels):
+        plane = self._scratch.zeros("plane", (step, *self.window), np.float32)[: len(shown)]
+        for channel in range(self.images.size[2]):
             plane[...] = shown[:, channel] if self.images.planar else shown[..., channel]
             np.multiply(plane, scale[channel], out=plane)
             if out.dtype == np.float32:

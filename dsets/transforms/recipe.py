@@ -8,6 +8,7 @@ from typing import Any
 
 from dsets.errors import UsageError
 from dsets.field import Field
+from dsets.transforms.crop import CentreCrop, Crop
 from dsets.transforms.flip import Flip
 from dsets.transforms.normalise import Normalise
 from dsets.transforms.pad_crop import PadCrop
@@ -19,16 +20,24 @@ IMAGE = "image"
 
 #: From a batch to fields: it may change, add and leave out, but keeps the number of rows.
 Function = Callable[[Any], Mapping[str, Any]]
-Transform = PadCrop | Flip | Normalise | Function
+Geometry = PadCrop | Crop | CentreCrop | Flip
+Transform = Geometry | Normalise | Function
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """First geometry, fused with the normalisation; then the user's functions, in order."""
 
-    geometry: tuple[PadCrop | Flip, ...] = ()
+    geometry: tuple[Geometry, ...] = ()
     normal: Normalise | None = None
     functions: tuple[Function, ...] = ()
+
+    def window(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of what is shown of images of ``size`` (height, width)."""
+        for transform in self.geometry:
+            if isinstance(transform, Crop | CentreCrop):
+                return transform.size
+        return size
 
     def choose(self, size: tuple[int, int], draws: Draws) -> Views:
         """The views of the drawn samples, of images of ``size`` (height, width)."""
@@ -56,13 +65,18 @@ def parse(transforms: Sequence[Transform], fields: Sequence[Field]) -> Recipe:
 
 def _with(recipe: Recipe, transform: Transform) -> Recipe:
     geometry, normal, functions = recipe.geometry, recipe.normal, recipe.functions
-    if isinstance(transform, PadCrop | Flip | Normalise):
+    if isinstance(transform, PadCrop | Crop | CentreCrop | Flip | Normalise):
         kind = type(transform)
         if functions:
             raise UsageError(
                 f"{kind.__name__} comes after a function",
                 where="transform",
-                expected="PadCrop, Flip, Normalise first, then functions",
+                expected="crop, Flip, Normalise first, then functions",
+            )
+        crops = {type(other) for other in geometry} - {Flip, kind}
+        if crops and issubclass(kind, PadCrop | Crop | CentreCrop):
+            raise UsageError(
+                f"{kind.__name__} comes after another crop", where="transform", expected="one crop"
             )
         if normal or any(type(other) is kind for other in geometry):
             raise UsageError(
@@ -77,7 +91,7 @@ def _with(recipe: Recipe, transform: Transform) -> Recipe:
         raise UsageError(
             "not a transform",
             where="transform",
-            expected="PadCrop(…), Flip(), Normalise(…), or a function from a batch to a mapping",
+            expected="Crop(…), Flip(), Normalise(…) …, or a function from a batch to a mapping",
             got=repr(transform),
         )
     return Recipe(geometry, normal, (*functions, transform))
@@ -92,7 +106,15 @@ def _check_image(recipe: Recipe, fields: Sequence[Field]) -> None:
             expected=f"a field {IMAGE!r} of fixed height, width, channels",
             got=", ".join(map(str, fields)) or "no fields",
         )
-    channels = found[0].shape[2]
+    height, width, channels = found[0].shape
+    window = recipe.window((height or 0, width or 0))
+    if window[0] > (height or 0) or window[1] > (width or 0):
+        raise UsageError(
+            "the crop is larger than the image",
+            where="transform",
+            expected=f"at most {height} by {width} pixels, as in {found[0]}",
+            got=f"{window[0]} by {window[1]}",
+        )
     if recipe.normal and len(recipe.normal.mean) != channels:
         raise UsageError(
             "Normalise does not fit the image",

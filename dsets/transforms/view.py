@@ -15,11 +15,11 @@ from dsets.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """The views of n images of ``size`` (height, width).
+    """The views of n images: windows of ``size`` (height, width), all the same.
 
-    ``top`` and ``left`` are int64 (n,), the window's corner in the stored image, from -margin to
-    margin; pixels outside the image are 0. ``mirrored`` is bool (n,): the window is shown right to
-    left. None stands for "all zero", "none".
+    ``top`` and ``left`` are int64 (n,), the window's corner in the stored image; a window reaches
+    over the image's border by at most ``margin`` pixels, and what it shows there is 0.
+    ``mirrored`` is bool (n,): the window is shown right to left. None stands for "all zero".
     """
 
     size: tuple[int, int]
@@ -31,15 +31,28 @@ class Views:
     def shifted(
         self, down: npt.NDArray[np.int64], right: npt.NDArray[np.int64], margin: int
     ) -> Views:
-        """The same images through windows moved ``down`` rows and ``right`` columns.
+        """The same images through windows moved ``down`` rows and ``right`` columns."""
+        return self._moved(down, right, margin, self.size)
 
-        Right is right as shown: where a view is already mirrored, it is left in the stored image.
-        """
+    def windowed(
+        self, down: npt.NDArray[np.int64], right: npt.NDArray[np.int64], size: tuple[int, int]
+    ) -> Views:
+        """Windows of ``size`` within these, with the corner ``down`` and ``right`` of theirs."""
+        return self._moved(down, right, 0, size)
+
+    def _moved(
+        self,
+        down: npt.NDArray[np.int64],
+        right: npt.NDArray[np.int64],
+        margin: int,
+        size: tuple[int, int],
+    ) -> Views:
+        """Right is right as shown: where a view is already mirrored, it is left in the image."""
         if self.top is not None:
             raise UsageError("an image is cropped twice", remedy="give one crop")
         if self.mirrored is not None:
-            right = np.where(self.mirrored, -right, right)
-        return Views(self.size, margin, down, right, self.mirrored)
+            right = np.where(self.mirrored, self.size[1] - size[1] - right, right)
+        return Views(size, margin, down, right, self.mirrored)
 
     def flipped(self, which: npt.NDArray[np.bool_]) -> Views:
         """The same windows, mirrored where ``which`` says so."""

@@ -20,7 +20,7 @@ import dsets
 from dsets.errors import StreamError, UsageError
 from dsets.pack import Pack
 from dsets.stream import Batch, Key, Order, Stream, batches
-from dsets.transforms import Flip, Normalise, PadCrop, specification
+from dsets.transforms import CentreCrop, Crop, Flip, Normalise, PadCrop, specification
 from dsets.transforms.random import Draws
 from dsets.transforms.recipe import Recipe
 
@@ -232,7 +232,7 @@ def test_rule_3_ranks_agree_in_batches_and_rows_and_share_out_every_sample(
     ranks=st.integers(1, 4),
     threads=st.integers(1, 3),
     epoch=st.integers(0, 2),
-    order=st.permutations([PadCrop(3), Flip()]),
+    order=st.one_of(st.permutations([PadCrop(3), Flip()]), st.permutations([Crop((5, 3)), Flip()])),
 )
 @property_test
 def test_rule_4_random_choices_depend_on_seed_epoch_and_sample_only(
@@ -262,23 +262,26 @@ def test_rule_4_random_choices_depend_on_seed_epoch_and_sample_only(
     assert shown(batch_size, ranks, threads) == shown(N, 1, 1)
 
 
+@pytest.mark.parametrize("crop", [PadCrop(3), Crop((4, 7)), CentreCrop((4, 7))])
 @pytest.mark.parametrize("layout", ["HWC", "CHW"])
-def test_rule_4_a_sample_is_shown_as_its_key_says(make_pack: MakePack, layout: str) -> None:
+def test_rule_4_a_sample_is_shown_as_its_key_says(
+    make_pack: MakePack, layout: str, crop: Any
+) -> None:
     """From keys to pixels and floats, by the specification."""
     pack = make_pack(N, 3, (6, 9, 3), layout)
     normal = Normalise.of(pack)
-    stream = stream_of(pack, 8, seed=5, transform=[Flip(), PadCrop(3), normal])
+    stream = stream_of(pack, 8, seed=5, transform=[Flip(), crop, normal])
     for epoch in range(2):
         for batch in stream:
             keys = pack.keys(batch.index.tolist())
             digests = [hashlib.sha256(key.encode()).digest()[:8] for key in keys]
             hashes = np.array([int.from_bytes(digest, "little") for digest in digests], np.uint64)
-            views = Recipe((Flip(), PadCrop(3))).choose((6, 9), Draws(5, epoch, hashes))
+            views = Recipe((Flip(), crop)).choose((6, 9), Draws(5, epoch, hashes))
             assert views.top is not None and views.left is not None
             assert views.mirrored is not None
             for row, number in enumerate(batch.index.tolist()):
                 view = int(views.top[row]), int(views.left[row]), bool(views.mirrored[row])
-                shown = specification.window(pack[number]["image"], *view, (6, 9))
+                shown = specification.window(pack[number]["image"], *view, views.size)
                 expected = specification.normalise(shown, normal)
                 assert np.array_equal(batch["image"][row], expected)
     stream.close()

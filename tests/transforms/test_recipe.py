@@ -8,7 +8,7 @@ import pytest
 
 from dsets.errors import UsageError
 from dsets.field import Field
-from dsets.transforms import Flip, Normalise, PadCrop, recipe
+from dsets.transforms import CentreCrop, Crop, Flip, Normalise, PadCrop, recipe
 from dsets.transforms.random import Draws
 
 FIELDS = (Field("image", "uint8", (8, 8, 3)), Field("label", "int64", ()))
@@ -33,6 +33,11 @@ def test_transforms_are_sorted_into_what_is_fused_and_what_follows() -> None:
         ([NORMAL, NORMAL], "Normalise comes after Normalise"),
         ([Flip(), PadCrop(1), Flip()], "Flip comes twice"),
         ([PadCrop(1), PadCrop(2)], "PadCrop comes twice"),
+        ([Crop(4), Crop(2)], "Crop comes twice"),
+        ([PadCrop(1), Crop(2)], "Crop comes after another crop"),
+        ([CentreCrop(2), Flip(), PadCrop(2)], "PadCrop comes after another crop"),
+        ([Crop((8, 9))], "crop is larger.*at most 8 by 8.*got 8 by 9"),
+        ([CentreCrop(2**40)], "crop is larger"),
         ([Flip], "not a transform"),
         (["flip"], "not a transform"),
         ([None], "not a transform"),
@@ -66,6 +71,34 @@ def test_a_strange_padding_is_refused(padding: Any) -> None:
         PadCrop(padding)
 
 
+@pytest.mark.parametrize("size", [0, -1, 1.5, "4", None, (4,), (4, 4, 4), (0, 4), (4, True)])
+@pytest.mark.parametrize("crop", [Crop, CentreCrop])
+def test_a_strange_size_is_refused(crop: Any, size: Any) -> None:
+    with pytest.raises(UsageError, match="bad size"):
+        crop(size)
+
+
+def test_places_of_a_crop_are_even_from_edge_to_edge() -> None:
+    key_hash = np.random.default_rng(0).integers(0, 2**64, 20_000, dtype=np.uint64)
+    parsed = recipe.parse([Crop((4, 6))], FIELDS)
+    views = parsed.choose((8, 8), Draws(0, 0, key_hash))
+    assert views.size == parsed.window((8, 8)) == (4, 6)
+    assert views.top is not None and views.left is not None and views.mirrored is None
+    counts = np.bincount(views.top * 3 + views.left)
+    chi_square = ((counts - 20_000 / 15) ** 2 / (20_000 / 15)).sum()
+    assert len(counts) == 15 and abs(chi_square - 14) < 5 * 28**0.5
+
+
+def test_a_crop_of_the_whole_image_and_a_centre_crop_leave_nothing_to_chance() -> None:
+    draws = Draws(0, 0, np.arange(9, dtype=np.uint64))
+    whole = recipe.parse([Crop(8)], FIELDS).choose((8, 8), draws)
+    centre = recipe.parse([CentreCrop((4, 5))], FIELDS).choose((8, 8), draws)
+    assert whole.top is not None and whole.left is not None
+    assert not whole.top.any() and not whole.left.any()
+    assert centre.top is not None and centre.left is not None and centre.size == (4, 5)
+    assert (centre.top == 2).all() and (centre.left == 1).all()
+
+
 def test_offsets_cover_the_padding_evenly_and_half_are_mirrored() -> None:
     key_hash = np.random.default_rng(0).integers(0, 2**64, 20_000, dtype=np.uint64)
     views = recipe.parse([PadCrop(4), Flip()], FIELDS).choose((8, 8), Draws(0, 0, key_hash))
@@ -88,3 +121,9 @@ def test_the_choices_of_a_sample_are_pinned() -> None:
     assert views.top.tolist() == [2, 1, 4, -3]
     assert views.left.tolist() == [-4, 1, 4, 1]
     assert views.mirrored.tolist() == [False, True, False, True]
+    views = recipe.parse([Crop(1)], (Field("image", "uint8", (33, 33, 3)),)).choose(
+        (33, 33), Draws(7, 3, key_hash)
+    )
+    assert views.top is not None and views.left is not None
+    assert views.top.tolist() == [25, 20, 30, 5]
+    assert views.left.tolist() == [2, 21, 31, 19]

@@ -1,0 +1,335 @@
+/* Images out of a pack: a window of each, mirrored or not, copied or scaled, in one pass.
+
+   A window is made as planes of bytes, a block of lines that stays in the level-1 cache, then
+   scaled with long loops. It is the writing that costs: float32 is four times what is read. */
+
+#include "gather.h"
+
+#include "native.h"
+
+#include <string.h>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
+
+#ifndef __has_builtin
+#define __has_builtin(x) 0
+#endif
+
+enum {
+    BLOCK = 3072, /* bytes of pixels: with them scaled to float32, half a level-1 cache */
+    AHEAD = 4096, /* bytes */
+    LINE = 64     /* of a cache */
+};
+
+/* The part of a window's line that the image covers: columns first … first + count - 1 as shown. */
+struct visible {
+    int64_t first, count, source; /* source: its leftmost column in the image */
+};
+
+static int64_t clamp(int64_t value, int64_t least, int64_t most) {
+    return value < least ? least : value > most ? most : value;
+}
+
+static struct visible visible_part(const struct stored *stored, const struct window *window) {
+    int64_t left = clamp(window->left, -window->width, stored->width);
+    int64_t begin = left < 0 ? -left : 0;
+    int64_t end = clamp(stored->width - left, 0, window->width);
+    struct visible part = {begin, end > begin ? end - begin : 0, left + begin};
+    if (window->mirrored) part.first = window->width - begin - part.count;
+    return part;
+}
+
+/* The source line of a window's line, or -1 when it is outside. */
+static int64_t source_line(const struct stored *stored, const struct window *window, int64_t y) {
+    int64_t top = clamp(window->top, -window->height, stored->height);
+    return top + y >= 0 && top + y < stored->height ? top + y : -1;
+}
+
+/* Ask for what will be read soon: processors do not look beyond the page that they read. */
+static inline void expect(const uint8_t *from, int64_t bytes) {
+#if __has_builtin(__builtin_prefetch)
+    for (int64_t i = 0; i < bytes; i += LINE) __builtin_prefetch(from + AHEAD + i);
+#else
+    (void)from, (void)bytes;
+#endif
+}
+
+/* ---- Lines of bytes ---- */
+
+static inline void reverse(const uint8_t *restrict in, int64_t n, uint8_t *restrict out) {
+    for (int64_t i = 0; i < n; i++) out[i] = in[n - 1 - i];
+}
+
+#if __has_builtin(__builtin_shufflevector)
+typedef uint8_t v16 __attribute__((vector_size(16)));
+
+/* Byte c, c + 3, … c + 45 of three vectors; the compilers' own way takes twice as long. */
+#define EVERY_THIRD(x, y, z, c)                                                                    \
+    __builtin_shufflevector(                                                                       \
+        __builtin_shufflevector(x, y, c, c + 3, c + 6, c + 9, c + 12, c + 15, c + 18, c + 21,      \
+                                c + 24, c + 27, (c + 30) % 32, 0, 0, 0, 0, 0),                     \
+        z, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, c == 2 ? 16 : 10, c + 17, c + 20, c + 23, c + 26, c + 29)
+#define REVERSED(x)                                                                                \
+    __builtin_shufflevector(x, x, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#endif
+
+static inline void split3(const uint8_t *restrict in, int64_t n, int mirrored, uint8_t *restrict a,
+                          uint8_t *restrict b, uint8_t *restrict c) {
+    int64_t i = 0;
+#if __has_builtin(__builtin_shufflevector)
+    for (; i + 16 <= n; i += 16) {
+        v16 x, y, z;
+        memcpy(&x, in + 3 * i, 16);
+        memcpy(&y, in + 3 * i + 16, 16);
+        memcpy(&z, in + 3 * i + 32, 16);
+        v16 first = EVERY_THIRD(x, y, z, 0), second = EVERY_THIRD(x, y, z, 1);
+        v16 third = EVERY_THIRD(x, y, z, 2);
+        int64_t to = i;
+        if (mirrored) {
+            to = n - 16 - i;
+            first = REVERSED(first), second = REVERSED(second), third = REVERSED(third);
+        }
+        memcpy(a + to, &first, 16);
+        memcpy(b + to, &second, 16);
+        memcpy(c + to, &third, 16);
+    }
+#endif
+    for (; i < n; i++) {
+        int64_t to = mirrored ? n - 1 - i : i;
+        a[to] = in[3 * i];
+        b[to] = in[3 * i + 1];
+        c[to] = in[3 * i + 2];
+    }
+}
+
+static inline void merge3(const uint8_t *restrict a, const uint8_t *restrict b,
+                          const uint8_t *restrict c, int64_t n, uint8_t *restrict out) {
+    for (int64_t i = 0; i < n; i++) {
+        out[3 * i] = a[i];
+        out[3 * i + 1] = b[i];
+        out[3 * i + 2] = c[i];
+    }
+}
+
+/* Lines y … y + count - 1 of the window as planes, each `count` lines high. */
+DISPATCH static void planes(const uint8_t *image, const struct stored *stored,
+                            const struct window *window, int64_t y, int64_t count,
+                            uint8_t *restrict out) {
+    struct visible part = visible_part(stored, window);
+    int64_t channels = stored->channels, width = window->width, plane = count * width;
+    for (int64_t row = 0; row < count; row++) {
+        int64_t line = source_line(stored, window, y + row);
+        uint8_t *at = out + row * width;
+        if (line < 0 || part.count < width)
+            for (int64_t c = 0; c < channels; c++) memset(at + c * plane, 0, (size_t)width);
+        if (line < 0 || part.count == 0) continue;
+        at += part.first;
+        if (stored->planar || channels == 1) {
+            int64_t stride = stored->height * stored->width;
+            const uint8_t *in = image + line * stored->width + part.source;
+            for (int64_t c = 0; c < channels; c++) {
+                expect(in + c * stride, part.count);
+                if (window->mirrored)
+                    reverse(in + c * stride, part.count, at + c * plane);
+                else
+                    memcpy(at + c * plane, in + c * stride, (size_t)part.count);
+            }
+            continue;
+        }
+        const uint8_t *in = image + (line * stored->width + part.source) * channels;
+        expect(in, part.count * channels);
+        if (channels == 3) {
+            split3(in, part.count, window->mirrored, at, at + plane, at + 2 * plane);
+        } else {
+            for (int64_t x = 0; x < part.count; x++)
+                for (int64_t c = 0; c < channels; c++)
+                    at[c * plane + (window->mirrored ? part.count - 1 - x : x)] =
+                        in[x * channels + c];
+        }
+    }
+}
+
+/* ---- uint8, channels last ---- */
+
+static inline void mirror3(const uint8_t *restrict in, int64_t n, uint8_t *restrict out) {
+    int64_t i = 0;
+#if __has_builtin(__builtin_shufflevector)
+    /* Five pixels a step; a step reads and writes one byte more, which the next one puts right. */
+    for (; i + 6 <= n; i += 5) {
+        v16 five;
+        memcpy(&five, in + 3 * (n - i - 5) - 1, 16);
+        five = __builtin_shufflevector(five, five, 13, 14, 15, 10, 11, 12, 7, 8, 9, 4, 5, 6, 1, 2,
+                                       3, 0);
+        memcpy(out + 3 * i, &five, 16);
+    }
+#endif
+    for (; i < n; i++) memcpy(out + 3 * i, in + 3 * (n - 1 - i), 3);
+}
+
+DISPATCH static void copy(const uint8_t *image, const struct stored *stored,
+                          const struct window *window, uint8_t *restrict spare,
+                          uint8_t *restrict out) {
+    struct visible part = visible_part(stored, window);
+    int64_t channels = stored->channels, width = window->width;
+    for (int64_t y = 0; y < window->height; y++, out += width * channels) {
+        int64_t line = source_line(stored, window, y);
+        if (line < 0 || part.count < width) memset(out, 0, (size_t)(width * channels));
+        if (line < 0 || part.count == 0) continue;
+        uint8_t *at = out + part.first * channels;
+        if (stored->planar && channels > 1) {
+            int64_t stride = stored->height * stored->width;
+            const uint8_t *in = image + line * stored->width + part.source;
+            if (channels == 3 && !window->mirrored) {
+                merge3(in, in + stride, in + 2 * stride, part.count, at);
+            } else if (channels == 3) {
+                for (int c = 0; c < 3; c++) reverse(in + c * stride, part.count, spare + c * width);
+                merge3(spare, spare + width, spare + 2 * width, part.count, at);
+            } else {
+                for (int64_t x = 0; x < part.count; x++)
+                    for (int64_t c = 0; c < channels; c++)
+                        at[(window->mirrored ? part.count - 1 - x : x) * channels + c] =
+                            in[c * stride + x];
+            }
+            continue;
+        }
+        const uint8_t *in = image + (line * stored->width + part.source) * channels;
+        expect(in, part.count * channels);
+        if (!window->mirrored) {
+            memcpy(at, in, (size_t)(part.count * channels));
+        } else if (channels == 1) {
+            reverse(in, part.count, at);
+        } else if (channels == 3) {
+            mirror3(in, part.count, at);
+        } else {
+            for (int64_t x = 0; x < part.count; x++)
+                memcpy(at + x * channels, in + (part.count - 1 - x) * channels, (size_t)channels);
+        }
+    }
+}
+
+/* ---- Floats ---- */
+
+DISPATCH static void scale_float32(const uint8_t *restrict in, size_t n, float scale, float bias,
+                                   float *restrict out) {
+    for (size_t i = 0; i < n; i++) out[i] = (float)in[i] * scale + bias;
+}
+
+/* Round to nearest, ties to even, as IEEE 754 says; for finite values. */
+static inline uint16_t half(float value) {
+    uint32_t bits, shifted;
+    memcpy(&bits, &value, 4);
+    uint32_t sign = bits >> 16 & 0x8000, size = bits & 0x7fffffff;
+    uint32_t normal = (size - 0x38000000 + 0xfff + (size >> 13 & 1)) >> 13;
+    float small; /* below 2**-14: adding 0.5 rounds to multiples of 2**-24 */
+    memcpy(&small, &size, 4);
+    small += 0.5f;
+    memcpy(&shifted, &small, 4);
+    uint32_t rounded = size < 0x38800000 ? shifted - 0x3f000000 : normal;
+    return (uint16_t)(sign | (size >= 0x477ff000 ? 0x7c00 : rounded));
+}
+
+DISPATCH static void scale_float16(const uint8_t *restrict in, size_t n, float scale, float bias,
+                                   uint16_t *restrict out) {
+    for (size_t i = 0; i < n; i++) out[i] = half((float)in[i] * scale + bias);
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+__attribute__((target("avx2,f16c"))) static void scale_float16_f16c(const uint8_t *restrict in,
+                                                                    size_t n, float scale,
+                                                                    float bias,
+                                                                    uint16_t *restrict out) {
+    const __m256 factor = _mm256_set1_ps(scale), shift = _mm256_set1_ps(bias);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256i wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(in + i)));
+        __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(wide), factor);
+        value = _mm256_add_ps(value, shift);
+        _mm_storeu_si128((__m128i *)(out + i),
+                         _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
+    }
+    for (; i < n; i++) out[i] = half((float)in[i] * scale + bias);
+}
+#endif
+
+static void to_float16(const uint8_t *in, size_t n, float scale, float bias, uint16_t *out) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")) {
+        scale_float16_f16c(in, n, scale, bias, out);
+        return;
+    }
+#endif
+    scale_float16(in, n, scale, bias, out);
+}
+
+/* Copy past the caches, whole cache lines; what is left at both ends the usual way. */
+static void copy_past(void *restrict out, const void *restrict in, size_t bytes) {
+#ifdef __SSE2__
+    uint8_t *to = out;
+    const uint8_t *from = in;
+    size_t head = (size_t)(-(uintptr_t)to % LINE);
+    if (bytes >= head + LINE) {
+        memcpy(to, from, head);
+        for (to += head, from += head, bytes -= head; bytes >= LINE;
+             to += LINE, from += LINE, bytes -= LINE)
+            for (int i = 0; i < LINE; i += 16)
+                _mm_stream_si128((__m128i *)(to + i), _mm_loadu_si128((const __m128i *)(from + i)));
+    }
+    memcpy(to, from, bytes);
+#else
+    memcpy(out, in, bytes);
+#endif
+}
+
+void gather_fence(void) {
+#ifdef __SSE2__
+    _mm_sfence();
+#endif
+}
+
+/* ---- One image ---- */
+
+static int64_t lines_a_block(const struct stored *stored, const struct window *window) {
+    int64_t lines = BLOCK / (stored->channels * window->width);
+    return clamp(lines, 1, window->height);
+}
+
+static size_t plane_bytes(const struct stored *stored, const struct window *window) {
+    return (size_t)(lines_a_block(stored, window) * window->width);
+}
+
+size_t gather_scratch(const struct stored *stored, const struct window *window) {
+    size_t line = (size_t)(window->width * stored->channels);
+    return plane_bytes(stored, window) * ((size_t)stored->channels + sizeof(float)) + line + LINE;
+}
+
+void gather(const uint8_t *image, const struct stored *stored, const struct window *window,
+            const struct finish *finish, uint8_t *scratch, void *out) {
+    if (finish->type == GATHER_UINT8) {
+        copy(image, stored, window, scratch, out);
+        return;
+    }
+    scratch += -(uintptr_t)scratch % LINE;
+    size_t item = finish->type == GATHER_FLOAT32 ? sizeof(float) : sizeof(uint16_t);
+    size_t most = plane_bytes(stored, window);
+    void *scaled = scratch;
+    uint8_t *bytes = scratch + most * sizeof(float);
+    int64_t step = lines_a_block(stored, window), size = window->height * window->width;
+    for (int64_t y = 0; y < window->height; y += step) {
+        int64_t lines = clamp(window->height - y, 1, step);
+        size_t count = (size_t)(lines * window->width);
+        planes(image, stored, window, y, lines, bytes);
+        for (int64_t c = 0; c < stored->channels; c++) {
+            uint8_t *to = (uint8_t *)out + (size_t)(c * size + y * window->width) * item;
+            void *target = finish->bypass ? scaled : to;
+            if (finish->type == GATHER_FLOAT32)
+                scale_float32(bytes + (size_t)c * count, count, finish->scale[c], finish->bias[c],
+                              target);
+            else
+                to_float16(bytes + (size_t)c * count, count, finish->scale[c], finish->bias[c],
+                           target);
+            if (finish->bypass) copy_past(to, scaled, count * item);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+/* Images out of a pack: a window of each, mirrored or not, copied or scaled, in one pass. */
+
+#ifndef DSETS_GATHER_H
+#define DSETS_GATHER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Stored images: bytes, (height, width, channels), or (channels, height, width) when planar. */
+struct stored {
+    int64_t height, width, channels;
+    int planar;
+};
+
+/* What is shown: the window's corner in the stored image, which it may leave; outside is 0. */
+struct window {
+    int64_t top, left, height, width;
+    int mirrored; /* right to left */
+};
+
+enum gather_type { GATHER_UINT8 = 0, GATHER_FLOAT32 = 1, GATHER_FLOAT16 = 2 };
+
+/* uint8 is copied, to (height, width, channels). Floats are value * scale[c] + bias[c], product and
+   sum each rounded to float32, then to the type, to (channels, height, width). */
+struct finish {
+    enum gather_type type;
+    const float *scale, *bias;
+    int bypass; /* write past the caches: for batches that no cache holds; then gather_fence() */
+};
+
+/* Bytes of scratch memory that gather() needs. */
+size_t gather_scratch(const struct stored *stored, const struct window *window);
+
+/* Show one image. out is aligned as its type. */
+void gather(const uint8_t *image, const struct stored *stored, const struct window *window,
+            const struct finish *finish, uint8_t *scratch, void *out);
+
+/* Make what was written past the caches visible to other threads. */
+void gather_fence(void);
+
+#endif

@@ -1,25 +1,21 @@
-"""Carry a plan out: link or copy, list folders, let the reader try it, then give it its name."""
+"""Carry a plan out: bring the files, let the reader try them, then put them in force."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsets import locks, readers
-from dsets.adopt import hashing, variant
+from dsets.adopt import bringing, variant
 from dsets.adopt.matching import one_at_a_time
 from dsets.adopt.parts import Chosen, Lack, Official, Plan, Stranger, Tree
 from dsets.adopt.pictures import shortfalls
-from dsets.atomic import flush
 from dsets.errors import AdoptError, DataError
-from dsets.fetch import receipts
-from dsets.fetch.hashing import CHUNK, Digester, digests
 from dsets.manifest import File, Manifest, Source, Split
-from dsets.progress import Event, Progress, ignore
+from dsets.progress import Progress, ignore
 from dsets.readers import _listing
 
 
@@ -57,7 +53,7 @@ def adopt(
     with locks.holding(plan.folder, folder=True):
         variant.remove(plan.folder / variant.WORK)
         for one in plan.official:
-            _bring(one, plan.folder, copy, tell)
+            bringing.official(one, plan.folder, copy, tell)
         if not unverified:
             _refuse(plan)
         strange = [chosen for chosen in plan.splits if chosen.strange]
@@ -91,61 +87,6 @@ def _difference(part: Stranger | Tree) -> str:
     )
 
 
-def _bring(one: Official, folder: Path, copy: bool, tell: Progress) -> None:
-    """An official file under its final name, its receipt first."""
-    final = folder / one.name
-    _check_unchanged(one.path, one.receipt)
-    if copy:
-        part = folder / f".{one.name}.{os.getpid()}.part"
-        try:
-            found = _copied(one.path, part, receipts.algorithms(one.file), tell)
-            if wrong := receipts.mismatch(one.file, part.stat().st_size, found):
-                raise AdoptError("changed while it was copied", where=one.path, got=wrong)
-            receipts.write(final, receipts.write_down(part.stat(), found, one.path.as_uri()))
-            os.replace(part, final)
-        finally:
-            part.unlink(missing_ok=True)
-    else:
-        receipts.write(final, replace(one.receipt, address=one.path.as_uri()))
-        _link(one.path, final)
-    flush(folder)
-
-
-def _check_unchanged(path: Path, receipt: receipts.Receipt) -> None:
-    remedy = "let whatever writes it finish, then adopt again"
-    try:
-        there = receipts.write_down(path.stat(), receipt.digests)
-    except OSError as error:
-        raise AdoptError(
-            f"gone since it was found ({error.strerror})", where=path, remedy=remedy
-        ) from error
-    if there != receipt:
-        raise AdoptError("changed since it was found", where=path, remedy=remedy)
-
-
-def _link(target: Path, final: Path) -> None:
-    """A symbolic link to the absolute path, put in place of whatever file has that name."""
-    part = final.with_name(f".{final.name}.{os.getpid()}.part")
-    part.unlink(missing_ok=True)
-    part.symlink_to(target)
-    os.replace(part, final)
-
-
-def _copied(path: Path, part: Path, algorithms: Sequence[str], tell: Progress) -> dict[str, str]:
-    """Copy a file and hash what was copied."""
-    task = f"copying {path.name}"
-    total = path.stat().st_size
-    with Digester(algorithms) as digester, path.open("rb") as file, part.open("wb") as out:
-        while data := file.read(CHUNK):
-            out.write(data)
-            digester.update(data)
-            tell(Event(task, out.tell(), total))
-        out.flush()
-        os.fsync(out.fileno())
-        tell(Event(task, total, total, finished=True))
-        return digester.result()
-
-
 def _take(
     plan: Plan, strange: Sequence[Chosen], copy: bool, jobs: int, tell: Progress
 ) -> tuple[tuple[Split, ...], tuple[Lack, ...]]:
@@ -156,9 +97,9 @@ def _take(
             if isinstance(part, Official):
                 (work / part.name).symlink_to((plan.folder / part.name).absolute())
             elif isinstance(part, Tree):
-                files[part.name] = _tree(part, work, copy, jobs, tell)
+                files[part.name] = bringing.tree(part, work, copy, jobs, tell)
             else:
-                files[part.name] = _stranger(part, work, copy, tell)
+                files[part.name] = bringing.stranger(part, work, copy, tell)
         splits = {
             one.split.name: replace(
                 one.split, files=tuple(part.name for part in one.parts), options=one.options
@@ -207,75 +148,6 @@ def _move(path: Path, final: Path) -> None:
     elif path.is_dir() and not path.is_symlink():
         final.unlink(missing_ok=True)
     os.replace(path, final)
-
-
-def _stranger(part: Stranger, work: Path, copy: bool, tell: Progress) -> File:
-    final = work / part.name
-    size = part.path.stat().st_size
-    if copy:
-        found = _copied(part.path, final, ("sha256",), tell)
-    else:
-        _link(part.path, final)
-        task = f"hashing {part.path}"
-        found = digests(final, ("sha256",), lambda done: tell(Event(task, done, size)))
-        tell(Event(task, size, size, finished=True))
-    there = final.stat()
-    if there.st_size != size:
-        raise AdoptError("changed while it was read", where=part.path, remedy="adopt it again")
-    receipts.write(final, receipts.write_down(there, found, part.path.as_uri()))
-    return File(part.name, bytes=size, sha256=found["sha256"], unverified=True)
-
-
-def _tree(tree: Tree, work: Path, copy: bool, jobs: int, tell: Progress) -> File:
-    """A listing of the tree's files, and beside it the folder that it lists."""
-    listing = work / tree.name
-    below = _listing.folder(listing)
-    if len(tree.roots) == 1:
-        prefixed = [("", tree.roots[0])]
-        if not copy:
-            below.symlink_to(tree.roots[0].path.absolute())
-    else:
-        names = _names([root.path.name for root in tree.roots])
-        prefixed = [(f"{name}/", root) for name, root in zip(names, tree.roots, strict=True)]
-        if not copy:
-            below.mkdir()
-            for name, root in zip(names, tree.roots, strict=True):
-                (below / name).symlink_to(root.path.absolute())
-    if copy:
-        for prefix, root in prefixed:
-            for path in root:
-                (below / f"{prefix}{path}").parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(root.path / path, below / f"{prefix}{path}")
-    listed = sorted(f"{prefix}{path}" for prefix, root in prefixed for path in root)
-    total = 0
-    with listing.open("wb") as out:
-        for entry in hashing.entries(f"hashing {tree.split}", below, listed, jobs, tell):
-            out.write(_listing.line(entry))
-            total += entry.bytes
-    flush(listing)
-    computed = digests(listing, ("sha256",))
-    there = listing.stat()
-    receipts.write(listing, receipts.write_down(there, computed))
-    return File(
-        tree.name,
-        bytes=there.st_size,
-        sha256=computed["sha256"],
-        unverified=True,
-        listed_bytes=total,
-    )
-
-
-def _names(names: Sequence[str]) -> list[str]:
-    """The names, with numbers where they repeat."""
-    made: dict[str, None] = {}
-    for name in names:
-        number = 1
-        unique = name or "root"
-        while unique in made:
-            number += 1
-            unique = f"{name}-{number}"
-        made[unique] = None
-    return list(made)
 
 
 def _theirs(where: str, work: Path) -> str:

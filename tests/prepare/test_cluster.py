@@ -149,3 +149,41 @@ def test_a_scheduler_killed_at_a_random_moment_and_the_same_call_on_another(
     prepare.run(tiny.plan("out", shards=30), workers=2)
     assert hashes(tiny.folder / "out") == hashes(tiny.folder / "calm")
     assert debris(tiny.folder / "out") == []
+
+
+def test_the_workers_of_a_killed_job_end_and_the_next_job_sweeps_their_folder(
+    tiny: Any, hashes: Hashes, debris: Callable[[Path], list[str]]
+) -> None:
+    prepare.run(tiny.plan("calm", shards=30))
+    size, out = str(tiny.shard_bytes(30)), str(tiny.folder / "out")
+    with tiny.command("--out", out, "--shard-size", size, "--workers", "2", "--json") as job:
+        while '"shard"' not in job.stdout.readline():
+            continue  # until its workers work
+        job.kill()
+        # Ends when nobody holds its pipes any more: its workers neither.
+        job.communicate(timeout=60)
+    assert any("dask" in name for name in debris(tiny.folder / "out"))
+    prepare.run(tiny.plan("out", shards=30))
+    assert hashes(tiny.folder / "out") == hashes(tiny.folder / "calm")
+    assert debris(tiny.folder / "out") == []
+
+
+def test_only_a_few_tasks_a_worker_are_known_to_the_scheduler_at_any_time(tiny: Any) -> None:
+    from distributed import LocalCluster
+
+    known: list[int] = []
+    with LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address="127.0.0.1:0",
+        local_directory=str(tiny.folder / "scratch"),
+    ) as local:
+
+        def count(event: Any) -> None:
+            known.append(len(local.scheduler.tasks))
+
+        plan = tiny.plan(shards=90, splits=["train"])
+        prepare.run(plan, scheduler=local.scheduler_address, progress=count)
+    assert plan.packs[0].shards == 90 and len(known) > 90
+    # Two a thread, and those whose results are on their way.
+    assert 0 < max(known) <= 8

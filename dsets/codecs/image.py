@@ -193,5 +193,6 @@ def _check_size(width: int, height: int) -> None:
 def check_complete(data: bytes) -> None:
     """A JPEG without an end marker after its last scan was cut off, even where the part that we
     need is there. (Inside a scan the coder never leaves the two bytes of a marker.)"""
-    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+    end = data.rfind(b"\xff\xd9")  # near the end, unless something is wrong
+    if data.find(b"\xff\xda", max(end, 0)) >= 0:
         raise DataError("truncated image", expected="a JPEG end marker", got=f"{len(data)} bytes")

@@ -10,13 +10,11 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 #define AVX2 __attribute__((target("avx2")))
+#define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
 #endif
 
 #define FRACTION 22
 #define LOW 15 /* a weight is cut into its low 15 bits and the rest: 16-bit factors */
-
-typedef int32_t int4 __attribute__((vector_size(16)));
-typedef uint8_t byte4 __attribute__((vector_size(4)));
 
 static double bilinear(double x) {
     x = fabs(x);
@@ -104,86 +102,65 @@ static inline uint8_t to_byte(int32_t sum) {
     return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
 }
 
-static inline int4 pixel(const uint8_t *at) {
-    byte4 four;
-    memcpy(&four, at, 4);
-    return __builtin_convertvector(four, int4);
-}
-
-static inline void put(int4 sum, uint8_t *target, size_t bytes) {
-    sum >>= FRACTION;
-    sum &= ~(sum >> 31); /* below 0: 0 */
-    sum |= sum > 255;    /* above 255: all bits */
-    byte4 four = __builtin_convertvector(sum, byte4);
-    memcpy(target, &four, bytes);
-}
-
-/* Four rows at a time, since they share their weights: row y begins `stride` bytes after row y-1,
-   its result `pitch` bytes after. */
-DISPATCH static void across_rows(const uint8_t *source, size_t stride, int rows, int left,
-                                 const struct axis *axis, uint8_t *target, size_t pitch) {
+/* Four rows at a time, since they share their weights. `from` are the rows, whose first pixel is
+   pixel `left` of the image; `to` where their outputs go. */
+static void across_rows(const uint8_t *const from[4], int left, const struct axis *axis,
+                        uint8_t *const to[4]) {
     const int32_t half = 1 << (FRACTION - 1);
-    const uint8_t *a = source, *b = source + (rows > 1 ? stride : 0);
-    const uint8_t *c = source + (rows > 2 ? 2 * stride : 0);
-    const uint8_t *d = source + (rows > 3 ? 3 * stride : 0);
-    uint8_t *ta = target, *tb = target + (rows > 1 ? pitch : 0);
-    uint8_t *tc = target + (rows > 2 ? 2 * pitch : 0), *td = target + (rows > 3 ? 3 * pitch : 0);
     const int32_t *weight = axis->weight;
-    for (int i = 0; i < axis->outputs; i++) {
-        size_t from = (size_t)(axis->first[i] - left) * 4, to = (size_t)i * 3;
-        int4 sa = {half, half, half, half}, sb = sa, sc = sa, sd = sa;
-        for (int k = 0; k < axis->taps; k++, from += 4, weight++) {
-            sa += pixel(a + from) * *weight;
-            sb += pixel(b + from) * *weight;
-            sc += pixel(c + from) * *weight;
-            sd += pixel(d + from) * *weight;
-        }
-        /* Each pixel's fourth byte is overwritten by the next; the last one must not have it. */
-        size_t bytes = i + 1 < axis->outputs ? 4 : 3;
-        if (bytes == 4) {
-            put(sa, ta + to, 4);
-            put(sb, tb + to, 4);
-            put(sc, tc + to, 4);
-            put(sd, td + to, 4);
-        } else {
-            put(sa, ta + to, 3);
-            put(sb, tb + to, 3);
-            put(sc, tc + to, 3);
-            put(sd, td + to, 3);
+    for (int i = 0; i < axis->outputs; i++, weight += axis->taps) {
+        size_t at = (size_t)(axis->first[i] - left) * 4;
+        for (int r = 0; r < 4; r++) {
+            int32_t red = half, green = half, blue = half;
+            const uint8_t *pixel = from[r] + at;
+            for (int k = 0; k < axis->taps; k++, pixel += 4) {
+                red += pixel[0] * weight[k];
+                green += pixel[1] * weight[k];
+                blue += pixel[2] * weight[k];
+            }
+            to[r][3 * i] = to_byte(red);
+            to[r][3 * i + 1] = to_byte(green);
+            to[r][3 * i + 2] = to_byte(blue);
         }
     }
 }
 
 #ifdef AVX2
+AVX2 static inline __m128i four(const uint8_t *at) { return _mm_loadu_si128((const __m128i *)at); }
+
+/* Each row's pixel i, four bytes a row. The fourth byte is overwritten by the next pixel; the last
+   one must not have it. */
+AVX2 static inline void store4(__m128i rows, uint8_t *const to[4], int i, int outputs) {
+    uint32_t pixel[4];
+    _mm_storeu_si128((__m128i *)pixel, rows);
+    if (i + 1 < outputs)
+        for (int r = 0; r < 4; r++) memcpy(to[r] + 3 * i, &pixel[r], 4);
+    else
+        for (int r = 0; r < 4; r++) memcpy(to[r] + 3 * i, &pixel[r], 3);
+}
+
 /* As across_rows, for taps in multiples of four. Four neighbours of one row fill a register: as
    16-bit pairs (R0 R1) (G0 G1) (B0 B1) (X0 X1) | (R2 R3) ... they are multiplied by pairs of
    weights and added. factors: for every output and four taps, the low parts so arranged, then the
    high ones. */
-AVX2 static void across_rows_avx2(const uint8_t *source, size_t stride, int rows, int left,
-                                  const struct axis *axis, const int16_t *factors,
-                                  uint8_t *target, size_t pitch) {
+AVX2 static void across_rows_avx2(const uint8_t *const from[4], int left, const struct axis *axis,
+                                  const void *factors, uint8_t *const to[4]) {
     const __m256i pairs = _mm256_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1,
                                            8, -1, 12, -1, 9, -1, 13, -1, 10, -1, 14, -1, 11, -1,
                                            15, -1);
     const int32_t half = 1 << (FRACTION - 1);
     const __m256i start = _mm256_setr_epi32(half, half, half, half, 0, 0, 0, 0);
-    const uint8_t *from[4];
-    uint8_t *to[4];
-    for (int r = 0; r < 4; r++) {
-        size_t row = (size_t)(r < rows ? r : 0);
-        from[r] = source + row * stride;
-        to[r] = target + row * pitch;
-    }
+    const int16_t *factor = factors;
     for (int i = 0; i < axis->outputs; i++) {
         size_t at = (size_t)(axis->first[i] - left) * 4;
         __m256i low[4], high[4];
         for (int r = 0; r < 4; r++) low[r] = start, high[r] = _mm256_setzero_si256();
-        for (int k = 0; k < axis->taps; k += 4, at += 16, factors += 32) {
-            __m256i small = _mm256_loadu_si256((const __m256i *)factors);
-            __m256i large = _mm256_loadu_si256((const __m256i *)(factors + 16));
+        for (int k = 0; k < axis->taps; k += 4, at += 16, factor += 32) {
+            __m256i small = _mm256_loadu_si256((const __m256i *)factor);
+            __m256i large = _mm256_loadu_si256((const __m256i *)(factor + 16));
             for (int r = 0; r < 4; r++) {
-                __m128i four = _mm_loadu_si128((const __m128i *)(from[r] + at));
-                __m256i pixels = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(four), pairs);
+                __m256i pixels = _mm256_broadcastsi128_si256(four(from[r] + at));
+                pixels = _mm256_shuffle_epi8(pixels, pairs);
                 low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(pixels, small));
                 high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(pixels, large));
             }
@@ -199,18 +176,54 @@ AVX2 static void across_rows_avx2(const uint8_t *source, size_t stride, int rows
         /* Both packings saturate: rows 0 and 1 in the lower half, 2 and 3 in the upper. */
         __m256i bytes = _mm256_packs_epi32(both[0], both[1]);
         bytes = _mm256_packus_epi16(bytes, bytes);
-        uint64_t done[2] = {(uint64_t)_mm256_extract_epi64(bytes, 0),
-                            (uint64_t)_mm256_extract_epi64(bytes, 2)};
-        uint32_t pixel[4] = {(uint32_t)done[0], (uint32_t)(done[0] >> 32), (uint32_t)done[1],
-                             (uint32_t)(done[1] >> 32)};
-        if (i + 1 < axis->outputs)
-            for (int r = 0; r < 4; r++) memcpy(to[r] + 3 * i, &pixel[r], 4);
-        else
-            for (int r = 0; r < 4; r++) memcpy(to[r] + 3 * i, &pixel[r], 3);
+        store4(_mm_unpacklo_epi64(_mm256_castsi256_si128(bytes),
+                                  _mm256_extracti128_si256(bytes, 1)),
+               to, i, axis->outputs);
     }
 }
 
-static int16_t *factors_of(const struct axis *axis) {
+/* As across_rows_avx2, with all four rows in one register: R0 R1 R2 R3 G0 ... of each. digits: for
+   every output and four taps, their weights' three signed digits of base 256, lowest first. */
+VNNI static void across_rows_vnni(const uint8_t *const from[4], int left, const struct axis *axis,
+                                  const void *factors, uint8_t *const to[4]) {
+    const __m512i planes = _mm512_broadcast_i32x4(
+        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    const int32_t *digits = factors;
+    for (int i = 0; i < axis->outputs; i++) {
+        size_t at = (size_t)(axis->first[i] - left) * 4;
+        __m512i sum[3] = {_mm512_set1_epi32(1 << (FRACTION - 1))};
+        sum[1] = sum[2] = _mm512_setzero_si512();
+        for (int k = 0; k < axis->taps; k += 4, at += 16, digits += 3) {
+            __m512i pixels = _mm512_castsi128_si512(four(from[0] + at));
+            pixels = _mm512_inserti32x4(pixels, four(from[1] + at), 1);
+            pixels = _mm512_inserti32x4(pixels, four(from[2] + at), 2);
+            pixels = _mm512_inserti32x4(pixels, four(from[3] + at), 3);
+            pixels = _mm512_shuffle_epi8(pixels, planes);
+            for (int d = 0; d < 3; d++)
+                sum[d] = _mm512_dpbusd_epi32(sum[d], pixels, _mm512_set1_epi32(digits[d]));
+        }
+        __m512i all = _mm512_add_epi32(_mm512_slli_epi32(sum[2], 16), _mm512_slli_epi32(sum[1], 8));
+        all = _mm512_srai_epi32(_mm512_add_epi32(all, sum[0]), FRACTION);
+        all = _mm512_max_epi32(all, _mm512_setzero_si512());
+        store4(_mm512_cvtusepi32_epi8(all), to, i, axis->outputs);
+    }
+}
+
+static void *factors_for_vnni(const struct axis *axis) {
+    size_t weights = (size_t)axis->outputs * (size_t)axis->taps;
+    int8_t *digits = malloc(weights * 3);
+    for (size_t k = 0; digits && k < weights; k++) {
+        int32_t rest = axis->weight[k];
+        for (size_t d = 0; d < 3; d++) {
+            int8_t digit = (int8_t)(uint8_t)(rest & 255);
+            digits[k / 4 * 12 + 4 * d + k % 4] = digit;
+            rest = (rest - digit) / 256;
+        }
+    }
+    return digits;
+}
+
+static void *factors_for_avx2(const struct axis *axis) {
     size_t groups = (size_t)axis->outputs * (size_t)axis->taps / 4;
     int16_t *factors = malloc(groups * 32 * sizeof *factors);
     if (!factors) return NULL;
@@ -227,19 +240,28 @@ static int16_t *factors_of(const struct axis *axis) {
 /* All rows; the target has no room between them. */
 static void across_all(const uint8_t *source, size_t stride, int rows, int left,
                        const struct axis *axis, uint8_t *target) {
-    size_t pitch = (size_t)axis->outputs * 3;
-    int16_t *factors = NULL;
+    void *factors = NULL;
 #ifdef AVX2
-    if (axis->taps % 4 == 0 && __builtin_cpu_supports("avx2")) factors = factors_of(axis);
+    int wide = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512vl");
+    if (axis->taps % 4 == 0 && __builtin_cpu_supports("avx2"))
+        factors = wide ? factors_for_vnni(axis) : factors_for_avx2(axis);
 #endif
-    for (int y = 0; y < rows; y += 4, source += 4 * stride, target += 4 * pitch) {
+    for (int y = 0; y < rows; y += 4) {
+        const uint8_t *from[4];
+        uint8_t *to[4];
+        for (int r = 0; r < 4; r++) { /* of fewer rows the first is done again */
+            size_t row = (size_t)(y + r < rows ? y + r : y);
+            from[r] = source + row * stride;
+            to[r] = target + row * (size_t)axis->outputs * 3;
+        }
 #ifdef AVX2
         if (factors) {
-            across_rows_avx2(source, stride, rows - y, left, axis, factors, target, pitch);
+            (wide ? across_rows_vnni : across_rows_avx2)(from, left, axis, factors, to);
             continue;
         }
 #endif
-        across_rows(source, stride, rows - y, left, axis, target, pitch);
+        across_rows(from, left, axis, to);
     }
     free(factors);
 }

@@ -5,6 +5,7 @@ Of the training archive it takes seconds to make and milliseconds to open, so ea
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from dsets.readers._cache import DECODED
 from dsets.readers._imagenet_options import Options
 
 VERSION = 1
+_PIECE = 1 << 16  # rows that are Python objects at a time
 _DTYPES = {
     "label": "<i4",
     "number": "<i4",
@@ -61,6 +63,15 @@ class Index:
     def key(self, classes: tuple[str, ...], row: int) -> str:
         label, number = int(self.columns["label"][row]), int(self.columns["number"][row])
         return _imagenet_names.key(classes[label], self.stem, number)
+
+    def keys(self, classes: tuple[str, ...]) -> Iterator[str]:
+        """The keys of all rows, in order."""
+        for start in range(0, len(self), _PIECE):
+            labels, numbers = (
+                self.columns[name][start : start + _PIECE].tolist() for name in ("label", "number")
+            )
+            for label, number in zip(labels, numbers, strict=True):
+                yield _imagenet_names.key(classes[label], self.stem, number)
 
     def boxes(self, row: int) -> npt.NDArray[np.float32]:
         """float32 (n, 4): xmin, ymin, xmax, ymax of the picture's boxes."""

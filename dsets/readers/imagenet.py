@@ -55,7 +55,7 @@ def table(source: Source) -> pd.DataFrame:
     places = pd.Index([place or options.images for place in index.places])
     return pd.DataFrame(
         {
-            "key": [index.key(options.classes, row) for row in range(len(index))],
+            "key": list(index.keys(options.classes)),
             "label": columns["label"].astype(np.int64),
             "ilsvrc_id": _ids(options)[columns["label"]],
             "wnid": pd.Categorical.from_codes(columns["label"], pd.Index(options.classes)),

@@ -128,15 +128,18 @@ def _by_pillow(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[np.
             image.draft(None, (width // scale, height // scale))
     image = _loaded(image)
     kind = Image.Resampling.BICUBIC if profile.filter == "bicubic" else Image.Resampling.BILINEAR
-    # One pass a call: which of the two Pillow does first depends on its version.
-    across, down = (size.width, image.height), (image.width, size.height)
+    # One pass a call: which of the two Pillow does first depends on its version. The first leaves
+    # every row, or column, to itself, so those outside the crop need no second one.
+    right, bottom = size.left + size.crop_width, size.top + size.crop_height
     if _down_comes_first(image.width, image.height, size):
-        image = image.resize(down, kind)
-    else:
-        image = image.resize(across, kind)
-    image = image.resize((size.width, size.height), kind)
-    box = (size.left, size.top, size.left + size.crop_width, size.top + size.crop_height)
-    return np.asarray(image.crop(box))
+        image = image.resize((image.width, size.height), kind)
+        image = image.crop((0, size.top, image.width, bottom))
+        image = image.resize((size.width, size.crop_height), kind)
+        return np.asarray(image.crop((size.left, 0, right, size.crop_height)))
+    image = image.resize((size.width, image.height), kind)
+    image = image.crop((size.left, 0, right, image.height))
+    image = image.resize((size.crop_width, size.height), kind)
+    return np.asarray(image.crop((0, size.top, size.crop_width, bottom)))
 
 
 def _down_comes_first(width: int, height: int, size: Resize) -> bool:
@@ -165,7 +168,8 @@ def _loaded(image: Image.Image) -> Image.Image:
                 from PIL import Image as module
 
                 return module.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-            return image.convert("RGB")
+            image.load()
+            return image if image.mode == "RGB" else image.convert("RGB")  # which would copy
     except Exception as error:
         raise _unreadable(error) from error
 

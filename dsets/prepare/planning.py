@@ -109,6 +109,7 @@ class PackPlan:
             "files": [[name, *_figures(manifest, name)] for name in split.files],
             "pipeline": [self.pipeline.name, self.pipeline.sha256],
             "fields": [field_table(field) for field in self.fields],
+            **({"withheld": list(split.withheld)} if split.withheld else {}),
         }
 
     def as_json(self) -> dict[str, Any]:

@@ -50,29 +50,48 @@ static int64_t source_line(const struct stored *stored, const struct window *win
 /* Ask for what will be read soon: processors do not look beyond the page that they read. */
 static inline void expect(const uint8_t *from, int64_t bytes) {
 #if __has_builtin(__builtin_prefetch)
-    for (int64_t i = 0; i < bytes; i += LINE) __builtin_prefetch(from + AHEAD + i);
+    for (int64_t i = 0; i < bytes; i += LINE) __builtin_prefetch(from + i);
 #else
     (void)from, (void)bytes;
 #endif
 }
 
-/* ---- Lines of bytes ---- */
-
-static inline void reverse(const uint8_t *restrict in, int64_t n, uint8_t *restrict out) {
-    for (int64_t i = 0; i < n; i++) out[i] = in[n - 1 - i];
+void gather_expect(const uint8_t *image, const struct stored *stored) {
+    int64_t bytes = stored->height * stored->width * stored->channels;
+    expect(image, bytes < AHEAD ? bytes : AHEAD);
 }
+
+/* ---- Lines of bytes ---- */
 
 #if __has_builtin(__builtin_shufflevector)
 typedef uint8_t v16 __attribute__((vector_size(16)));
+#define REVERSED(x)                                                                                \
+    __builtin_shufflevector(x, x, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#endif
 
+/* Lines are short, so a call of memcpy for each would count; the last step overlaps its last. */
+static inline void copy_line(const uint8_t *restrict in, int64_t n, int mirrored,
+                             uint8_t *restrict out) {
+#if __has_builtin(__builtin_shufflevector)
+    for (int64_t i = 0; n >= 16 && i < n; i += 16) {
+        v16 part;
+        if (i > n - 16) i = n - 16;
+        memcpy(&part, in + i, 16);
+        if (mirrored) part = REVERSED(part);
+        memcpy(out + (mirrored ? n - 16 - i : i), &part, 16);
+    }
+    if (n >= 16) return;
+#endif
+    for (int64_t i = 0; i < n; i++) out[mirrored ? n - 1 - i : i] = in[i];
+}
+
+#if __has_builtin(__builtin_shufflevector)
 /* Byte c, c + 3, … c + 45 of three vectors; the compilers' own way takes twice as long. */
 #define EVERY_THIRD(x, y, z, c)                                                                    \
     __builtin_shufflevector(                                                                       \
         __builtin_shufflevector(x, y, c, c + 3, c + 6, c + 9, c + 12, c + 15, c + 18, c + 21,      \
                                 c + 24, c + 27, (c + 30) % 32, 0, 0, 0, 0, 0),                     \
         z, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, c == 2 ? 16 : 10, c + 17, c + 20, c + 23, c + 26, c + 29)
-#define REVERSED(x)                                                                                \
-    __builtin_shufflevector(x, x, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
 #endif
 
 static inline void split3(const uint8_t *restrict in, int64_t n, int mirrored, uint8_t *restrict a,
@@ -119,27 +138,26 @@ DISPATCH static void planes(const uint8_t *image, const struct stored *stored,
                             uint8_t *restrict out) {
     struct visible part = visible_part(stored, window);
     int64_t channels = stored->channels, width = window->width, plane = count * width;
+    if (part.count < width || source_line(stored, window, y) < 0 ||
+        source_line(stored, window, y + count - 1) < 0)
+        memset(out, 0, (size_t)(plane * channels));
+    if (part.count == 0) return;
     for (int64_t row = 0; row < count; row++) {
         int64_t line = source_line(stored, window, y + row);
         uint8_t *at = out + row * width;
-        if (line < 0 || part.count < width)
-            for (int64_t c = 0; c < channels; c++) memset(at + c * plane, 0, (size_t)width);
-        if (line < 0 || part.count == 0) continue;
+        if (line < 0) continue;
         at += part.first;
         if (stored->planar || channels == 1) {
             int64_t stride = stored->height * stored->width;
             const uint8_t *in = image + line * stored->width + part.source;
             for (int64_t c = 0; c < channels; c++) {
-                expect(in + c * stride, part.count);
-                if (window->mirrored)
-                    reverse(in + c * stride, part.count, at + c * plane);
-                else
-                    memcpy(at + c * plane, in + c * stride, (size_t)part.count);
+                expect(in + c * stride + AHEAD, part.count);
+                copy_line(in + c * stride, part.count, window->mirrored, at + c * plane);
             }
             continue;
         }
         const uint8_t *in = image + (line * stored->width + part.source) * channels;
-        expect(in, part.count * channels);
+        expect(in + AHEAD, part.count * channels);
         if (channels == 3) {
             split3(in, part.count, window->mirrored, at, at + plane, at + 2 * plane);
         } else {
@@ -184,7 +202,8 @@ DISPATCH static void copy(const uint8_t *image, const struct stored *stored,
             if (channels == 3 && !window->mirrored) {
                 merge3(in, in + stride, in + 2 * stride, part.count, at);
             } else if (channels == 3) {
-                for (int c = 0; c < 3; c++) reverse(in + c * stride, part.count, spare + c * width);
+                for (int c = 0; c < 3; c++)
+                    copy_line(in + c * stride, part.count, 1, spare + c * width);
                 merge3(spare, spare + width, spare + 2 * width, part.count, at);
             } else {
                 for (int64_t x = 0; x < part.count; x++)
@@ -195,11 +214,11 @@ DISPATCH static void copy(const uint8_t *image, const struct stored *stored,
             continue;
         }
         const uint8_t *in = image + (line * stored->width + part.source) * channels;
-        expect(in, part.count * channels);
+        expect(in + AHEAD, part.count * channels);
         if (!window->mirrored) {
             memcpy(at, in, (size_t)(part.count * channels));
         } else if (channels == 1) {
-            reverse(in, part.count, at);
+            copy_line(in, part.count, 1, at);
         } else if (channels == 3) {
             mirror3(in, part.count, at);
         } else {

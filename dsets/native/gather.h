@@ -35,6 +35,9 @@ size_t gather_scratch(const struct stored *stored, const struct window *window);
 void gather(const uint8_t *image, const struct stored *stored, const struct window *window,
             const struct finish *finish, uint8_t *scratch, void *out);
 
+/* Say that this image will be shown soon. */
+void gather_expect(const uint8_t *image, const struct stored *stored);
+
 /* Make what was written past the caches visible to other threads. */
 void gather_fence(void);
 

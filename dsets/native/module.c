@@ -136,6 +136,8 @@ static enum gathered gathering_run(struct gathering *ask) {
     ask->finish.bias = ask->bias.buf;
     for (int64_t i = 0; result == GATHERED && i < count; i++, out += step) {
         const uint8_t *image = row_of(ask->rows, index[i]);
+        const uint8_t *next = i + 1 < count ? row_of(ask->rows, index[i + 1]) : NULL;
+        if (next) gather_expect(next, &ask->stored);
         ask->window.top = top ? top[i] : 0;
         ask->window.left = left ? left[i] : 0;
         ask->window.mirrored = mirrored && mirrored[i];

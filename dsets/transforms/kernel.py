@@ -68,6 +68,18 @@ class Images:
         return (channels, height, width) if self.planar else self.size
 
 
+def _tables(
+    normal: Normalise,
+) -> tuple[tuple[npt.NDArray[np.uint32], npt.NDArray[np.float16]], ...]:
+    """For each channel: two bytes, as uint16, to two float16, as uint32 (65536,); one to one
+    (256,)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = np.arange(256, dtype=np.float32)[:, None] * normal.scale + normal.bias
+        singles = np.ascontiguousarray(values.T).astype(np.float16)
+    two = np.arange(65536, dtype=np.uint16).view(np.uint8).reshape(-1, 2)
+    return tuple((single[two].view(np.uint32).ravel(), single) for single in singles)
+
+
 class Scratch(threading.local):
     """Each thread's own memory between the steps, reused from batch to batch."""
 
@@ -93,12 +105,15 @@ class Kernel:
     window: tuple[int, int] = (0, 0)
     _compiled: Compiled | None = field(init=False)
     _scratch: Scratch = field(init=False, default_factory=Scratch)
+    _tables: tuple[tuple[npt.NDArray[np.uint32], npt.NDArray[np.float16]], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.window == (0, 0):
             object.__setattr__(self, "window", self.images.size[:2])
         found = compiled(self.images, self.normal, self.window)
         object.__setattr__(self, "_compiled", found)
+        wanted = self.normal if self.dtype == np.float16 and not found else None
+        object.__setattr__(self, "_tables", _tables(wanted) if wanted else ())
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -158,7 +173,7 @@ class Kernel:
         if self.normal is None:
             self._interleave(shown, out)
         elif self.normal.dtype == "float16" and self.images.dtype == np.uint8:
-            self._look_up(shown, self.normal, out)
+            self._look_up(shown, out, step)
         else:
             self._scale(shown, self.normal, out, step)
 
@@ -249,11 +264,18 @@ class Kernel:
                 with np.errstate(over="ignore"):
                     out[:, channel] = plane
 
-    def _look_up(self, shown: npt.NDArray[Any], normal: Normalise, out: npt.NDArray[Any]) -> None:
-        """NumPy converts to float16 in software; a table of 256 values is twice as fast."""
-        with np.errstate(over="ignore"):
-            values = np.arange(256, dtype=np.float32)[:, None] * normal.scale + normal.bias
-            tables = np.ascontiguousarray(values.T).astype(np.float16)
-        for channel in range(out.shape[1]):
-            pixels = shown[:, channel] if self.images.planar else shown[..., channel]
-            out[:, channel] = tables[channel][pixels]
+    def _look_up(self, shown: npt.NDArray[Any], out: npt.NDArray[Any], step: int) -> None:
+        """NumPy converts to float16 in software; a table of all pairs of bytes is six times as
+        fast, one of single bytes twice."""
+        size = (step, *self.window)
+        pixels = self._scratch.zeros("bytes", size, np.uint8)[: len(shown)]
+        for channel, (pairs, singles) in enumerate(self._tables):
+            pixels[...] = shown[:, channel] if self.images.planar else shown[..., channel]
+            if self.window[0] * self.window[1] % 2:
+                out[:, channel] = singles[pixels]
+                continue
+            two = pixels.reshape(len(shown), -1).view(np.uint16)
+            places = self._scratch.zeros("places", (step, two.shape[1]), np.intp)[: len(shown)]
+            places[...] = two
+            halves = out[:, channel].reshape(two.shape[0], -1).view(np.uint32)
+            np.take(pairs, places, out=halves, mode="wrap")  # no place is out of range

@@ -5,10 +5,13 @@ it without its JPEG half. What was built is what ``dsets --version`` and packs' 
 """
 
 import tempfile
+import warnings
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+
+SOURCES = ("module", "rows", "gather", "scale", "resample", "statistics")
 
 
 class Build(build_ext):
@@ -41,11 +44,15 @@ class Build(build_ext):
         return True
 
 
+# In every editable install setuptools warns that a folder called like the package may be imported in
+# its place, which pip shows in 12 lines. Ours is the package, and its parts elsewhere are found.
+warnings.filterwarnings("ignore", "Editable installation", UserWarning)
+
 setup(
     ext_modules=[
         Extension(
             "dsets._native",
-            [f"dsets/native/{name}.c" for name in ("module", "gather", "resample", "statistics")],
+            [f"dsets/native/{name}.c" for name in SOURCES],
             depends=["dsets/native/native.h", "dsets/native/gather.h"],
             extra_compile_args=["-O3", "-std=gnu11", "-ffp-contract=off", "-Wall", "-Wextra"],
             py_limited_api=True,

@@ -44,7 +44,8 @@ At the top:
     samples     How many: 1 or more.
     files       The names of the files that it needs.
     training    true in exactly one split, the first: statistics are computed from it. Optional.
-    withheld    fields of one signed integer that nobody published for this split; they are -1 in it.
+    withheld    Fields of one signed integer that nobody published for this split; they are -1 in
+                it. Optional.
     [split.NAME.reader]
                 What the reader must know. Each reader documents and checks its own keys.
 

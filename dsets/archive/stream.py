@@ -213,8 +213,11 @@ class Stream:
 
 def excerpt(data: bytes | bytearray) -> str:
     """How a message shows bytes that are not what they should be, and what they look like."""
-    start = bytes(data[:16])
-    looks = start.lstrip().lower()
-    if looks.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        return f"{start!r} (a web page saved in its place?)"
-    return repr(start)
+    return f"{bytes(data[:16])!r}{guess(data)}"
+
+
+def guess(data: bytes | bytearray) -> str:
+    """What a message adds about the first bytes of a file; nothing as a rule."""
+    looks = bytes(data[:16]).lstrip().lower()
+    page = looks.startswith((b"<!doctype", b"<html", b"<?xml", b"<head"))
+    return " (a web page saved in its place?)" if page else ""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsets.archive.stream import Stream, excerpt
+from dsets.archive.stream import Stream, guess
 
 DTYPES = {
     0x08: ">u1",
@@ -48,7 +48,9 @@ def header(stream: Stream) -> Header:
     magic = stream.peek(16)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in DTYPES or not magic[3]:
         raise stream.error(
-            "not an IDX file", expected="a magic number such as 00 00 08 03", got=excerpt(magic)
+            "not an IDX file",
+            expected="a magic number such as 00 00 08 03",
+            got=magic[:4].hex(" ") + guess(magic),
         )
     code, rank = stream.exactly(4, "the IDX header")[2:]
     sizes = stream.exactly(4 * rank, "the IDX header")

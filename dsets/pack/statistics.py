@@ -33,7 +33,7 @@ IMAGES = 2**24
 PIXELS = 2**14
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Statistics:
     """Integer sums over images of C channels; all uint64.
 
@@ -48,6 +48,12 @@ class Statistics:
     square_sum: Counts
     outer_sum: Counts
     field: str = "image"
+
+    def __repr__(self) -> str:
+        return (
+            f"Statistics({self.field}: images={int(self.images)}, pixels={int(self.pixels)}, "
+            f"sum={self.sum.shape}, digest={self.digest[:16]}…)"
+        )
 
     @staticmethod
     def of(

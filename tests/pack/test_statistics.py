@@ -38,6 +38,13 @@ def same(a: Statistics, b: Statistics) -> bool:
     return a.digest == b.digest and all(map(np.array_equal, a.arrays(), b.arrays()))
 
 
+def test_the_repr_is_one_line_that_tells_statistics_apart():
+    found = repr(Statistics.of(images(1, 20, (28, 28, 3))))
+    assert found.startswith("Statistics(image: images=20, pixels=15680, sum=(28, 28, 3), digest=")
+    assert len(found) < 100
+    assert found != repr(Statistics.of(images(2, 20, (28, 28, 3))))
+
+
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 300),

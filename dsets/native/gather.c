@@ -9,10 +9,6 @@
 
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
-#endif
-
 #ifndef __has_builtin
 #define __has_builtin(x) 0
 #endif
@@ -23,7 +19,8 @@ enum {
     LINE = 64     /* of a cache */
 };
 
-/* The part of a window's line that the image covers: columns first … first + count - 1 as shown. */
+/* The part of a window's line that the image covers: shown in columns first … first +
+   count - 1. */
 struct visible {
     int64_t first, count, source; /* source: its leftmost column in the image */
 };
@@ -228,85 +225,6 @@ DISPATCH static void copy(const uint8_t *image, const struct stored *stored,
     }
 }
 
-/* ---- Floats ---- */
-
-DISPATCH static void scale_float32(const uint8_t *restrict in, size_t n, float scale, float bias,
-                                   float *restrict out) {
-    for (size_t i = 0; i < n; i++) out[i] = (float)in[i] * scale + bias;
-}
-
-/* Round to nearest, ties to even, as IEEE 754 says; for finite values. */
-static inline uint16_t half(float value) {
-    uint32_t bits, shifted;
-    memcpy(&bits, &value, 4);
-    uint32_t sign = bits >> 16 & 0x8000, size = bits & 0x7fffffff;
-    uint32_t normal = (size - 0x38000000 + 0xfff + (size >> 13 & 1)) >> 13;
-    float small; /* below 2**-14: adding 0.5 rounds to multiples of 2**-24 */
-    memcpy(&small, &size, 4);
-    small += 0.5f;
-    memcpy(&shifted, &small, 4);
-    uint32_t rounded = size < 0x38800000 ? shifted - 0x3f000000 : normal;
-    return (uint16_t)(sign | (size >= 0x477ff000 ? 0x7c00 : rounded));
-}
-
-DISPATCH static void scale_float16(const uint8_t *restrict in, size_t n, float scale, float bias,
-                                   uint16_t *restrict out) {
-    for (size_t i = 0; i < n; i++) out[i] = half((float)in[i] * scale + bias);
-}
-
-#if defined(__x86_64__) && defined(__GNUC__)
-__attribute__((target("avx2,f16c"))) static void scale_float16_f16c(const uint8_t *restrict in,
-                                                                    size_t n, float scale,
-                                                                    float bias,
-                                                                    uint16_t *restrict out) {
-    const __m256 factor = _mm256_set1_ps(scale), shift = _mm256_set1_ps(bias);
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        __m256i wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(in + i)));
-        __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(wide), factor);
-        value = _mm256_add_ps(value, shift);
-        _mm_storeu_si128((__m128i *)(out + i),
-                         _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
-    }
-    for (; i < n; i++) out[i] = half((float)in[i] * scale + bias);
-}
-#endif
-
-static void to_float16(const uint8_t *in, size_t n, float scale, float bias, uint16_t *out) {
-#if defined(__x86_64__) && defined(__GNUC__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")) {
-        scale_float16_f16c(in, n, scale, bias, out);
-        return;
-    }
-#endif
-    scale_float16(in, n, scale, bias, out);
-}
-
-/* Copy past the caches, whole cache lines; what is left at both ends the usual way. */
-static void copy_past(void *restrict out, const void *restrict in, size_t bytes) {
-#ifdef __SSE2__
-    uint8_t *to = out;
-    const uint8_t *from = in;
-    size_t head = (size_t)(-(uintptr_t)to % LINE);
-    if (bytes >= head + LINE) {
-        memcpy(to, from, head);
-        for (to += head, from += head, bytes -= head; bytes >= LINE;
-             to += LINE, from += LINE, bytes -= LINE)
-            for (int i = 0; i < LINE; i += 16)
-                _mm_stream_si128((__m128i *)(to + i), _mm_loadu_si128((const __m128i *)(from + i)));
-    }
-    memcpy(to, from, bytes);
-#else
-    memcpy(out, in, bytes);
-#endif
-}
-
-void gather_fence(void) {
-#ifdef __SSE2__
-    _mm_sfence();
-#endif
-}
-
 /* ---- One image ---- */
 
 static int64_t lines_a_block(const struct stored *stored, const struct window *window) {
@@ -346,8 +264,8 @@ void gather(const uint8_t *image, const struct stored *stored, const struct wind
                 scale_float32(bytes + (size_t)c * count, count, finish->scale[c], finish->bias[c],
                               target);
             else
-                to_float16(bytes + (size_t)c * count, count, finish->scale[c], finish->bias[c],
-                           target);
+                scale_float16(bytes + (size_t)c * count, count, finish->scale[c], finish->bias[c],
+                              target);
             if (finish->bypass) copy_past(to, scaled, count * item);
         }
     }

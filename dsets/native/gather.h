@@ -38,6 +38,15 @@ void gather(const uint8_t *image, const struct stored *stored, const struct wind
 /* Say that this image will be shown soon. */
 void gather_expect(const uint8_t *image, const struct stored *stored);
 
+/* n bytes: value * scale + bias. */
+void scale_float32(const uint8_t *restrict in, size_t n, float scale, float bias,
+                   float *restrict out);
+void scale_float16(const uint8_t *restrict in, size_t n, float scale, float bias,
+                   uint16_t *restrict out);
+
+/* Copy past the caches, whole cache lines; what is left at both ends the usual way. */
+void copy_past(void *restrict out, const void *restrict in, size_t bytes);
+
 /* Make what was written past the caches visible to other threads. */
 void gather_fence(void);
 

@@ -4,193 +4,12 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
-#include "gather.h"
 #include "native.h"
 
 #include <stdlib.h>
 
-/* Rows of the same size in several buffers, which stay exported as long as this lives. */
-struct rows {
-    Py_ssize_t shards;
-    int64_t row_bytes;
-    int64_t *starts; /* (shards + 1,): the number of each shard's first row, and of rows */
-    Py_buffer *buffers;
-};
-static const char ROWS[] = "dsets._native.rows";
-
-static void rows_free(struct rows *rows) {
-    for (Py_ssize_t i = 0; i < rows->shards; i++) PyBuffer_Release(&rows->buffers[i]);
-    free(rows->starts);
-    free(rows->buffers);
-    free(rows);
-}
-
-static void rows_end(PyObject *capsule) { rows_free(PyCapsule_GetPointer(capsule, ROWS)); }
-
-/* rows(shards, row_bytes) -> capsule: a sequence of contiguous buffers of whole rows, for gather. */
-static PyObject *rows_make(PyObject *self, PyObject *args) {
-    PyObject *shards;
-    long long row_bytes;
-    (void)self;
-    if (!PyArg_ParseTuple(args, "OL", &shards, &row_bytes)) return NULL;
-    Py_ssize_t count = PySequence_Size(shards);
-    if (count < 0) return NULL;
-    struct rows *rows = calloc(1, sizeof *rows);
-    if (rows) rows->starts = calloc((size_t)count + 1, sizeof *rows->starts);
-    if (rows) rows->buffers = calloc((size_t)count + 1, sizeof *rows->buffers);
-    if (!rows || !rows->starts || !rows->buffers) {
-        if (rows) rows_free(rows);
-        return PyErr_NoMemory();
-    }
-    rows->row_bytes = row_bytes;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *shard = PySequence_GetItem(shards, i);
-        int made = shard && PyObject_GetBuffer(shard, &rows->buffers[i], PyBUF_SIMPLE) == 0;
-        Py_XDECREF(shard);
-        if (!made) {
-            rows_free(rows);
-            return NULL;
-        }
-        rows->shards++;
-        Py_ssize_t bytes = rows->buffers[i].len;
-        if (row_bytes <= 0 || bytes % row_bytes) {
-            rows_free(rows);
-            PyErr_SetString(PyExc_ValueError, "rows: a shard does not hold whole rows");
-            return NULL;
-        }
-        rows->starts[i + 1] = rows->starts[i] + bytes / row_bytes;
-    }
-    PyObject *capsule = PyCapsule_New(rows, ROWS, rows_end);
-    if (!capsule) rows_free(rows);
-    return capsule;
-}
-
-/* The bytes of a row, or NULL when there is no such row. */
-static const uint8_t *row_of(const struct rows *rows, int64_t number) {
-    if (number < 0 || number >= rows->starts[rows->shards]) return NULL;
-    Py_ssize_t low = 0, high = rows->shards; /* starts[low] <= number < starts[high] */
-    while (high - low > 1) {
-        Py_ssize_t middle = low + (high - low) / 2;
-        if (rows->starts[middle] <= number)
-            low = middle;
-        else
-            high = middle;
-    }
-    return (const uint8_t *)rows->buffers[low].buf +
-           (size_t)((number - rows->starts[low]) * rows->row_bytes);
-}
-
-/* The arguments of gather, as they came. */
-struct gathering {
-    const struct rows *rows;
-    struct stored stored;
-    struct window window;
-    struct finish finish;
-    Py_buffer index, top, left, mirrored, scale, bias, out;
-};
-
-static int is_array(const Py_buffer *array, int64_t count, size_t item) {
-    return (uintptr_t)array->buf % item == 0 && array->len % (Py_ssize_t)item == 0 &&
-           array->len / (Py_ssize_t)item == count;
-}
-
-static int is_array_or_none(const Py_buffer *array, int64_t count, size_t item) {
-    return !array->buf || is_array(array, count, item);
-}
-
-static int gathering_fits(const struct gathering *ask) {
-    static const size_t items[] = {1, sizeof(float), sizeof(uint16_t)};
-    const int64_t most = 1 << 20;
-    int64_t height = ask->stored.height, width = ask->stored.width, group = ask->stored.channels;
-    int64_t lines = ask->window.height, columns = ask->window.width;
-    if (height < 1 || height > most || width < 1 || width > most || group < 1 || group > most ||
-        lines < 1 || lines > most || columns < 1 || columns > most ||
-        height * width * group != ask->rows->row_bytes ||
-        (int)ask->finish.type < GATHER_UINT8 || ask->finish.type > GATHER_FLOAT16)
-        return 0;
-    size_t item = items[ask->finish.type];
-    int64_t count = ask->index.len / (Py_ssize_t)sizeof(int64_t), image = lines * columns * group;
-    int scaled = ask->finish.type != GATHER_UINT8;
-    return is_array(&ask->index, count, sizeof(int64_t)) &&
-           is_array_or_none(&ask->top, count, sizeof(int64_t)) &&
-           is_array_or_none(&ask->left, count, sizeof(int64_t)) &&
-           is_array_or_none(&ask->mirrored, count, 1) &&
-           (!scaled || (ask->scale.buf && is_array(&ask->scale, group, sizeof(float)) &&
-                        ask->bias.buf && is_array(&ask->bias, group, sizeof(float)))) &&
-           ask->out.len / (Py_ssize_t)item / image == count &&
-           ask->out.len == count * image * (int64_t)item && (uintptr_t)ask->out.buf % item == 0;
-}
-
-enum gathered { GATHERED, GATHER_NO_ROW, GATHER_NO_MEMORY };
-
-static enum gathered gathering_run(struct gathering *ask) {
-    static const size_t items[] = {1, sizeof(float), sizeof(uint16_t)};
-    const int64_t *index = ask->index.buf, *top = ask->top.buf, *left = ask->left.buf;
-    const uint8_t *mirrored = ask->mirrored.buf;
-    uint8_t *out = ask->out.buf, *scratch = malloc(gather_scratch(&ask->stored, &ask->window));
-    size_t step = (size_t)(ask->window.height * ask->window.width * ask->stored.channels) *
-                  items[ask->finish.type];
-    enum gathered result = scratch ? GATHERED : GATHER_NO_MEMORY;
-    int64_t count = ask->index.len / (Py_ssize_t)sizeof(int64_t);
-    ask->finish.scale = ask->scale.buf;
-    ask->finish.bias = ask->bias.buf;
-    for (int64_t i = 0; result == GATHERED && i < count; i++, out += step) {
-        const uint8_t *image = row_of(ask->rows, index[i]);
-        const uint8_t *next = i + 1 < count ? row_of(ask->rows, index[i + 1]) : NULL;
-        if (next) gather_expect(next, &ask->stored);
-        ask->window.top = top ? top[i] : 0;
-        ask->window.left = left ? left[i] : 0;
-        ask->window.mirrored = mirrored && mirrored[i];
-        if (image)
-            gather(image, &ask->stored, &ask->window, &ask->finish, scratch, out);
-        else
-            result = GATHER_NO_ROW;
-    }
-    gather_fence();
-    free(scratch);
-    return result;
-}
-
-/* gather(rows, index, top, left, mirrored, out, stored, window, finish): show images of rows().
-
-   index, top, left: int64 (n,); mirrored: bytes (n,); all but index may be None, for zeros. out:
-   (n, one image). stored: (height, width, channels, planar); window: (height, width);
-   finish: (type, scale, bias, bypass), scale and bias float32 (channels,), or None for uint8. */
-static PyObject *gather_(PyObject *self, PyObject *args) {
-    struct gathering ask = {0};
-    PyObject *capsule;
-    long long height, width, channels, lines, columns;
-    int type;
-    (void)self;
-    if (!PyArg_ParseTuple(args, "Oy*z*z*z*w*(LLLp)(LL)(iz*z*p)", &capsule, &ask.index, &ask.top,
-                          &ask.left, &ask.mirrored, &ask.out, &height, &width, &channels,
-                          &ask.stored.planar, &lines, &columns, &type, &ask.scale, &ask.bias,
-                          &ask.finish.bypass))
-        return NULL;
-    ask.stored.height = height, ask.stored.width = width, ask.stored.channels = channels;
-    ask.window.height = lines, ask.window.width = columns;
-    ask.finish.type = (enum gather_type)type;
-    ask.rows = PyCapsule_IsValid(capsule, ROWS) ? PyCapsule_GetPointer(capsule, ROWS) : NULL;
-    int fits = ask.rows && gathering_fits(&ask);
-    enum gathered result = GATHERED;
-    if (fits) {
-        Py_INCREF(capsule);
-        Py_BEGIN_ALLOW_THREADS
-        result = gathering_run(&ask);
-        Py_END_ALLOW_THREADS
-        Py_DECREF(capsule);
-    }
-    Py_buffer *buffers[] = {&ask.index, &ask.top,  &ask.left, &ask.mirrored,
-                            &ask.scale, &ask.bias, &ask.out};
-    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) PyBuffer_Release(buffers[i]);
-    if (result == GATHER_NO_MEMORY) return PyErr_NoMemory();
-    if (!fits || result == GATHER_NO_ROW) {
-        PyErr_SetString(fits ? PyExc_IndexError : PyExc_ValueError,
-                        fits ? "gather: no such row" : "gather: the buffers' sizes do not fit together");
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
+PyObject *rows_make(PyObject *self, PyObject *args); /* rows.c */
+PyObject *rows_gather(PyObject *self, PyObject *args);
 
 /* statistics(images, sum, square_sum, outer_sum, channels): add n images. images: uint8, n × size;
    sum: uint32, size; square_sum: uint64, channels; outer_sum: uint64, channels². */
@@ -330,7 +149,7 @@ static PyMethodDef methods[] = {
     {"statistics", statistics, METH_VARARGS, NULL},
     {"resize", resize, METH_VARARGS, NULL},
     {"rows", rows_make, METH_VARARGS, NULL},
-    {"gather", gather_, METH_VARARGS, NULL},
+    {"gather", rows_gather, METH_VARARGS, NULL},
 #ifdef DSETS_JPEG
     {"jpeg_header", jpeg_header, METH_VARARGS, NULL},
     {"jpeg_crop", jpeg_crop_, METH_VARARGS, NULL},

@@ -12,31 +12,52 @@ from dsets.field import Field
 
 
 class Columns:
-    """Room for ``rows`` samples: one array for a field of fixed size, one list for another."""
+    """Room for ``rows`` samples: one array for a field of fixed size, one list for another.
+
+    Threads may put samples of different rows at the same time. A row that nobody puts anything in,
+    as of a bad sample, is left out.
+    """
 
     def __init__(self, fields: Sequence[Field], rows: int) -> None:
-        self.keys: list[str] = []
         self._fields = fields
+        self._keys: list[str | None] = [None] * rows
         self._columns = {field.name: _room(field, rows) for field in fields}
 
-    def add(self, key: str, values: Sequence[np.ndarray]) -> None:
-        """One more sample; ``values`` as ``checked`` gives them."""
+    def put(self, row: int, key: str, values: Sequence[np.ndarray]) -> None:
+        """The sample of a row; ``values`` as ``checked`` gives them."""
         for field, value in zip(self._fields, values, strict=True):
-            column = self._columns[field.name]
-            if isinstance(column, list):
-                column.append(value)
-            else:
-                column[len(self.keys)] = value
-        self.keys.append(key)
+            self._columns[field.name][row] = value
+        self._keys[row] = key
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the samples that are there, in the order of their rows."""
+        return [key for key in self._keys if key is not None]
 
     def filled(self) -> dict[str, np.ndarray | list[np.ndarray]]:
-        """Field → its values: (n, …) arrays or lists of n arrays, n being the samples added."""
-        return {name: column[: len(self.keys)] for name, column in self._columns.items()}
+        """Field → the values of those samples: (n, …) arrays or lists of n arrays."""
+        rows = [row for row, key in enumerate(self._keys) if key is not None]
+        for column in self._columns.values():
+            for to, row in enumerate(rows):
+                if to != row:
+                    column[to] = column[row]
+        self._keys[:] = self.keys + [None] * (len(self._keys) - len(rows))
+        return {name: column[: len(rows)] for name, column in self._columns.items()}
+
+    def clear(self) -> None:
+        """Make room again, in the memory that is there: fresh memory costs as much as a copy."""
+        self._keys[:] = [None] * len(self._keys)
+        for column in self._columns.values():
+            if isinstance(column, list):
+                column[:] = [_NOTHING] * len(column)
+
+
+_NOTHING = np.empty(0)
 
 
 def _room(field: Field, rows: int) -> np.ndarray | list[np.ndarray]:
     sizes = [size for size in field.shape if size is not None]
-    return np.empty((rows, *sizes), field.dtype) if field.fixed else []
+    return np.empty((rows, *sizes), field.dtype) if field.fixed else [_NOTHING] * rows
 
 
 def checked(key: str, fields: Sequence[Field], made: object) -> list[np.ndarray]:

@@ -35,19 +35,10 @@ _COUNTED_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
-    """One sample as it goes into the shard, or why it does not."""
-
-    key: str
-    values: Sequence[np.ndarray]
-    bad: Quarantined | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class _Group:
-    """Some samples, and the statistics of those among their images that are stored encoded."""
+    """What became of some samples, apart from what went into the columns."""
 
-    samples: Sequence[_Made]
+    quarantine: Sequence[Quarantined]
     statistics: Statistics | None
 
 
@@ -73,47 +64,46 @@ def shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> Iterator
         PipelineError: the pipeline failed, or made a value that is not of its field.
         PrepareError: this process cannot write to the pack's folder.
     """
+    spare = [Columns(plan.fields, plan.samples_per_shard) for _ in range(2)]
     with ThreadPoolExecutor(1, thread_name_prefix="dsets-write") as writer:
         written: Future[Record] | None = None
         for number in numbers:
             _check_folder(plan)
             found = ledger.finished(plan, number)
-            filled = None if found else _filled(plan, number, threads)
+            columns, _ = spare = spare[::-1]
+            group = None if found else _filled(plan, number, threads, columns)
             if written:
                 yield written.result()
                 written = None
-            if filled:
-                written = writer.submit(_write, plan, number, *filled)
+            if group:
+                written = writer.submit(_write, plan, number, columns, group)
             elif found:
                 yield found
-            del filled  # or its columns would wait here for the next shard's
         if written:
             yield written.result()
 
 
-_Filled = tuple[Columns, tuple[Quarantined, ...], Statistics | None]
-
-
-def _filled(plan: PackPlan, number: int, threads: int) -> _Filled:
-    """The columns of one shard, what is in quarantine, and the statistics of encoded images."""
-    columns = Columns(plan.fields, len(plan.rows(number)))
-    quarantine = []
+def _filled(plan: PackPlan, number: int, threads: int, columns: Columns) -> _Group:
+    """Fill the columns with the samples of one shard."""
+    columns.clear()
+    quarantine: list[Quarantined] = []
     statistics = None
-    for group in _groups(plan, number, threads):
+    for group in _groups(plan, number, threads, columns):
         statistics = _both(statistics, group.statistics)
-        for made in group.samples:
-            if made.bad:
-                quarantine.append(made.bad)
-            else:
-                columns.add(made.key, made.values)
-    if len(columns.keys) + len(quarantine) != len(plan.rows(number)):
+        quarantine += group.quarantine
+    _check_number(plan, number, len(columns.keys) + len(quarantine))
+    return _Group(quarantine, statistics)
+
+
+def _check_number(plan: PackPlan, number: int, got: int) -> None:
+    rows = plan.rows(number)
+    if got != len(rows):
         raise PrepareError(
             f"reader {plan.source.manifest.reader} gave another number of samples than asked for",
-            where=f"{plan.split.name}, rows {plan.rows(number).start} to {plan.rows(number).stop}",
-            expected=len(plan.rows(number)),
-            got=len(columns.keys) + len(quarantine),
+            where=f"{plan.split.name}, rows {rows.start} to {rows.stop}",
+            expected=len(rows),
+            got=got,
         )
-    return columns, tuple(quarantine), statistics
 
 
 def _check_folder(plan: PackPlan) -> None:
@@ -125,17 +115,10 @@ def _check_folder(plan: PackPlan) -> None:
         )
 
 
-def _write(
-    plan: PackPlan,
-    number: int,
-    columns: Columns,
-    quarantine: tuple[Quarantined, ...],
-    statistics: Statistics | None,
-) -> Record:
+def _write(plan: PackPlan, number: int, columns: Columns, group: _Group) -> Record:
     _check_folder(plan)  # or a worker that outlived its job would make the folder again
     with folder.writing(ledger.shard_path(plan, number)):
-        filled = columns.filled()
-        written = None
+        filled, statistics, written = columns.filled(), group.statistics, None
         if columns.keys:
             path = ledger.shard_path(plan, number)
             written = shard.write(path, plan.fields, columns.keys, filled)
@@ -150,24 +133,24 @@ def _write(
                 shard=written,
                 keys=samples_digest(columns.keys),
                 sums=None,
-                quarantine=quarantine,
+                quarantine=tuple(group.quarantine),
             ),
             statistics,
         )
 
 
-def _groups(plan: PackPlan, number: int, threads: int) -> Iterator[_Group]:
+def _groups(plan: PackPlan, number: int, threads: int, columns: Columns) -> Iterator[_Group]:
     """The shard's samples in order, made by ``threads`` threads a bounded way ahead."""
     samples = readers.load(plan.source.manifest.reader).samples(plan.source, plan.rows(number))
-    groups = _grouped(samples)
+    groups = _grouped(plan, number, samples)
     if threads == 1:
-        yield from (_make_group(plan, group) for group in groups)
+        yield from (_make_group(plan, columns, *group) for group in groups)
         return
     ahead: deque[Future[_Group]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="dsets-make") as pool:
         try:
             for group in groups:
-                ahead.append(pool.submit(_make_group, plan, group))
+                ahead.append(pool.submit(_make_group, plan, columns, *group))
                 if len(ahead) > 2 * threads:
                     yield ahead.popleft().result()
             while ahead:
@@ -177,26 +160,41 @@ def _groups(plan: PackPlan, number: int, threads: int) -> Iterator[_Group]:
                 future.cancel()
 
 
-def _grouped(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
-    """Some samples at a time: few enough that the threads finish together."""
+def _grouped(
+    plan: PackPlan, number: int, samples: Iterable[Sample]
+) -> Iterator[tuple[int, list[Sample]]]:
+    """Some samples at a time, so few that the threads finish together, after the first one's row.
+
+    Raises:
+        PrepareError: there are more than the shard has rows.
+    """
     group: list[Sample] = []
-    size = 0
+    row = size = 0
     for sample in samples:
         group.append(sample)
         size += sum(len(value) for value in sample.values.values() if isinstance(value, bytes))
+        if row + len(group) > len(plan.rows(number)):
+            _check_number(plan, number, row + len(group))
         if len(group) == _GROUP or size >= _GROUP_BYTES:
-            yield group
-            group, size = [], 0
+            yield row, group
+            row, group, size = row + len(group), [], 0
     if group:
-        yield group
+        yield row, group
 
 
-def _make_group(plan: PackPlan, samples: Iterable[Sample]) -> _Group:
-    made, statistics = [], None
+def _make_group(plan: PackPlan, columns: Columns, row: int, samples: Iterable[Sample]) -> _Group:
+    """Put some samples into the columns, from ``row`` on."""
+    quarantine: list[Quarantined] = []
+    statistics = None
     waiting: list[np.ndarray] = []
-    for sample in samples:
-        one, pixels = _decoded(plan, sample, _make(plan, sample))
-        made.append(one)
+    for place, sample in enumerate(samples, row):
+        try:
+            values = _make(plan, sample)
+            pixels = _decoded(plan, values)
+        except DataError as error:
+            quarantine.append(Quarantined(sample.key, str(error), _digest(sample)))
+            continue
+        columns.put(place, sample.key, values)
         if pixels is not None and plan.statistics:
             waiting.append(pixels)
         if sum(image.size for image in waiting) > _COUNTED_BYTES:
@@ -204,40 +202,33 @@ def _make_group(plan: PackPlan, samples: Iterable[Sample]) -> _Group:
             waiting = []
     if waiting:
         statistics = _both(statistics, Statistics.of(waiting, plan.statistics or ""))
-    return _Group(made, statistics)
+    return _Group(quarantine, statistics)
 
 
 def _both(one: Statistics | None, other: Statistics | None) -> Statistics | None:
     return one.merge(other) if one and other else one or other
 
 
-def _make(plan: PackPlan, sample: Sample) -> _Made:
+def _make(plan: PackPlan, sample: Sample) -> Sequence[np.ndarray]:
     try:
         made = plan.pipeline.make(sample)
-    except DataError as error:
-        return _Made(sample.key, (), Quarantined(sample.key, str(error), _digest(sample)))
-    except PipelineError:
+    except (DataError, PipelineError):
         raise
     except Exception as error:  # a stranger's code may raise anything
         raise PipelineError(
             f"make() failed: {type(error).__name__}: {error}",
             where=f"{plan.pipeline.origin}, sample {sample.key}",
         ) from error
-    return _Made(sample.key, checked(sample.key, plan.fields, made))
+    return checked(sample.key, plan.fields, made)
 
 
-def _decoded(plan: PackPlan, sample: Sample, made: _Made) -> tuple[_Made, np.ndarray | None]:
+def _decoded(plan: PackPlan, values: Sequence[np.ndarray]) -> np.ndarray | None:
     """The pixels of an image that goes in encoded, as its readers will see them.
 
     An image that cannot be decoded goes into quarantine, whatever the split.
     """
     place = plan.encoded
-    if place is None or made.bad:
-        return made, None
-    try:
-        return made, codecs.decode(made.values[place].tobytes())
-    except DataError as error:
-        return _Made(sample.key, (), Quarantined(sample.key, str(error), _digest(sample))), None
+    return None if place is None else codecs.decode(values[place].tobytes())
 
 
 def _digest(sample: Sample) -> str:

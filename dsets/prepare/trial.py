@@ -63,13 +63,13 @@ def run(plan: PackPlan, *, own: bool) -> Trial:
     columns, held, bad = Columns(plan.fields, count), 0, 0
     pixels: list[np.ndarray] = []
     begun, end = time.process_time(), time.monotonic() + _SECONDS
-    for sample in itertools.chain([first], samples):
+    for row, sample in enumerate(itertools.chain([first], samples)):
         try:
             values = checked(sample.key, plan.fields, plan.pipeline.make(sample))
         except DataError:
             bad += 1
             continue
-        columns.add(sample.key, values)
+        columns.put(row, sample.key, values)
         held += sum(value.nbytes for value in values)
         pixels += _counted(plan, values)
         if held > _HELD or time.monotonic() > end:

@@ -81,13 +81,16 @@ def test_values_of_other_names_are_left_out() -> None:
     assert len(checked("k", [LABEL], {"label": 1, "more": object()})) == 1
 
 
-def test_columns_hold_what_was_added_and_no_more() -> None:
+def test_columns_hold_what_was_put_in_order_and_no_more() -> None:
     blob = Field("blob", "uint8", (None,))
     columns = Columns([LABEL, blob], 5)
-    for number in range(3):
+    for number in (4, 0, 3):
         made = {"label": number, "blob": bytes(number)}
-        columns.add(f"k{number}", checked("k", [LABEL, blob], made))
-    filled = columns.filled()
-    assert columns.keys == ["k0", "k1", "k2"]
-    assert np.asarray(filled["label"]).tolist() == [0, 1, 2]
-    assert [len(value) for value in filled["blob"]] == [0, 1, 2]
+        columns.put(number, f"k{number}", checked("k", [LABEL, blob], made))
+    for _ in range(2):
+        filled = columns.filled()
+        assert columns.keys == ["k0", "k3", "k4"]
+        assert np.asarray(filled["label"]).tolist() == [0, 3, 4]
+        assert [len(value) for value in filled["blob"]] == [0, 3, 4]
+    columns.clear()
+    assert columns.keys == [] and len(columns.filled()["blob"]) == 0

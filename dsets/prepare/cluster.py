@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dsets import locks
-from dsets.errors import BusyError, PrepareError, UsageError
+from dsets.errors import PrepareError, UsageError
 from dsets.prepare import folder
 from dsets.prepare.ledger import Record
 from dsets.prepare.planning import PackPlan
@@ -54,7 +54,6 @@ def tasks(
         raise UsageError("give either workers or a scheduler", got="both")
     if workers is not None and workers < 1:
         raise UsageError("bad number of workers", expected="at least 1", got=workers)
-    _sweep(root)
     if workers is None and scheduler is None:
         yield _here
         return
@@ -192,10 +191,10 @@ def _scratch(root: Path) -> Iterator[Path]:
             shutil.rmtree(mine, ignore_errors=True)
 
 
-def _sweep(root: Path) -> None:
+def sweep(root: Path) -> None:
     """Remove the scratch folders that killed jobs left below ``root``."""
     for left in root.glob(".dask-*.part"):
-        with suppress(BusyError), locks.holding(left, folder=True, wait=False):
+        with suppress(OSError), locks.holding(left, folder=True, wait=False):
             shutil.rmtree(left, ignore_errors=True)
 
 

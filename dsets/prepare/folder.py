@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -44,27 +44,53 @@ def made(folder: Path) -> Index | None:
         return None
 
 
-def check(plan: PackPlan, *, force: bool) -> None:
+def check(plans: Sequence[PackPlan], *, force: bool) -> None:
     """Refuse to replace what is not ours to replace.
 
     Raises:
-        PrepareError: there is another plan's pack and ``force`` is false, or there is something
+        PrepareError: there are other plans' packs and ``force`` is false, or there is something
             that is no pack at all.
     """
-    if state(plan) != "other":
-        return
-    if made(plan.out) is None:
-        raise PrepareError(
-            "something that is no readable pack lies where the pack should",
-            where=plan.out,
-            remedy="choose another --out, or move it away",
-        )
-    if not force:
+    others: list[tuple[PackPlan, Index]] = []
+    for plan in plans:
+        if state(plan) != "other":
+            continue
+        if (found := made(plan.out)) is None:
+            raise PrepareError(
+                "something that is no readable pack lies where the pack should",
+                where=plan.out,
+                remedy="choose another --out, or move it away",
+            )
+        others.append((plan, found))
+    if others and not force:
         raise PrepareError(
             "a pack made by another plan lies there",
-            where=plan.out,
+            where=", ".join(str(plan.out) for plan, _ in others),
+            got="; ".join(f"{one[0].split.name} with {_difference(*one)}" for one in others),
             remedy="choose another --out, or replace it with --force",
         )
+
+
+def _difference(plan: PackPlan, found: Index) -> str:
+    """How the plan of a pack that is there differs from this one, as far as the pack tells."""
+    theirs = found.provenance
+    mine = plan.source.manifest
+    recipe = theirs.get("pipeline")
+    if not isinstance(recipe, dict):
+        recipe = {}
+    pairs = {
+        "dataset": (theirs.get("dataset"), mine.name),
+        "split": (found.split, plan.split.name),
+        "reader": (theirs.get("reader"), mine.reader),
+        "pipeline": (recipe.get("name"), plan.pipeline.name),
+        "samples a shard": (theirs.get("samples_per_shard"), plan.samples_per_shard),
+    }
+    told = [f"{what} {a!s:.60}, not {b}" for what, (a, b) in pairs.items() if a != b]
+    if recipe.get("name") == plan.pipeline.name and recipe.get("sha256") != plan.pipeline.sha256:
+        told.append("another source of the pipeline")
+    if not told:
+        told.append("other raw files, fields or reader options in its manifest")
+    return ", ".join(told)
 
 
 @contextmanager
@@ -145,6 +171,14 @@ def sweep(plan: PackPlan, tell: Callable[[str], None]) -> None:
     # A job with --force was killed between the two renames of publish, or just after them.
     if plan.out.exists():
         shutil.rmtree(_old(plan), ignore_errors=True)
+
+
+def tidy(plan: PackPlan, tell: Callable[[str], None]) -> None:
+    """Remove what a job with --force put aside and, killed just then, left beside its new pack."""
+    if _old(plan).exists():
+        with held(plan.out, tell):
+            if plan.out.exists():
+                shutil.rmtree(_old(plan), ignore_errors=True)
 
 
 def abandon(plan: PackPlan) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial, reduce
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from dsets import fetch, pack, readers
@@ -55,15 +57,16 @@ def run(
             way, too many samples are bad, or the cluster failed.
         DataError, PipelineError: of a raw file, of the pipeline.
     """
-    for one in plan.packs:
-        folder.check(one, force=force)
+    folder.check(plan.packs, force=force)
+    root = plan.packs[0].out.parent
+    cluster.sweep(root)
     todo = [one for one in plan.packs if force or folder.state(one) != "finished"]
     with ExitStack() as stack:
         if todo:
             raw = _raw_files(plan, todo, progress)
+            _check_place(root)
             _check_space(todo)
             tell = _teller(plan.manifest.name, progress)
-            root = plan.packs[0].out.parent
             tasks = stack.enter_context(cluster.tasks(workers, scheduler, root, tell))
         for one in todo:
             _make(
@@ -73,6 +76,8 @@ def run(
                 force=force,
                 progress=progress,
             )
+        for one in plan.packs:
+            folder.tidy(one, _teller(_task(one), progress))
         made = tuple(_linked(one) for one in plan.packs)
     for one, found in zip(plan.packs, made, strict=True):
         max_bad.check(_task(one), found.quarantine, one.split.samples)
@@ -89,7 +94,7 @@ def _make(
 ) -> None:
     tell = _teller(_task(plan), progress)
     with folder.working(plan, tell):
-        folder.check(plan, force=force)
+        folder.check([plan], force=force)
         if folder.state(plan) == "finished" and not force:
             folder.abandon(plan)  # another process made it while we waited
             return
@@ -267,6 +272,21 @@ def _remedy(manifest: Manifest, missing: Sequence[File]) -> str:
     if manifest.access == "open":
         return f"run 'dsets fetch {manifest.name}'"
     return f"run 'dsets adopt {manifest.name} PATHS' with the folders that have them"
+
+
+def _check_place(root: Path) -> None:
+    """Raise PrepareError when nothing can be written where the packs should lie."""
+    there = next(path for path in (root, *root.parents) if path.exists())
+    try:
+        with TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise PrepareError(
+            f"cannot be written: {error.strerror or error}",
+            where=there,
+            expected="a folder for the packs",
+            remedy="choose another --out",
+        ) from error
 
 
 def _check_space(todo: Sequence[PackPlan]) -> None:

@@ -44,8 +44,8 @@ class Build(build_ext):
         return True
 
 
-# In every editable install setuptools warns that a folder called like the package may be imported in
-# its place, which pip shows in 12 lines. Ours is the package, and its parts elsewhere are found.
+# In every editable install setuptools warns that a folder called like the package may be imported
+# in its place, and pip shows that. Ours is the package, and its parts elsewhere are found.
 warnings.filterwarnings("ignore", "Editable installation", UserWarning)
 
 setup(

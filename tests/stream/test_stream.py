@@ -367,6 +367,18 @@ def test_rule_6_a_plain_loop_never_allocates(make_pack: MakePack) -> None:
     }
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_two_threads_need_the_memory_of_four_batches(make_pack: MakePack, threads: int) -> None:
+    stream = stream_of(make_pack(N), 4, threads=threads)
+    for _ in range(5):
+        for batch in stream:
+            assert len(batch.index) > 0
+    del batch
+    stream.close()
+    pool = stream._assembly.pools["image"]
+    assert (pool.free, pool.extra) == (4, 0)
+
+
 @pytest.mark.parametrize("device", [None, "cpu"])
 def test_rule_6_batches_may_be_kept(make_pack: MakePack, device: str | None) -> None:
     if device:

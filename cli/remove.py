@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import click
 
-from dsets import adopt, fetch, manifest, store
+from dsets import adopt, fetch, manifest, readers, store
+from dsets.errors import UsageError
 from dsets.locks import holding
 
 from ._names import DATASET
@@ -20,10 +22,11 @@ from ._text import size, table
 @click.option("--packs", "with_packs", is_flag=True, help="Remove its prepared packs too.")
 @click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def command(name: str, with_packs: bool, dry_run: bool, yes: bool) -> None:
+def command(name: str, with_packs: bool, dry_run: bool, yes: bool) -> int:
     """Remove a dataset's raw files from the store; files of anyone else stay.
 
-    Of adopted files the links go, and what they lead to stays.
+    Of adopted files the links go, and what they lead to stays. Without --yes you are asked first;
+    exit code 1 if you decline.
     """
     found = manifest.find(name)
     folder = store.raw(found.name)
@@ -31,17 +34,19 @@ def command(name: str, with_packs: bool, dry_run: bool, yes: bool) -> None:
     adopted = adopt.left(found)
     packs = _packs(found.name) if with_packs else []
     sizes = [(str(path), path.lstat().st_size) for path in removal.paths]
-    sizes += [(str(path), _bytes(path)) for path in (*adopted, *packs)]
+    indexes = readers.kept(found.name)
+    sizes += [(str(path), _bytes(path)) for path in (*indexes, *adopted, *packs)]
     if not sizes:
         click.echo(f"{found.name}: nothing to remove", err=True)
-        return
+        return 0
     click.echo(table([(path, size(count)) for path, count in sizes]))
     total = sum(count for _, count in sizes)
     if dry_run:
         click.echo(f"would free {size(total)}")
-        return
-    if not yes:
-        click.confirm(f"Remove these and free {size(total)}?", abort=True, err=True)
+        return 0
+    if not yes and not _agreed(f"Remove these and free {size(total)}?"):
+        click.echo("nothing was removed", err=True)
+        return 1
     with ExitStack() as held:
         # All locks before the first removal: a running prepare must not cost the raw files.
         for unfinished in (part for pack in packs for part in pack.glob("*.part")):
@@ -49,11 +54,23 @@ def command(name: str, with_packs: bool, dry_run: bool, yes: bool) -> None:
         for path in adopted:
             adopt.remove(path)
         fetch.remove(found, folder)
+        readers.remove_kept(found.name)
         for pack in packs:
             shutil.rmtree(pack)
             with suppress(OSError):
                 pack.parent.rmdir()
     click.echo(f"freed {size(total)}")
+    return 0
+
+
+def _agreed(question: str) -> bool:
+    """The answer on stdin. Not click's prompt: it takes the end of stdin for Ctrl-C."""
+    click.echo(f"{question} [y/N]: ", nl=False, err=True)
+    answer = sys.stdin.readline() if sys.stdin else ""
+    if not answer:
+        click.echo(err=True)
+        raise UsageError("nobody answered, so nothing was removed", remedy="give --yes")
+    return answer.strip().lower() in ("y", "yes")
 
 
 def _packs(dataset: str) -> list[Path]:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from dsets import store
 from dsets.errors import ManifestError
 from dsets.manifest.schema import Source
 
@@ -61,6 +64,20 @@ def forget(source: Source) -> None:
 
     _cache.DECODED.clear()
     _index_file.path(source).unlink(missing_ok=True)
+
+
+def kept(dataset: str) -> list[Path]:
+    """The files in which readers keep what they found out about a dataset's raw files."""
+    folder = store.index(dataset)
+    return sorted([*folder.glob("*.columns"), *folder.glob(".*.columns.*.part")])
+
+
+def remove_kept(dataset: str) -> None:
+    """Remove what ``kept`` lists; a reader that has one open goes on."""
+    for path in kept(dataset):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # it holds files of someone else, or was never there
+        store.index(dataset).rmdir()
 
 
 def load(name: str) -> Reader:

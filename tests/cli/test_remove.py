@@ -50,10 +50,44 @@ def test_packs_go_when_asked(cli: Run, raw: Path, home: Path) -> None:
     assert not raw.exists() and not (home / "packs" / "tiny").exists()
 
 
-def test_without_a_yes_nothing_goes(cli: Run, raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    assert cli(["remove", "tiny"]) != 0
-    assert raw.exists()
+@pytest.mark.parametrize(
+    ("typed", "code", "said"),
+    [
+        ("", 1, "dsets: error: nobody answered, so nothing was removed; give --yes"),
+        ("\n", 1, "nothing was removed"),
+        ("n\n", 1, "nothing was removed"),
+        ("perhaps\n", 1, "nothing was removed"),
+        ("Yes\n", 0, "Remove these and free"),
+    ],
+)
+def test_without_a_yes_nothing_goes(
+    cli: Run,
+    raw: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: str,
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    assert cli(["remove", "tiny"]) == code
+    assert said in capsys.readouterr().err
+    assert raw.exists() == bool(code)
+
+
+def test_what_readers_kept_goes_with_the_files_and_nothing_else(
+    cli: Run, raw: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = home / "index" / "tiny"
+    kept.mkdir(parents=True)
+    for name in ("train-0123456789abcdef.columns", ".train-0.columns.12-13.part", "mine.txt"):
+        (kept / name).write_text("x")
+    assert cli(["remove", "tiny", "--yes"]) == 0
+    assert str(kept / "train-0123456789abcdef.columns") in capsys.readouterr().out
+    assert [path.name for path in kept.iterdir()] == ["mine.txt"]
+    (kept / "mine.txt").rename(kept / "test-0.columns")
+    assert cli(["remove", "tiny", "--yes"]) == 0
+    assert not kept.exists()
 
 
 def test_nothing_to_remove_is_no_error(

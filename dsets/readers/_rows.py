@@ -26,9 +26,11 @@ def open_raw(source: Source, name: str, limit: int) -> Stream:
     path = source.path(name)
     if not path.is_file():
         raise DataError("no such file", where=path, remedy=f"run 'dsets fetch {dataset}'")
-    return Stream(
-        path, limit, remedy=f"run 'dsets verify {dataset}' and fetch again what it rejects"
+    remedy = (
+        f"run 'dsets verify {dataset}' and fetch again what it rejects; "
+        f"if it rejects nothing, the manifest is wrong: {source.manifest.origin}"
     )
+    return Stream(path, limit, remedy=remedy)
 
 
 def options(source: Source, expected: Mapping[str, bool]) -> Mapping[str, object]:

@@ -39,12 +39,16 @@ class Problem:
     sample: int | None = None
     key: str | None = None
 
+    @property
+    def finding(self) -> str:
+        """What is wrong in the file, and in which sample."""
+        if self.sample is None:
+            return self.message
+        key = f"key {self.key!r}" if self.key is not None else "key unreadable"
+        return f"{self.field}, sample {self.sample} ({key}): {self.message}"
+
     def __str__(self) -> str:
-        place = self.file
-        if self.sample is not None:
-            place += f", {self.field}, sample {self.sample}"
-            place += f" (key {self.key!r})" if self.key is not None else " (key unreadable)"
-        return f"{place}: {self.message}"
+        return f"{self.file}{': ' if self.sample is None else ', '}{self.finding}"
 
 
 def verify(path: str | Path, progress: Progress = ignore, *, deep: bool = False) -> list[Problem]:
@@ -56,7 +60,7 @@ def verify(path: str | Path, progress: Progress = ignore, *, deep: bool = False)
     try:
         content = index.read(folder)
     except PackError as error:
-        return [Problem(INDEX, str(error))]
+        return [Problem(INDEX, _told(error, folder / INDEX, folder))]
     return list(_Verification(folder, content, progress, deep).run())
 
 
@@ -112,7 +116,7 @@ class _Verification:
                     self._tell()
         except (PackError, OSError) as error:
             self.done = before + size
-            yield Problem(name, str(error))
+            yield Problem(name, _told(error, path))
             return
         if digest.hexdigest() != sha256:
             yield Problem(name, f"sha256 is {digest.hexdigest()}, the index says {sha256}")
@@ -122,7 +126,7 @@ class _Verification:
         try:
             found = hdf5.offsets(self.folder / name)
         except PackError as error:
-            yield Problem(name, str(error))
+            yield Problem(name, _told(error, self.folder / name))
             return
         for dataset in sorted(set(found) | set(extents)):
             if found.get(dataset) != extents.get(dataset):
@@ -190,13 +194,23 @@ class _Verification:
             pack = Pack.open(self.folder)
             kept = pack.statistics
         except PackError as error:
-            yield Problem(STATISTICS, str(error))
+            yield Problem(STATISTICS, _told(error, self.folder / STATISTICS))
             return
         images = int(kept.images) if kept else 0
         if images != len(pack):
             yield Problem(STATISTICS, f"they count {images} images of {len(pack)} samples")
         elif self.deep and not _are_of(pack, recorded):
             yield Problem(STATISTICS, "they are not those of the pixels in the shards")
+
+
+def _told(error: PackError | OSError, *known: Path) -> str:
+    """What an error says, without the file that the problem names already."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    text = str(error)
+    for path in known:
+        text = text.removeprefix(f"{path}: ")
+    return text
 
 
 def _are_of(pack: Pack, recorded: StatisticsFile) -> bool:

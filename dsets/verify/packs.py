@@ -17,6 +17,6 @@ def pack(path: Path, *, deep: bool = False, progress: Progress = ignore) -> Repo
     from dsets.pack import verify
 
     problems = verify(path, progress, deep=deep)
-    wrong = (Check(one.file, False, str(one), asdict(one)) for one in problems)
+    wrong = (Check(one.file, False, one.finding, asdict(one)) for one in problems)
     found = tuple(wrong) or (Check("pack", True, "every byte is as its index says"),)
     return Report(str(path), found)

@@ -107,6 +107,20 @@ def test_an_index_that_cannot_be_read_is_the_one_problem(folder, tmp_path):
     assert [problem.file for problem in pack.verify(tmp_path / "none")] == ["index.json"]
 
 
+def test_no_problem_names_its_file_twice(folder, tmp_path):
+    (folder / "shard-00000.h5").unlink()
+    os.truncate(folder / "shard-00001.h5", 5000)
+    flip(folder / "statistics.h5", 8 * 500)
+    problems = pack.verify(folder)
+    assert len(problems) == 3
+    (folder / "index.json").write_text('{"format": {"major": 1, "minor": 0}}')
+    problems += pack.verify(folder)
+    problems += pack.verify(tmp_path / "none")
+    assert problems[-1].finding.startswith("no pack here")
+    assert [str(problem).count(problem.file) for problem in problems[:-1]] == [1] * 4
+    assert not any(str(folder) in str(problem) for problem in problems)
+
+
 def test_an_index_that_says_the_same_in_other_bytes_was_changed(folder):
     table = json.loads((folder / "index.json").read_bytes())
     (folder / "index.json").write_text(json.dumps(table))

@@ -1,4 +1,4 @@
-"""Dataset names as command arguments: the shell completes those there are."""
+"""Names as command arguments: the shell completes those there are."""
 
 from __future__ import annotations
 
@@ -37,8 +37,39 @@ class DatasetName(click.ParamType):  # type: ignore[type-arg]  # no generic befo
         return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
 
+class ModelName(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
+    """A reference model's name, as it was typed."""
+
+    name = "model"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The names that go on from ``incomplete``; torch is not loaded for them."""
+        from dsets import train
+
+        return [CompletionItem(name) for name in train.NAMES if name.startswith(incomplete)]
+
+
+class PipelineName(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
+    """A shipped pipeline's name, or the path of a user's, as it was typed."""
+
+    name = "pipeline"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The names that go on from ``incomplete``; files where none does."""
+        from dsets import pipeline
+
+        found = [CompletionItem(name) for name in pipeline.names() if name.startswith(incomplete)]
+        return found or [CompletionItem(incomplete, type="file")]
+
+
 DATASET = DatasetName()
 DATASET_OR_SPLIT = DatasetName(splits=True)
+MODEL = ModelName()
+PIPELINE = PipelineName()
 
 
 def packs(path: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from dsets.prepare import estimate
 from dsets.prepare.estimate import Estimate
 
 from ._in_force import in_force
-from ._names import DATASET_OR_SPLIT
+from ._names import DATASET_OR_SPLIT, PIPELINE
 from ._progress import bars
 from ._text import count, plain, size, table
 from .prepare import Bytes
@@ -28,6 +28,7 @@ from .prepare import Bytes
 )
 @click.option(
     "--pipeline",
+    type=PIPELINE,
     metavar="NAME|FILE.py",
     help="What to make of each sample. Default: the manifest's pipeline.",
 )

@@ -14,7 +14,7 @@ from dsets import prepare
 from dsets.pack import Index
 
 from ._in_force import in_force
-from ._names import DATASET_OR_SPLIT
+from ._names import DATASET_OR_SPLIT, PIPELINE
 from ._pack_text import quarantine_text
 from ._prepare_events import events
 from ._progress import bars
@@ -65,6 +65,7 @@ class MaxBad(click.ParamType):  # type: ignore[type-arg]  # no generic before cl
 )
 @click.option(
     "--pipeline",
+    type=PIPELINE,
     metavar="NAME|FILE.py",
     help="What to make of each sample. Default: the manifest's pipeline.",
 )

@@ -17,6 +17,7 @@ import click
 
 from dsets.progress import Event, Progress
 
+from ._names import MODEL
 from ._progress import bars
 from ._text import count, table
 
@@ -27,7 +28,7 @@ EVERY_S = 5.0  # between lines about training; every evaluation gets one
 
 
 @click.command("train")
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=MODEL)
 @click.argument(
     "folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
 )

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from dsets.train.running import Result, run
     from dsets.train.work import Moment
 
-__all__ = ["MODELS", "Model", "Moment", "Plan", "Recipe", "Result", "plan", "run"]
+#: The names in MODELS, for those who do not want torch loaded.
+NAMES = ("lenet", "cifar_quick")
+
+__all__ = ["MODELS", "NAMES", "Model", "Moment", "Plan", "Recipe", "Result", "plan", "run"]
 
 _ELSEWHERE = {
     "MODELS": "models",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 
-from dsets import manifest
-from dsets.cli._names import DATASET, DATASET_OR_SPLIT, DatasetName
+from dsets import manifest, pipeline, train
+from dsets.cli._names import DATASET, DATASET_OR_SPLIT, MODEL, PIPELINE
 
 
-def completed(kind: DatasetName, incomplete: str) -> list[str]:
+def completed(kind: click.ParamType, incomplete: str) -> list[str]:
     argument = click.Argument(["name"], type=kind)
     context = click.Context(click.Command("x", params=[argument]))
     return [item.value for item in kind.shell_complete(context, argument, incomplete)]
@@ -28,6 +31,38 @@ def test_splits_only_where_they_are_asked_for() -> None:
     assert completed(DATASET_OR_SPLIT, "mnist/te") == ["mnist/test"]
     assert completed(DATASET_OR_SPLIT, "mni") == ["mnist"]
     assert completed(DATASET, "mnist/te") == []
+
+
+def test_models_and_pipelines_by_name() -> None:
+    assert completed(MODEL, "") == list(train.NAMES)
+    assert completed(MODEL, "l") == ["lenet"]
+    assert completed(PIPELINE, "") == pipeline.names()
+    assert completed(PIPELINE, "as") == ["as_is"]
+
+
+def test_a_pipeline_may_be_a_file() -> None:
+    context = click.Context(click.Command("x"))
+    (found,) = PIPELINE.shell_complete(context, click.Option(["--pipeline"]), "./mi")
+    assert (found.type, found.value) == ("file", "./mi")
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [("train l", "plain,lenet"), ("prepare mnist --pipeline as", "plain,as_is")],
+)
+def test_the_shell_completes_a_whole_command(typed: str, expected: str) -> None:
+    script = "import sys, dsets.cli; sys.argv = ['dsets']; dsets.cli.app.group(prog_name='dsets')"
+    words = {"COMP_WORDS": f"dsets {typed}", "COMP_CWORD": str(len(typed.split()))}
+    environment = os.environ | words | {"_DSETS_COMPLETE": "bash_complete"}
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.strip() == expected
+    assert "| torch" not in ended.stderr
 
 
 def test_broken_manifests_never_disturb_the_shell(

@@ -8,8 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from dsets import train
 from dsets.errors import TrainError, UsageError
 from dsets.train import models
+
+
+def test_the_names_that_need_no_torch_are_those_of_the_models() -> None:
+    assert list(train.NAMES) == list(train.MODELS)
 
 
 @pytest.mark.parametrize(("name", "published"), [("lenet", 431_080), ("cifar_quick", 145_578)])

@@ -67,12 +67,14 @@ def _samples(found: manifest.Manifest, name: str | None, limit: int, as_json: bo
         raise DataError("this dataset has no splits", where=found.name)
     split = found.split(name) if name else found.splits[0]
     source = manifest.Source(found, split, store.raw(found.name))
+    reader = readers.load(found.reader)
+    reader.check(source)
     for file in split.files:
         if not source.path(file).is_file():
             raise DataError(
                 "not fetched yet", where=source.path(file), remedy=f"run: dsets fetch {found.name}"
             )
-    rows = readers.load(found.reader).table(source)
+    rows = reader.table(source)
     shown = rows.head(limit) if limit else rows
     if as_json:
         return str(shown.to_json(orient="records", indent=2))

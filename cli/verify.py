@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from dsets import manifest, store, verify
+from dsets import manifest, readers, store, verify
 from dsets.errors import PackError
 from dsets.verify import Report
 
@@ -51,12 +51,14 @@ def command(subject: str, deep: bool, as_json: bool, quiet: bool) -> int:
 def _dataset(found: manifest.Manifest, deep: bool, quiet: bool) -> list[Report]:
     """The files; then, if they are right and it is asked for, the samples of each split."""
     folder = store.raw(found.name)
+    sources = [manifest.Source(found, split, folder) for split in found.splits]
+    for source in sources:
+        readers.load(found.reader).check(source)
     with bars(quiet=quiet) as report:
         files = verify.files(found, folder, progress=report)
     if not deep or not files.ok:
         return [files]
     with bars("samples", quiet=quiet) as report:
-        sources = [manifest.Source(found, split, folder) for split in found.splits]
         return [files, *(verify.samples(source, report) for source in sources)]
 
 

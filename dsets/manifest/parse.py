@@ -82,7 +82,7 @@ def parse(data: bytes, origin: str) -> Manifest:
         licence=_filled(top, "licence"),
         access=_one_of(top, "access", ACCESS),
         citation=_filled(top, "citation"),
-        reader=_matching(top, "reader", _MODULE, "the name of a module in dsets.readers"),
+        reader=_reader(top),
         pipeline=_matching(top, "pipeline", _MODULE, "the name of a module in dsets.pipelines"),
         files=files,
         splits=splits,
@@ -239,6 +239,12 @@ def _filled(table: Table, key: str) -> str:
     if not text.strip():
         raise table.error(key, "empty text", "something to read", text)
     return text
+
+
+def _reader(top: Table) -> str:
+    from dsets import readers  # imports the schema itself
+
+    return _one_of(top, "reader", tuple(readers.names()))
 
 
 def _one_of(table: Table, key: str, choices: tuple[str, ...]) -> str:

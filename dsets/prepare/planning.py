@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dsets import pipeline as pipelines
-from dsets import store
+from dsets import readers, store
 from dsets.errors import UsageError
 from dsets.field import Field
 from dsets.manifest import Manifest, Source, Split
@@ -164,7 +164,7 @@ def plan(
     hold one folder a split, in the store if None; ``raw`` the folder of the raw files, likewise.
 
     Raises:
-        ManifestError: no such split.
+        ManifestError: no such split, or the reader cannot follow the manifest.
         PipelineError: the pipeline breaks its contract.
         UsageError: ``shard_bytes`` is not positive.
     """
@@ -176,7 +176,7 @@ def plan(
     folder = (store.packs(manifest.name, recipe.name) if out is None else out).absolute()
     names = splits or [split.name for split in _available(manifest, root, folder)]
     chosen = {name: manifest.split(name) for name in names}
-    return Plan(
+    made = Plan(
         manifest,
         tuple(
             PackPlan(
@@ -191,6 +191,9 @@ def plan(
             for split in sorted(chosen.values(), key=lambda split: not split.training)
         ),
     )
+    for one in made.packs:
+        readers.load(manifest.reader).check(one.source)
+    return made
 
 
 def _available(manifest: Manifest, raw: Path, folder: Path) -> Sequence[Split]:

@@ -35,6 +35,13 @@ class Sample:
 
 
 class Reader(Protocol):
+    def check(self, source: Source) -> None:
+        """Check the split's options and the fields; no file is looked at.
+
+        Raises:
+            ManifestError: this reader cannot follow them.
+        """
+
     def table(self, source: Source) -> pd.DataFrame:
         """One row a sample, in the split's own order.
 

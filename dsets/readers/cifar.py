@@ -47,6 +47,11 @@ class _Options:
     layout: Layout
 
 
+def check(source: Source) -> None:
+    """Check the split's options and the fields; no file is looked at. Raises ManifestError."""
+    _options(source)
+
+
 def table(source: Source) -> pd.DataFrame:
     """One row a sample: ``key`` ("data_batch_1/00000"), the labels, ``filename``.
 

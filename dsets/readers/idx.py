@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def check(source: Source) -> None:
+    """Check the split's options and the fields; no file is looked at. Raises ManifestError."""
+    _files(source)
+
+
 def table(source: Source) -> pd.DataFrame:
     """One row a sample: ``key`` ("train/00000"), then the fields of single numbers.
 

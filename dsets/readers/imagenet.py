@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def check(source: Source) -> None:
+    """Check the split's options and the fields; no file is looked at. Raises ManifestError."""
+    _imagenet_options.read(source)
+
+
 def table(source: Source) -> pd.DataFrame:
     """One row a picture: key, label, ilsvrc_id, wnid; archive (the inner one, or a loose file's
     folder), offset and bytes say where it lies; box_count how many boxes it has.

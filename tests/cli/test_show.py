@@ -169,6 +169,38 @@ def test_samples_of_what_is_not_here_say_which_command_brings_it(
 
 
 @pytest.mark.parametrize(
+    ("right", "wrong", "says", "commands"),
+    [
+        ('reader = "idx"', 'reader = "os"', "unknown value; expected one of cifar, idx", 5),
+        ("image = ", "imge = ", "train.reader: bad option imge, image; expected image, label", 4),
+    ],
+)
+def test_a_reader_that_is_unknown_or_misused_is_one_line_and_exit_code_1(
+    cli: Cli,
+    tiny: Path,
+    tmp_path: Path,
+    capsys: Capture,
+    right: str,
+    wrong: str,
+    says: str,
+    commands: int,
+) -> None:
+    path = tmp_path / "manifests" / "tiny.toml"
+    path.write_text(path.read_text().replace(right, wrong, 1))
+    every = (
+        ["show", "tiny", "--samples"],
+        ["verify", "tiny"],
+        ["prepare", "tiny"],
+        ["prepare", "tiny", "--dry-run"],
+        ["show", "tiny"],
+    )
+    for arguments in every[:commands]:
+        assert cli(arguments) == 1
+        (said,) = capsys.readouterr().err.splitlines()
+        assert said.startswith("dsets: error: ") and says in said
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["mnits"], "did you mean mnist?"),

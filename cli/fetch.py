@@ -28,7 +28,7 @@ from ._text import plain, size, table
 @click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 32), metavar="N")
 @click.option("--offline", is_flag=True, help="Use what is here; fail if anything is missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors and the paths.")
 def command(
     name: str,
     dry_run: bool,
@@ -54,7 +54,7 @@ def command(
     if dry_run:
         click.echo(json.dumps(_plan_data(plan), indent=2) if as_json else _plan_text(plan))
         return
-    if plan.missing:
+    if plan.missing and not quiet:
         click.echo(f"{found.title}\nlicence: {plain(found.licence)}", err=True)
     with bars(quiet=quiet) as report:
         paths = fetch.files(plan, offline=offline, progress=report, jobs=jobs)
@@ -64,7 +64,7 @@ def command(
         adopt.settle(found)  # what is official now needs no stand-in
     files = [_file_data(step, path) for step, path in zip(plan.steps, paths, strict=True)]
     for step, file in zip(plan.steps, files, strict=True):
-        if step.file.digest is None:
+        if step.file.digest is None and not quiet:
             click.echo(
                 f"{step.file.name}: no digest is published; remembered sha256 {file['sha256']}",
                 err=True,

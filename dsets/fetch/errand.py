@@ -21,6 +21,7 @@ from dsets.progress import Event, Progress
 ENOUGH = 1 << 20  # a try that brought this much was no failure of the address
 TELL_S = 0.1  # between two events of one file
 LOCKED_S = 0.25  # between two looks at a part that another process holds
+REMEDY = "give the same command again, which keeps what came, or name a mirror (--mirror)"
 
 
 def run(step: Step, patience: Patience, stop: Stop, tell: Progress) -> None:
@@ -100,7 +101,9 @@ def _fetch(
             except (Refused, Cut) as error:
                 given.append(f"{shown(address)}: {error}")
                 tell(Event(step.file.name, part.size, step.file.bytes, given[-1]))
-    raise FetchError("no address gave the file", where=step.file.name, got="; ".join(given))
+    raise FetchError(
+        "no address gave the file", where=step.file.name, got="; ".join(given), remedy=REMEDY
+    )
 
 
 def _insist(address: str, part: Part, wire: Wire, tell: Progress) -> None:

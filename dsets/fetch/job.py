@@ -131,5 +131,7 @@ def _raise(failures: list[BaseException]) -> None:
             raise failure
     if failures:
         raise FetchError(
-            f"{len(failures)} files could not be fetched", got=" | ".join(map(str, failures))
+            f"{len(failures)} files could not be fetched",
+            got=" | ".join(str(one).removesuffix(f"; {errand.REMEDY}") for one in failures),
+            remedy=errand.REMEDY,
         )

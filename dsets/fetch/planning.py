@@ -77,16 +77,19 @@ def plan(
 
     Raises:
         ManifestError: a name in ``files`` is not in the manifest.
-        UsageError: a mirror cannot be used.
+        UsageError: a mirror cannot be used, or something is missing and a mirror is no folder.
     """
     bases = sources.bases(mirrors)
     official = manifest.access == "open"
     wanted = manifest.files if files is None else tuple(map(manifest.file, dict.fromkeys(files)))
-    steps = (
+    steps = tuple(
         _step(file, folder / file.name, sources.addresses(file, bases, official=official), progress)
         for file in wanted
     )
-    return Plan(manifest, folder, tuple(steps))
+    made = Plan(manifest, folder, steps)
+    if made.missing:
+        sources.check(bases)
+    return made
 
 
 def found(file: File, path: Path, progress: Progress = ignore) -> Receipt | None:

@@ -20,8 +20,24 @@ def bases(mirrors: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UsageError: a mirror is neither a path nor an http, https or file URL.
     """
-    given = [*mirrors, os.environ.get(MIRROR, "")]
-    return tuple(dict.fromkeys(_base(mirror) for mirror in given if mirror))
+    given = (*map(_base, filter(None, mirrors)), *_from_environment())
+    return tuple(dict.fromkeys(given))
+
+
+def check(bases: Sequence[str]) -> None:
+    """Refuse a mirror that is a folder, and is not there.
+
+    Raises:
+        UsageError: it is one of the given ones, or ``$DSETS_MIRROR``.
+    """
+    for base in bases:
+        if (folder := local(base)) is not None and not folder.is_dir():
+            raise UsageError(
+                "no such folder to fetch from",
+                where=MIRROR if base in _from_environment() else "mirror",
+                expected="a folder that is there, or a URL of http, https or file",
+                got=printable(str(folder), 300),
+            )
 
 
 def addresses(file: File, bases: Sequence[str], *, official: bool) -> tuple[str, ...]:
@@ -53,6 +69,11 @@ def printable(text: str, limit: int = 80) -> str:
     """A stranger's text as one short line that cannot steer a terminal."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * limit]).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _from_environment() -> tuple[str, ...]:
+    given = os.environ.get(MIRROR)
+    return (_base(given),) if given else ()
 
 
 def _base(mirror: str) -> str:

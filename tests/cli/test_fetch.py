@@ -63,6 +63,15 @@ def test_a_second_fetch_says_nothing_of_licences_or_progress(
     assert capsys.readouterr().err == ""
 
 
+def test_quiet_says_nothing_but_where_the_files_lie(
+    cli: Run, mirror: str, raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["fetch", "tiny", "--mirror", mirror, "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.splitlines() == [str(raw / name) for name in FILES]
+
+
 def test_a_part_from_before_is_completed_though_the_server_knows_no_ranges(
     cli: Run, mirror: str, raw: Path
 ) -> None:
@@ -125,6 +134,7 @@ def test_the_mirror_may_come_from_the_environment_and_be_a_folder(
         (["tiny"], "names no address; missing: train-images.gz"),
         (["tiny", "--offline"], "offline, and not all files are here: train-images.gz"),
         (["tiny", "--mirror", "ftp://h"], "cannot fetch from this mirror"),
+        (["tiny", "--mirror", "notaurl", "--dry-run"], "no such folder to fetch from"),
         (["tiny/validation"], "no such split"),
         (["tinny"], "unknown dataset"),
     ],

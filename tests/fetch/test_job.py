@@ -96,8 +96,11 @@ def test_a_second_call_asks_no_server(server: Server, folder: Path) -> None:
 def test_one_failing_file_does_not_keep_the_others(server: Server, folder: Path) -> None:
     server.routes["/b.bin"] = Route(DATA)
     manifest = at(server, file_of(DATA), file_of(DATA, "b.bin"), file_of(DATA, "c.bin"))
-    with pytest.raises(FetchError, match=r"2 files .*a\.bin.*404.* \| c\.bin.*404"):
+    with pytest.raises(
+        FetchError, match=r"2 files .*a\.bin.*404 .*\| c\.bin.*404.*; give the same"
+    ) as caught:
         fetch.files(fetch.plan(manifest, folder), jobs=1)
+    assert str(caught.value).count("name a mirror (--mirror)") == 1
     assert names(folder) == [".b.bin.receipt.json", "b.bin"]
 
 

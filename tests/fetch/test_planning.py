@@ -63,11 +63,13 @@ def test_mirrors_come_first_in_order_then_the_environment_then_the_manifest(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DSETS_MIRROR", str(folder))
+    folder.mkdir()
+    two = folder.parent.as_uri()
     manifest = manifest_of(file_of(DATA, "a b#.bin", addresses=("https://official/a",)))
-    plan = fetch.plan(manifest, folder, mirrors=["http://one/x/", "file:///two", "http://one/x"])
+    plan = fetch.plan(manifest, folder, mirrors=["http://one/x/", two, "http://one/x"])
     assert plan.steps[0].addresses == (
         "http://one/x/a%20b%23.bin",
-        "file:///two/a%20b%23.bin",
+        f"{two}/a%20b%23.bin",
         f"{folder.as_uri()}/a%20b%23.bin",
         "https://official/a",
     )
@@ -78,6 +80,25 @@ def test_a_relative_path_is_a_mirror(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(folder.parent)
     plan = fetch.plan(manifest_of(file_of(DATA)), folder, mirrors=["raw"])
     assert plan.steps[0].addresses == (f"{folder.as_uri()}/a.bin",)
+
+
+@pytest.mark.parametrize("mirror", ["notaurl", "file:///no/such/folder", "a.bin"])
+@pytest.mark.parametrize("given", [True, False])
+def test_a_mirror_that_is_no_folder_is_refused_while_something_is_missing(
+    folder: Path, mirror: str, given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    Path("a.bin").write_bytes(DATA)
+    if not given:
+        monkeypatch.setenv("DSETS_MIRROR", mirror)
+    mirrors = [mirror] if given else []
+    manifest = manifest_of(file_of(DATA))
+    where = "mirror" if given else "DSETS_MIRROR"
+    with pytest.raises(UsageError, match=f"^{where}: no such folder to fetch from"):
+        fetch.plan(manifest, folder, mirrors=mirrors)
+    folder.mkdir()
+    Path("a.bin").rename(folder / "a.bin")
+    assert not fetch.plan(manifest, folder, mirrors=mirrors).missing
 
 
 @pytest.mark.parametrize("mirror", ["ftp://h", "s3://bucket", "javascript://x"])

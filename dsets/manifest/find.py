@@ -23,11 +23,12 @@ def find(name: str) -> Manifest:
 
         known = sorted(filter(str.isprintable, paths))
         near = get_close_matches(name, known, n=3)
+        guess = f"did you mean {' or '.join(near)}? " if near else ""
         raise ManifestError(
             "unknown dataset",
             expected=f"one of {', '.join(known)}",
             got=ascii(name[:80]),
-            remedy=f"did you mean {' or '.join(near)}?" if near else None,
+            remedy=f"{guess}DSETS_MANIFESTS names the folders of your own manifests",
         )
     return read(paths[name])
 

@@ -80,7 +80,7 @@ def test_an_unknown_name_gets_the_known_and_the_near_ones() -> None:
         manifest.find("mnits")
     with pytest.raises(ManifestError) as caught:
         manifest.find("zzzzzzzz")
-    assert caught.value.remedy is None
+    assert caught.value.remedy == "DSETS_MANIFESTS names the folders of your own manifests"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 A contestant is a process of its own, so that peers may live in another environment. It says
 ``ready``; then for every line with a number of seconds it takes some batches untimed, which were
-made ahead, streams for that long, and answers with samples a second.
+made ahead, streams for that long, and answers with samples a second and samples of both.
 """
 
 from __future__ import annotations
@@ -31,12 +31,15 @@ def serve(batches: Iterator[Any]) -> None:
         read(np.asarray(next(batches)))
     print("ready", flush=True)
     for request in sys.stdin:
+        untimed = 0
         for _ in range(UNTIMED):
-            read(np.asarray(next(batches)))
+            batch = np.asarray(next(batches))
+            read(batch)
+            untimed += len(batch)
         samples, start = 0, time.perf_counter()
         while time.perf_counter() - start < float(request):
             batch = np.asarray(next(batches))
             read(batch)
             samples += len(batch)
             del batch
-        print(samples / (time.perf_counter() - start), flush=True)
+        print(samples / (time.perf_counter() - start), samples + untimed, flush=True)

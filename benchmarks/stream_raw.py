@@ -12,6 +12,7 @@ worker processes each. ``--peers`` is a Python with torch and FFCV; those not th
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -129,14 +130,27 @@ def memory(process: int) -> int:
     return sum(map(int, own)) * 1024 + sum(memory(int(child)) for child in children)
 
 
+def processor(process: int) -> float:
+    """Processor seconds of a process and its children so far (Linux; else 0)."""
+    try:
+        own = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except FileNotFoundError:
+        return 0.0
+    ticks = int(own[11]) + int(own[12])
+    return ticks / os.sysconf("SC_CLK_TCK") + sum(processor(int(child)) for child in children)
+
+
 def rates(
     workload: str, folder: Path, peers: str | None, rounds: int, seconds: float
 ) -> tuple[dict[str, list[float]], dict[str, dict[str, float]]]:
-    """Samples a second of each contestant and round; until ready, and memory at the end."""
+    """Samples a second of each contestant and round; until ready, memory at the end, and
+    processor time, which is the better figure on a busy machine."""
     names = [*OURS, *(WORKLOADS[workload] if peers else ())]
     running: dict[str, subprocess.Popen[str]] = {}
     facts: dict[str, dict[str, float]] = {}
     taken: dict[str, list[float]] = {}
+    spent: dict[str, list[float]] = {}
     try:
         for name in names:
             begin = time.perf_counter()
@@ -151,10 +165,14 @@ def rates(
             for name in list(running)[:: -1 if number % 2 else 1]:
                 process = running[name]
                 assert process.stdin is not None and process.stdout is not None
+                before = processor(process.pid)
                 process.stdin.write(f"{seconds}\n")
-                taken.setdefault(name, []).append(float(process.stdout.readline()))
+                rate, samples = map(float, process.stdout.readline().split())
+                taken.setdefault(name, []).append(rate)
+                spent.setdefault(name, []).append((processor(process.pid) - before) / samples)
         for name, process in running.items():
             facts[name]["memory_mb"] = memory(process.pid) // 1_000_000
+            facts[name]["cpu_us"] = round(statistics.median(spent.get(name, [0])) * 1e6, 2)
     finally:
         for process in running.values():
             process.kill()

@@ -12,8 +12,8 @@ Promises, each with tests:
 3. **Nothing finished is lost.** After Ctrl-C, kill -9, a dead worker or a full disk the same plan
    goes on from the shards whose records and digests hold.
 4. **Two jobs on one pack** do the work once.
-5. **Bounded memory.** A worker holds one shard; samples and pixels never pass through a scheduler;
-   few tasks are in flight at a time.
+5. **Bounded memory.** A worker holds two shards, one being decoded while the other is hashed and
+   written; samples and pixels never pass through a scheduler; few tasks are in flight at a time.
 """
 
 from dsets.prepare.events import ShardEvent

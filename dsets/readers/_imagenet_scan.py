@@ -19,7 +19,7 @@ from dsets.archive.stream import REMEDY
 from dsets.archive.tarindex import Members
 from dsets.errors import DataError
 from dsets.manifest.schema import Source
-from dsets.readers import _imagenet_names, _listing
+from dsets.readers import _imagenet_names, _listing, _rows
 from dsets.readers._imagenet_options import Options
 
 #: No picture is larger; a hostile archive may declare anything.
@@ -50,9 +50,8 @@ def scan(source: Source, options: Options) -> Pictures:
         for members, digests in _listed(path):
             found.add(members, digests)
     else:
-        remedy = f"run 'dsets verify {source.manifest.name}'"
         nested = options.layout == "tar of tars"
-        for members in tarindex.walk(path, nested=nested, remedy=remedy):
+        for members in tarindex.walk(path, nested=nested, remedy=_rows.remedy(source)):
             found.add(members)
     return found.ordered()
 

@@ -33,6 +33,7 @@ from dsets.readers._plain import (
     Plain,
     Unbuilt,
 )
+from dsets.readers._rows import MISLABELLED
 
 OPERATIONS = 1_000_000  # the training batch of CIFAR-100 takes about 200,000
 CONTAINERS = 1_000  # lists, dictionaries, tuples, marks; CIFAR-100 takes about 200
@@ -306,7 +307,7 @@ class _Machine:
             where=self._where,
             expected=expected,
             got=got,
-            remedy="the file is not the published one: fetch it again",
+            remedy=MISLABELLED,
         )
 
 

@@ -22,15 +22,20 @@ def open_raw(source: Source, name: str, limit: int) -> Stream:
     Raises:
         DataError: the file is not there.
     """
-    dataset = source.manifest.name
     path = source.path(name)
     if not path.is_file():
-        raise DataError("no such file", where=path, remedy=f"run 'dsets fetch {dataset}'")
-    remedy = (
-        f"run 'dsets verify {dataset}' and fetch again what it rejects; "
+        raise DataError(
+            "no such file", where=path, remedy=f"run 'dsets fetch {source.manifest.name}'"
+        )
+    return Stream(path, limit, remedy=remedy(source))
+
+
+def remedy(source: Source) -> str:
+    """What to do about a raw file that is here and not what it should be."""
+    return (
+        f"run 'dsets verify {source.manifest.name}' and fetch again what it rejects; "
         f"if it rejects nothing, the manifest is wrong: {source.manifest.origin}"
     )
-    return Stream(path, limit, remedy=remedy)
 
 
 def options(source: Source, expected: Mapping[str, bool]) -> Mapping[str, object]:

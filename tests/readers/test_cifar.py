@@ -208,7 +208,7 @@ def test_a_mislabelled_or_hostile_archive_gets_one_error(
     with pytest.raises(DataError, match=message) as caught:
         cifar.table(raw.cifar_source(tmp_path, members))
     assert str(tmp_path / "c.tar.gz") in str(caught.value)
-    assert caught.value.remedy
+    assert "the manifest is wrong" in str(caught.value)
 
 
 WHOLE = gzip.compress(raw.tar(raw.cifar_members()), mtime=0)

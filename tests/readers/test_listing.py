@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsets.errors import DataError
@@ -25,6 +25,7 @@ def test_a_listing_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert _listing.folder(path) == tmp_path / "train"
 
 
+@settings(deadline=None)  # a loaded machine is slow
 @given(paths=st.lists(st.text(max_size=20), unique=True, max_size=5))
 def test_what_may_be_listed_comes_back(
     paths: list[str], tmp_path_factory: pytest.TempPathFactory

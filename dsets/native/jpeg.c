@@ -142,11 +142,16 @@ enum jpeg_result jpeg_crop(const uint8_t *data, size_t length, const struct jpeg
         for (int i = 0; i < want; i++) lines[i] = pixels + (size_t)(y + i) * stride;
         y += (int)jpeg_read_scanlines(&jpeg, lines, (JDIMENSION)want);
     }
+    /* The rows below the crop are entropy-decoded, no more, and the file is read to its end mark:
+       what Pillow calls broken there must be called so here. */
+    if (jpeg.output_scanline < jpeg.output_height)
+        jpeg_skip_scanlines(&jpeg, jpeg.output_height - jpeg.output_scanline);
+    jpeg_finish_decompress(&jpeg);
     resample(pixels, stride, (int)left, skipped, rows, across, down,
              pixels + stride * (size_t)rows, target);
     result = JPEG_OK;
 done:
-    jpeg_destroy_decompress(&jpeg); /* not jpeg_finish: rows below the crop are never decoded */
+    jpeg_destroy_decompress(&jpeg);
     axis_free(across);
     axis_free(down);
     free(pixels);

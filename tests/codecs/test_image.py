@@ -170,16 +170,33 @@ def test_a_decompression_bomb_is_refused_by_its_header(native) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_damaged_bytes_raise_nothing_but_data_errors(data) -> None:
+def test_damaged_bytes_have_one_fate_on_both_paths(data) -> None:
     good = bytearray(jpeg(photograph(48, 40), quality=80))
     for _ in range(data.draw(st.integers(1, 8))):
         good[data.draw(st.integers(2, len(good) - 1))] = data.draw(st.integers(0, 255))
-    for native in {extension.jpeg, False}:
+    fates = set()
+    for native in (extension.jpeg, False):
         try:
             pixels = codecs.resized(bytes(good), square(16), codecs.profile("fast"), native=native)
-        except DataError:
-            continue
-        assert pixels.shape == (16, 16, 3)
+            assert pixels.shape == (16, 16, 3)
+            fates.add("read")
+        except DataError as error:
+            fates.add(str(error))
+    assert len(fates) == 1
+
+
+def test_reasons_have_nothing_of_this_process_or_of_a_library() -> None:
+    bomb = bytearray(jpeg(photograph(64, 64)))
+    frame = bomb.index(b"\xff\xc0")
+    bomb[frame + 5 : frame + 9] = (65000).to_bytes(2, "big") * 2
+    for data in (b"", b"<html>", bytes(bomb), jpeg(photograph(64, 64))[:-400]):
+        reasons = set()
+        for native in (extension.jpeg, False, False):
+            with pytest.raises(DataError) as caught:
+                codecs.resized(data, square(16), codecs.profile("exact"), native=native)
+            reasons.add(str(caught.value))
+        assert len(reasons) == 1
+        assert "0x" not in reasons.pop()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import shutil
 import time
 from collections import deque
@@ -25,6 +26,9 @@ from dsets.prepare import folder
 from dsets.prepare.ledger import Record
 from dsets.prepare.planning import PackPlan
 from dsets.prepare.task import make_shards, shards
+
+#: What Dask takes for a scheduler's address; for anything else it looks up names for minutes.
+_ADDRESS = re.compile(r"(?:[a-z]+://)?(?:\[[0-9a-fA-F:]+\]|[^/:\s]+):\d{1,5}")
 
 Tasks = Callable[[PackPlan], Iterator[Record]]
 
@@ -54,6 +58,8 @@ def tasks(
         raise UsageError("give either workers or a scheduler", got="both")
     if workers is not None and workers < 1:
         raise UsageError("bad number of workers", expected="at least 1", got=workers)
+    if scheduler is not None and not _ADDRESS.fullmatch(scheduler):
+        raise UsageError("bad scheduler", expected="an address like tcp://host:8786", got=scheduler)
     if workers is None and scheduler is None:
         yield _here
         return
@@ -103,7 +109,7 @@ def _on(client: Any, plan: PackPlan, threads: int, tell: Callable[[str], None]) 
         raise PrepareError(
             "lost the Dask cluster",
             where=plan.part,
-            got=str(error) or type(error).__name__,
+            got=_first_line(error),
             remedy="finished shards are kept: run the same command again",
         ) from error
 
@@ -148,8 +154,8 @@ class _Crew:
 @contextmanager
 def _local(workers: int, scratch: Path) -> Iterator[Any]:
     distributed = _distributed()
-    with (
-        distributed.LocalCluster(
+    try:
+        cluster = distributed.LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
@@ -157,9 +163,15 @@ def _local(workers: int, scratch: Path) -> Iterator[Any]:
             dashboard_address="127.0.0.1:0",
             local_directory=str(scratch),
             silence_logs=logging.CRITICAL,
-        ) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
-    ):
+        )
+    except (OSError, RuntimeError, TimeoutError) as error:
+        raise PrepareError(
+            "the worker processes did not start",
+            where=f"{workers} workers",
+            got=_first_line(error),
+            remedy="was one killed, or memory short? Run the same command again",
+        ) from error
+    with cluster, distributed.Client(cluster, set_as_default=False) as client:
         yield client
 
 
@@ -203,14 +215,26 @@ def _quiet() -> Iterator[None]:
     """Dask says what happens in its log; we say it as errors and events."""
     import dask
 
-    logger = logging.getLogger(_distributed().__name__)
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    name = _distributed().__name__  # importing it gives some of its loggers levels of their own
+    loggers = [logging.getLogger(name)]
+    loggers += [
+        logging.getLogger(n)
+        for n in list(logging.root.manager.loggerDict)
+        if n.startswith(f"{name}.")
+    ]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with dask.config.set({"distributed.logging": {"distributed": "critical"}}):
             yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__
 
 
 def _distributed() -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dsets import prepare
-from dsets.errors import PrepareError
+from dsets.errors import PrepareError, UsageError
 from dsets.prepare import ShardEvent, cluster
 
 DASK = (sys.executable, "-m", "dask")
@@ -187,3 +187,12 @@ def test_only_a_few_tasks_a_worker_are_known_to_the_scheduler_at_any_time(tiny: 
     assert plan.packs[0].shards == 90 and len(known) > 90
     # Two a thread, and those whose results are on their way.
     assert 0 < max(known) <= 8
+
+
+def test_what_is_no_address_is_refused_before_names_are_looked_up(tmp_path: Path) -> None:
+    for scheduler in ("foo", "tcp://", "tcp://host", "host:port", ""):
+        with (
+            pytest.raises(UsageError, match="tcp://host:8786"),
+            cluster.tasks(None, scheduler, tmp_path, print),
+        ):
+            pass

@@ -13,23 +13,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dsets.adopt.matching import plain
-from dsets.adopt.parts import Chosen, Lack, Official, Part, Root, Stranger, Tree
+from dsets.adopt.parts import Chosen, Lack, Official, Part, Stranger, Tree
+from dsets.adopt.trees import Folders, gathered, listable
 from dsets.adopt.walk import Seen
 from dsets.manifest import Manifest, Split
-from dsets.readers import _imagenet_names, _listing
+from dsets.readers import _imagenet_names
 
 SOLUTION = "LOC_val_solution.csv"
 _CLASS_TAR = re.compile(r"(n\d{8})\.tar")
 _ZIP = re.compile(r"imagenet-object-localization-challenge.*\.zip")
 _BOXES = re.compile(r"(?:n\d{8}_\d{1,9}|ILSVRC20\d\d_[a-z]+_\d{8})\.xml")
 _SHOWN = 20  # classes that a lack names; the rest are counted
-
-#: Folder → names of the files taken in it.
-Folders = dict[str, list[str]]
 
 
 class Pictures:
@@ -118,17 +116,25 @@ class Pictures:
     ) -> tuple[Part | None, list[Lack]]:
         name = str(split.options["images"])
         archive = parts.get(name)
-        if isinstance(archive, Official):
+        truth = split.options.get("truth")
+        unlabelled = truth is not None and truth not in parts and not self._labels_apart()
+        if isinstance(archive, Official) and not unlabelled:
             if any(found == split.name for found, _ in self._found):
                 notes.append(f"loose pictures of {split.name}: not needed, {name} is official")
             return archive, []
-        tree = self._tree(split, notes)
+        tree = self._tree(split, notes, unlabelled)
         counts = self._counts(split, tree) if tree else {}
         got = sum(counts.values())
-        if tree and (archive is None or got >= split.samples):
+        only = bool(tree and unlabelled and self._in_class_folders(tree))
+        if tree and (archive is None or only or got >= split.samples):
+            if archive and only:
+                notes.append(
+                    f"{name}: {truth}, which says its labels, is not here; pictures in folders "
+                    "called by class are taken instead"
+                )
             return tree, self._short(split, tree, counts)
-        if tree and isinstance(archive, Stranger):
-            notes.append(f"loose pictures of {split.name}: {archive.path} is taken instead")
+        if tree and archive:
+            notes.append(f"loose pictures of {split.name}: {archive.name} is taken instead")
         if archive is None:
             return None, [Lack(split.name, name, f"the pictures of {split.name}", split.samples, 0)]
         return archive, []
@@ -151,32 +157,37 @@ class Pictures:
             return {"truth": truth.name}, [truth]
         return None
 
-    def _in_class_folders(self, tree: Tree) -> bool:
-        folders = (folder for root in tree.roots for folder in root.files)
-        return all(os.path.basename(folder) in self._classes for folder in folders)
+    def _labels_apart(self) -> bool:
+        """Whether a file beside the pictures says their labels."""
+        return bool(self._solutions)
 
-    def _tree(self, split: Split, notes: list[str]) -> Tree | None:
-        """The files of a split, each picture once: of folders that repeat one, the largest wins."""
-        groups = [
-            group
+    def _in_class_folders(self, tree: Tree) -> bool:
+        return all(self._is_class(folder) for root in tree.roots for folder in root.files)
+
+    def _is_class(self, folder: str) -> bool:
+        return os.path.basename(folder) in self._classes
+
+    def _tree(self, split: Split, notes: list[str], labelled: bool) -> Tree | None:
+        """The loose pictures of a split; ``labelled``: if any lie in folders of classes, those."""
+        found = [
+            listable(folders, notes)
             for (name, _), folders in sorted(self._found.items())
             if name == split.name
-            for group in _groups(_listable(folders, notes))
         ]
-        taken: set[str] = set()
-        roots = []
-        for group in sorted(groups, key=lambda one: (-sum(map(len, one.values())), min(one))):
-            keys = {_key(name) for names in group.values() for name in names}
-            if keys & taken:
-                notes.append(f"{_common(group)}: pictures of {split.name} once more; not used")
-                continue
-            taken |= keys
-            roots.append(_root(group, self._classes))
-        # A class's tar and its pictures beside it: the tar is whole, unpacking may have stopped.
-        packed = {key.removesuffix(".tar") for key in taken if key.endswith(".tar")}
-        if packed:
-            roots = [_without(root, packed) for root in roots]
-        return Tree(split.name, tuple(root for root in roots if len(root))) if roots else None
+        if labelled:
+            known = [
+                {folder: names for folder, names in folders.items() if self._is_class(folder)}
+                for folders in found
+            ]
+            if any(known):
+                left = _count(found) - _count(known)
+                if left:
+                    notes.append(
+                        f"{left:,} pictures of {split.name} lie in no folder of a class, and "
+                        "nothing else says their labels; not used"
+                    )
+                found = known
+        return gathered(split.name, [one for one in found if one], self._classes, notes)
 
     def _counts(self, split: Split, tree: Tree) -> dict[str, int]:
         """Pictures by class ("" where names don't tell); tars count as what they should hold."""
@@ -231,58 +242,5 @@ def _class_samples(split: Split, classes: Sequence[str]) -> dict[str, int]:
     return dict(zip(classes, given, strict=True)) if len(given) == len(classes) else {}
 
 
-def _key(name: str) -> str:
-    return name if name.endswith(".tar") else name.rpartition(".")[0]
-
-
-def _listable(folders: Folders, notes: list[str]) -> Folders:
-    """The folders whose path a listing can have; within each, a picture under one suffix only."""
-    good: Folders = {}
-    for folder, names in folders.items():
-        if not _listing.listable(folder.lstrip(os.sep)):
-            notes.append(f"{folder}: {len(names):,} files in a folder whose name cannot be listed")
-            continue
-        once: dict[str, str] = {}
-        for name in names:
-            once.setdefault(_key(name), name)
-        if len(once) < len(names):
-            notes.append(f"{folder}: {len(names) - len(once):,} pictures under two suffixes")
-        good[folder] = list(once.values())
-    return good
-
-
-def _groups(folders: Folders) -> list[Folders]:
-    """Folders apart where together they would have a picture twice."""
-    if not folders:
-        return []
-    total = sum(map(len, folders.values()))
-    if len(folders) == 1 or len({_key(n) for names in folders.values() for n in names}) == total:
-        return [folders]
-    common = _common(folders)
-    below: dict[str, Folders] = {}
-    for folder, names in folders.items():
-        first = os.path.relpath(folder, common).split(os.sep)[0]
-        below.setdefault(first, {})[folder] = names
-    return [group for one in below.values() for group in _groups(one)]
-
-
-def _common(folders: Mapping[str, object]) -> str:
-    return os.path.commonpath(list(folders))
-
-
-def _root(folders: Folders, classes: Collection[str]) -> Root:
-    top = _common(folders)
-    if os.path.basename(top) in classes:  # its name may be the label, so it stays in the paths
-        top = os.path.dirname(top)
-    short = {folder: os.path.relpath(folder, top) for folder in folders}
-    files = {"" if short[f] == "." else short[f]: tuple(names) for f, names in folders.items()}
-    return Root(Path(top), files)
-
-
-def _without(root: Root, packed: set[str]) -> Root:
-    files = {
-        folder: kept
-        for folder, names in root.files.items()
-        if (kept := tuple(n for n in names if n.endswith(".tar") or n.split("_")[0] not in packed))
-    }
-    return Root(root.path, files)
+def _count(found: Sequence[Folders]) -> int:
+    return sum(len(names) for folders in found for names in folders.values())

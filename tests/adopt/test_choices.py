@@ -1,0 +1,66 @@
+"""Which of several sources is taken: of pictures, of labels, of boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dsets import adopt, manifest, readers, store
+from dsets.manifest import Manifest, Source
+from tests.adopt import tinynet
+from tests.adopt.tinynet import DEVKIT, TRAIN, VAL, placed, write
+
+
+def take(official: Manifest, *paths: Path) -> adopt.Adopted:
+    return adopt.adopt(adopt.plan(official, paths), unverified=True)
+
+
+def raw() -> Path:
+    return store.raw("tinynet")
+
+
+@pytest.mark.parametrize("flat", ["a", "z"])
+def test_pictures_whose_folders_say_the_labels_win_where_nothing_else_does(
+    official: Manifest, tmp_path: Path, flat: str
+) -> None:
+    given = write(tmp_path / "given", placed(VAL, f"{flat}/{{name}}"))
+    write(given, placed(VAL, "by/val/{wnid}/{name}"))
+    found = take(official, given / flat, given / "by").manifest
+    table = readers.load("imagenet").table(Source(found, found.split("val"), raw()))
+    assert table["wnid"].tolist() == tinynet.WNIDS
+    assert any("12 pictures of val" in note for note in adopt.plan(official, [given]).notes)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 512])
+def test_an_archive_without_labels_yields_to_folders_that_say_them(
+    official: Manifest, tmp_path: Path, data: bytes
+) -> None:
+    name = tinynet.FILES[1]
+    given = write(tmp_path / "given", {name: tinynet.archives()[name] + data})
+    write(given, placed(VAL, "val/{wnid}/{name}"))
+    plan = adopt.plan(official, [given])
+    assert [lack.split for lack in plan.lacks] == ["train"]
+    assert any(f"{DEVKIT}, which says its labels, is not here" in note for note in plan.notes)
+    done = adopt.adopt(plan, unverified=True)
+    assert [(split.name, split.samples) for split in done.splits] == [("val", 12)]
+    assert manifest.current("tinynet") == done.manifest != official
+
+
+def test_of_copies_that_overlap_every_picture_is_taken_once(
+    official: Manifest, tmp_path: Path
+) -> None:
+    given = write(tmp_path / "given", placed(TRAIN[:12], "o1/train/{wnid}/{name}"))
+    write(given, placed(TRAIN[8:], "o2/train/{wnid}/{name}"))
+    plan = adopt.plan(official, [given])
+    assert [lack.split for lack in plan.lacks] == ["val"]
+    assert any("4 pictures of train once more; not used, the others" in n for n in plan.notes)
+    assert not any("other sizes" in note for note in plan.notes)
+    assert take(official, given).splits[0].samples == 18
+
+
+def test_copies_of_another_size_are_named(official: Manifest, tmp_path: Path) -> None:
+    given = write(tmp_path / "given", placed(TRAIN, "o1/train/{wnid}/{name}"))
+    write(given, {"o2/train/" + TRAIN[0]: b"cut"})
+    notes = adopt.plan(official, [given]).notes
+    assert any("1 of these have other sizes" in n and f"o2/train/{TRAIN[0]}" in n for n in notes)

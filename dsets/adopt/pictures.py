@@ -5,8 +5,8 @@
     ILSVRC2012_val_00000001.JPEG         validation; ILSVRC2012_test_00000001.JPEG: test
 
 So Kaggle's layout, torchvision's, flattened folders and half-unpacked archives are all the same to
-us. Labels of val follow from the development kit, from folders called by class, or from Kaggle's
-LOC_val_solution.csv, whichever is there.
+us. Labels of val follow from the development kit or the ground truth unpacked from it, from folders
+called by class, or from Kaggle's LOC_val_solution.csv, whichever is there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from dsets.adopt import truths
 from dsets.adopt.matching import plain
 from dsets.adopt.parts import Chosen, Lack, Official, Part, Stranger, Tree
 from dsets.adopt.trees import Folders, gathered, listable
@@ -41,6 +42,7 @@ class Pictures:
         #: (split, the user's path) → its files by folder.
         self._found: dict[tuple[str, str], Folders] = {}
         self._solutions: list[str] = []
+        self._truths: list[str] = []
         self._zips: list[str] = []
         self._boxes = self._unknown = 0
 
@@ -59,6 +61,9 @@ class Pictures:
             return True
         if plain(name) == plain(SOLUTION):
             self._solutions.append(seen.path)
+            return True
+        if name.endswith(truths.SUFFIX):
+            self._truths.append(seen.path)
             return True
         if _ZIP.fullmatch(name):
             self._zips.append(seen.path)
@@ -145,6 +150,9 @@ class Pictures:
         """The option that says where labels come from, and the file it needs."""
         if isinstance(truth, Official):
             return {"truth": truth.name}, [truth]
+        kit = self._manifest.file(str(split.options["truth"]))
+        if found := truths.proved(self._truths, kit):
+            return {"truth": found.name}, [found]
         if isinstance(images, Tree) and self._in_class_folders(images):
             return {"labels": "folder"}, []
         if self._solutions:
@@ -153,13 +161,15 @@ class Pictures:
             why = "Kaggle's own file, no digest of it is published"
             found = Stranger(SOLUTION, Path(self._solutions[0]), why)
             return {"solution": found.name}, [found]
+        if found := truths.unproved(self._truths, kit):
+            return {"truth": found.name}, [found]
         if truth is not None:
             return {"truth": truth.name}, [truth]
         return None
 
     def _labels_apart(self) -> bool:
         """Whether a file beside the pictures says their labels."""
-        return bool(self._solutions)
+        return bool(self._solutions or self._truths)
 
     def _in_class_folders(self, tree: Tree) -> bool:
         return all(self._is_class(folder) for root in tree.roots for folder in root.files)

@@ -213,7 +213,17 @@ def _label(source: Source, options: Options, found: _imagenet_scan.Pictures) -> 
             )
     else:
         numbers = columns["number"].astype(np.int64)
-        columns["label"] = _imagenet_truth.labels(source, options, found.stem, numbers)
+        labels = _imagenet_truth.labels(source, options, found.stem, numbers)
+        wrong = np.flatnonzero((columns["label"] >= 0) & (columns["label"] != labels))
+        if wrong.size:  # the folder of a class that it lies in
+            key = _imagenet_names.key("", found.stem, int(numbers[wrong[0]]))
+            raise _imagenet_scan.error(
+                source.path(options.images),
+                f"picture {key} lies with another class ({wrong.size} such pictures)",
+                f"{options.classes[labels[wrong[0]]]}, as {options.truth[1]} says",
+                options.classes[columns["label"][wrong[0]]],
+            )
+        columns["label"] = labels
 
 
 def _boxes(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dsets import adopt, manifest, readers, store
-from dsets.manifest import Manifest, Source
+from dsets.errors import AdoptError
+from dsets.manifest import Manifest, Member, Source
 from tests.adopt import tinynet
 from tests.adopt.tinynet import DEVKIT, TRAIN, VAL, placed, write
 
@@ -64,3 +67,43 @@ def test_copies_of_another_size_are_named(official: Manifest, tmp_path: Path) ->
     write(given, {"o2/train/" + TRAIN[0]: b"cut"})
     notes = adopt.plan(official, [given]).notes
     assert any("1 of these have other sizes" in n and f"o2/train/{TRAIN[0]}" in n for n in notes)
+
+
+TRUTH = "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"
+
+
+@pytest.mark.parametrize(
+    ("published", "why"), [(True, "its bytes are the published ones"), (False, "no published")]
+)
+def test_the_ground_truth_of_an_unpacked_development_kit_says_the_labels(
+    official: Manifest, tmp_path: Path, published: bool, why: str
+) -> None:
+    truth = "".join(f"{number}\n" for number in tinynet.TRUTH).encode()
+    if published:
+        member = Member(TRUTH, len(truth), sha256=hashlib.sha256(truth).hexdigest())
+        files = [
+            replace(file, members=(member,)) if file.name == DEVKIT else file
+            for file in official.files
+        ]
+        official = replace(official, files=tuple(files))
+    name = tinynet.FILES[1]
+    given = write(tmp_path / "given", {TRUTH: truth, name: tinynet.archives()[name]})
+    plan = adopt.plan(official, [given])
+    assert [lack.split for lack in plan.lacks] == ["train"]
+    (part,) = plan.strange
+    assert isinstance(part, adopt.Stranger) and why in part.why
+    found = adopt.adopt(plan, unverified=True).manifest
+    table = readers.load("imagenet").table(Source(found, found.split("val"), raw()))
+    assert table["wnid"].tolist() == tinynet.WNIDS
+
+
+def test_a_folder_that_contradicts_the_development_kit_is_refused(
+    official: Manifest, tmp_path: Path
+) -> None:
+    given = write(tmp_path / "given", placed(VAL, "val/{wnid}/{name}"))
+    write(given, {DEVKIT: tinynet.archives()[DEVKIT]})
+    wrong = given / "val" / tinynet.WNIDS[1] / VAL[0]
+    (given / "val" / tinynet.WNIDS[0] / VAL[0]).rename(wrong)
+    with pytest.raises(AdoptError, match=rf"{VAL[0][:-5]} lies with another class \(1 such"):
+        take(official, given)
+    assert manifest.current("tinynet") == manifest.find("tinynet")

@@ -57,6 +57,10 @@ def command(
         click.echo(f"dsets: note: {plain(note)}", err=True)
     if dry_run:
         click.echo(json.dumps(_plan_data(plan), indent=2) if as_json else _plan_text(plan))
+        if plan.strange and not acting["unverified"]:
+            click.echo(
+                "dsets: note: not all of it is official: the real run needs --unverified", err=True
+            )
         return
     with bars(quiet=quiet) as report:
         # unverified, copy: as adopt.adopt takes them

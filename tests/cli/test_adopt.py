@@ -47,11 +47,16 @@ def test_a_dry_run_prints_the_plan_and_does_nothing(
     cli: Run, archives: str, loose: str, home: Path, capsys: Said
 ) -> None:
     assert cli(["adopt", "tinynet", loose, "--dry-run"]) == 0
-    out = capsys.readouterr().out
-    assert "unverified: 18 loose files" in out
-    assert "val: pictures, 7 of 12" in out
+    said = capsys.readouterr()
+    assert "unverified: 18 loose files" in said.out
+    assert "val: pictures, 7 of 12" in said.out
+    assert "the real run needs --unverified" in said.err
+    assert cli(["adopt", "tinynet", loose, "--dry-run", "--unverified"]) == 0
+    assert "needs --unverified" not in capsys.readouterr().err
     assert cli(["adopt", "tinynet", archives, "--dry-run", "--json"]) == 0
-    plan = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    assert "needs --unverified" not in said.err
+    plan = json.loads(said.out)
     assert [one["name"] for one in plan["official"]] == list(tinynet.FILES)
     assert [one["official"] for one in plan["splits"]] == [True, True]
     assert plan["missing"] == []

@@ -114,6 +114,16 @@ class Pictures:
                 return None, [*lacks, lack]
             options |= labels[0]
             chosen += labels[1]
+        if not all(isinstance(part, Official) for part in chosen):
+            # A split that is official otherwise stays so: without boxes that nobody published.
+            names = split.options.get("boxes", ())
+            boxes = [parts[name] for name in names if name in parts]
+            strange = {box.called: box for box in boxes if isinstance(box, Stranger)}
+            chosen += strange.values()
+            if strange:
+                options["boxes"] = tuple(
+                    strange[name].name if name in strange else name for name in names
+                )
         return Chosen(split, tuple(chosen), options), lacks
 
     def _images(

@@ -17,6 +17,7 @@ from dsets.manifest import Manifest, Split
 from dsets.progress import Event, Progress, ignore
 
 _LOOKING = "looking through the folders"
+_SHOWN = 20  # files of no use that notes name; the rest are counted
 
 
 def plan(
@@ -53,7 +54,11 @@ def plan(
             strays.append(seen)
     progress(Event(_LOOKING, 0, 0, finished=True))
     official, alike = match(candidates.found, jobs, notes, progress)
-    notes += [f"{seen.path}: no file of {manifest.name}, by its size or name" for seen in strays]
+    notes += [
+        f"{seen.path}: no file of {manifest.name}, by its size or name" for seen in strays[:_SHOWN]
+    ]
+    if len(strays) > _SHOWN:
+        notes.append(f"… and {len(strays) - _SHOWN:,} more files that are none of {manifest.name}")
     notes += pictures.notes() if pictures else ()
     strangers = {
         name: _only(name, found, notes) for name, found in alike.items() if name not in official
@@ -67,6 +72,13 @@ def plan(
             chosen, lacking = _choose(manifest, split, parts)
         splits += [chosen] if chosen else []
         lacks += lacking
+    used = {part for chosen in splits for part in chosen.parts if isinstance(part, Stranger)}
+    notes += [
+        f"{part.path}: not used for {purpose(manifest, name)}; it is not the official {name} "
+        f"({part.why})"
+        for name, part in strangers.items()
+        if part not in used
+    ]
     planned = {chosen.split.name for chosen in splits}
     before = {} if folder != store.raw(manifest.name) else variant.kept(manifest)[0]
     for name in before.keys() - planned:

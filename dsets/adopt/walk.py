@@ -41,7 +41,7 @@ class Walk:
         self.notes: list[str] = []
         self._tops = [os.path.abspath(path) for path in paths]
         for top in self._tops:
-            if not os.path.exists(top):
+            if not os.path.lexists(top):
                 raise UsageError("no such file or folder", where=top)
         home = store.home()
         self._ours = [os.path.realpath(home / name) for name in ("raw", "packs", "runs")]
@@ -52,6 +52,8 @@ class Walk:
         for top in self._tops:
             if os.path.isdir(top):
                 yield from self._below(top, top, links)
+            elif not os.path.exists(top):
+                self.notes.append(f"{top}: a link to nowhere")
             elif not os.path.isfile(top):
                 self.notes.append(f"{top}: neither a file nor a folder")
             elif self._in_store(top):

@@ -10,7 +10,7 @@ import pytest
 
 from dsets import adopt, manifest, readers, store
 from dsets.errors import AdoptError
-from dsets.manifest import Manifest, Member, Source
+from dsets.manifest import File, Manifest, Member, Source
 from tests.adopt import tinynet
 from tests.adopt.tinynet import DEVKIT, TRAIN, VAL, placed, write
 
@@ -107,3 +107,43 @@ def test_a_folder_that_contradicts_the_development_kit_is_refused(
     with pytest.raises(AdoptError, match=rf"{VAL[0][:-5]} lies with another class \(1 such"):
         take(official, given)
     assert manifest.current("tinynet") == manifest.find("tinynet")
+
+
+BOXES = "ILSVRC2012_bbox_train_v2.tar"
+
+
+def with_boxes(official: Manifest) -> Manifest:
+    """The manifest with boxes of train, of which another archive is the official one."""
+    train, *others = official.splits
+    train = replace(train, options={**train.options, "boxes": (BOXES,)})
+    file = File(BOXES, md5="0" * 32)
+    return replace(official, splits=(train, *others), files=(*official.files, file))
+
+
+def test_boxes_that_are_not_official_come_in_with_pictures_that_are_not(
+    official: Manifest, tmp_path: Path
+) -> None:
+    box = "".join(f"<{corner}>3</{corner}>" for corner in ("xmin", "ymin", "xmax", "ymax"))
+    xml = f"<annotation><object><bndbox>{box}</bndbox></object></annotation>".encode()
+    boxes = tinynet.tar({f"{TRAIN[0][:-5]}.xml": xml})
+    given = write(tmp_path / "given", placed(TRAIN, "train/{wnid}/{name}") | {BOXES: boxes})
+    found = take(with_boxes(official), given).manifest
+    assert found.unverified(found.split("train")) == ("train.listing", f"adopted-{BOXES}")
+    table = readers.load("imagenet").table(Source(found, found.split("train"), raw()))
+    assert table["box_count"].sum() == 1
+
+
+def test_boxes_that_are_not_official_are_left_out_of_official_pictures_with_a_note(
+    official: Manifest, tmp_path: Path
+) -> None:
+    given = write(tmp_path / "given", tinynet.archives() | {BOXES: b"?"})
+    plan = adopt.plan(with_boxes(official), [given])
+    assert not plan.strange and not plan.lacks
+    assert any(f"{BOXES}: not used for boxes of train; it is not" in note for note in plan.notes)
+
+
+def test_files_of_no_use_are_named_up_to_a_number(official: Manifest, tmp_path: Path) -> None:
+    given = write(tmp_path / "given", {f"{number}.bin": b"?" for number in range(25)})
+    notes = adopt.plan(official, sorted(given.iterdir())).notes
+    assert len(notes) == 21
+    assert notes[-1] == "… and 5 more files that are none of tinynet"

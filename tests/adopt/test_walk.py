@@ -37,6 +37,9 @@ def test_pipes_and_links_to_nowhere_are_not_opened(tmp_path: Path) -> None:
     walk = Walk([tmp_path / "pipe"])
     assert names(walk) == []
     assert "neither a file nor a folder" in walk.notes[0]
+    walk = Walk([tmp_path / "dangling"])
+    assert names(walk) == []
+    assert "dangling: a link to nowhere" in walk.notes[0]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

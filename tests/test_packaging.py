@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -73,6 +74,16 @@ def test_the_wheel_holds_every_file_of_the_tree_and_no_forgotten_package(tmp_pat
     names = build_wheel(tree, tmp_path / "out")
     extension = {name for name in names if re.fullmatch(r"dsets/_native\..*\.?(so|pyd)", name)}
     assert names - extension == expected
+    (archive,) = (tmp_path / "out").glob("*.tar.gz")
+    with tarfile.open(archive) as source:
+        shipped = {Path(name).name for name in source.getnames() if "/dsets/native/" in name}
+    assert shipped == {path.name for path in (ROOT / "dsets" / "native").iterdir()}
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler here")
+def test_a_wheel_from_the_source_distribution_has_the_extension(tmp_path: Path) -> None:
+    names = build_wheel(copy_tree(tmp_path / "tree"), tmp_path / "out")
+    assert any(name.startswith("dsets/_native.") for name in names)
 
 
 def test_every_package_of_the_tree_is_listed() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dsets.errors import BusyError
@@ -28,7 +28,8 @@ def holding(path: Path, *, folder: bool = False, wait: bool = True) -> Iterator[
     flags = os.O_RDONLY | os.O_DIRECTORY if folder else os.O_RDWR | os.O_CREAT
     while True:
         if folder:
-            path.mkdir(exist_ok=True)
+            with suppress(FileExistsError):  # pathlib's exist_ok looks again, and it may be gone
+                os.mkdir(path)
         try:
             descriptor = os.open(path, flags, 0o666)
         except FileNotFoundError:

@@ -107,7 +107,10 @@ def test_rule_1_killed_at_random_moments_a_run_ends_as_if_it_had_never_been(
     recipe = replace(RECIPE, epochs=6)
     run(packs, tmp_path / "whole", recipe)
     chance = random.Random(7)
-    command = [sys.executable, "-m", "tests.train.nest", str(packs), str(tmp_path / "out")]
+    # The tree comes last, so that the installed dsets is the one that runs, wheel or not.
+    start = f"import runpy, sys; sys.path.append({str(ROOT)!r}); "
+    start += "runpy.run_module('tests.train.nest', run_name='__main__')"
+    command = [sys.executable, "-P", "-c", start, str(packs), str(tmp_path / "out")]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as nest:

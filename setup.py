@@ -1,7 +1,7 @@
 """The optional C extension; everything else about the package stands in pyproject.toml.
 
 A machine without a compiler gets the package without it, one without libjpeg-turbo's headers gets
-it without its JPEG half. What was built is what ``dsets --version`` and packs' provenance say.
+it without its JPEG half. ``dsets.extension`` says what was built.
 """
 
 import tempfile

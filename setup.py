@@ -12,12 +12,13 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = ("module", "rows", "gather", "scale", "resample", "statistics")
+JPEG_SOURCES = ("decompress", "jpeg", "jpeg_show", "jpeg_rows")
 
 
 class Build(build_ext):
     def build_extension(self, ext: Extension) -> None:
         if self._has_libjpeg_turbo(ext):
-            ext.sources.append("dsets/native/jpeg.c")
+            ext.sources.extend(f"dsets/native/{name}.c" for name in JPEG_SOURCES)
             ext.define_macros.append(("DSETS_JPEG", "1"))
             ext.libraries.append("jpeg")
         super().build_extension(ext)
@@ -53,7 +54,7 @@ setup(
         Extension(
             "dsets._native",
             [f"dsets/native/{name}.c" for name in SOURCES],
-            depends=["dsets/native/native.h", "dsets/native/gather.h"],
+            depends=[str(path) for path in Path("dsets/native").glob("*.h")],
             extra_compile_args=["-O3", "-std=gnu11", "-ffp-contract=off", "-Wall", "-Wextra"],
             py_limited_api=True,
             optional=True,

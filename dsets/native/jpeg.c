@@ -1,69 +1,15 @@
 /* JPEG bytes → a resized crop, decoding only the rows and columns that the crop needs. */
 
-#include "native.h"
+#include "decompress.h"
 
-#include <setjmp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <jpeglib.h>
-#include <jerror.h>
-
-struct failure {
-    struct jpeg_error_mgr manager;
-    jmp_buf back;
-    char *message;
-    int truncated;
-};
-
-static void fail(j_common_ptr common) {
-    struct failure *failure = (struct failure *)common->err;
-    char text[JMSG_LENGTH_MAX];
-    failure->manager.format_message(common, text);
-    snprintf(failure->message, JPEG_MESSAGE, "%.*s", JPEG_MESSAGE - 1, text);
-    longjmp(failure->back, 1);
-}
-
-static void warn(j_common_ptr common, int level) {
-    struct failure *failure = (struct failure *)common->err;
-    if (level >= 0 || failure->manager.msg_code != JWRN_JPEG_EOF) return;
-    /* Other warnings are ignored, as Pillow does; the end of the data is an error there too. */
-    failure->truncated = 1;
-    snprintf(failure->message, JPEG_MESSAGE, "the data end before the image does");
-    longjmp(failure->back, 1);
-}
-
-static void silence(j_common_ptr common) { (void)common; }
-
-static void begin(struct jpeg_decompress_struct *jpeg, struct failure *failure, char *message) {
-    memset(failure, 0, sizeof *failure);
-    jpeg->err = jpeg_std_error(&failure->manager);
-    failure->manager.error_exit = fail;
-    failure->manager.emit_message = warn;
-    failure->manager.output_message = silence;
-    failure->message = message;
-    message[0] = 0;
-}
-
-/* What every generation of the library decodes to the same bits. Rarer chroma sampling is left to
-   Pillow, whose bundled library may be another one. */
-static int plain(const struct jpeg_decompress_struct *jpeg) {
-    const jpeg_component_info *part = jpeg->comp_info;
-    if (jpeg->data_precision != 8 || jpeg->arith_code) return 0;
-    if (jpeg->num_components == 1) return jpeg->jpeg_color_space == JCS_GRAYSCALE;
-    if (jpeg->num_components != 3 || part[1].h_samp_factor != 1 || part[1].v_samp_factor != 1 ||
-        part[2].h_samp_factor != 1 || part[2].v_samp_factor != 1)
-        return 0;
-    int h = part[0].h_samp_factor, v = part[0].v_samp_factor;
-    return (h == 1 && v == 1) || (h == 2 && v == 1) || (h == 2 && v == 2);
-}
 
 enum jpeg_result jpeg_read(const uint8_t *data, size_t length, struct jpeg_header *header,
                            char message[JPEG_MESSAGE]) {
     struct jpeg_decompress_struct jpeg;
     struct failure failure;
-    begin(&jpeg, &failure, message);
+    decompress_begin(&jpeg, &failure, message);
     if (setjmp(failure.back)) {
         jpeg_destroy_decompress(&jpeg);
         return failure.truncated ? JPEG_TRUNCATED : JPEG_BROKEN;
@@ -74,7 +20,7 @@ enum jpeg_result jpeg_read(const uint8_t *data, size_t length, struct jpeg_heade
     header->width = (int)jpeg.image_width;
     header->height = (int)jpeg.image_height;
     header->components = jpeg.num_components;
-    header->plain = plain(&jpeg);
+    header->plain = decompress_plain(&jpeg);
     jpeg_destroy_decompress(&jpeg);
     return JPEG_OK;
 }
@@ -85,8 +31,6 @@ static void span(const struct axis *axis, int *first, int *last) {
     *last = axis->first[axis->outputs - 1] + axis->taps;
 }
 
-enum { MARGIN = 2 }; /* chroma upsampling looks one chroma sample, two pixels, beyond */
-
 enum jpeg_result jpeg_crop(const uint8_t *data, size_t length, const struct jpeg_request *request,
                            uint8_t *target, char message[JPEG_MESSAGE]) {
     struct jpeg_decompress_struct jpeg;
@@ -96,7 +40,7 @@ enum jpeg_result jpeg_crop(const uint8_t *data, size_t length, const struct jpeg
     uint8_t *volatile pixels = NULL;
     volatile enum jpeg_result result = JPEG_BROKEN;
 
-    begin(&jpeg, &failure, message);
+    decompress_begin(&jpeg, &failure, message);
     if (setjmp(failure.back)) {
         result = failure.truncated ? JPEG_TRUNCATED : JPEG_BROKEN;
         goto done;
@@ -122,14 +66,14 @@ enum jpeg_result jpeg_crop(const uint8_t *data, size_t length, const struct jpeg
 
     JDIMENSION left = 0, columns = (JDIMENSION)width;
     /* A progressive image is decoded whole anyway, and cropping saves little there. */
-    if (!jpeg.progressive_mode && last - first + 2 * MARGIN < width) {
-        int from = first > MARGIN ? first - MARGIN : 0;
-        int to = last + MARGIN < width ? last + MARGIN : width;
+    if (!jpeg.progressive_mode && last - first + 2 * JPEG_MARGIN < width) {
+        int from = first > JPEG_MARGIN ? first - JPEG_MARGIN : 0;
+        int to = last + JPEG_MARGIN < width ? last + JPEG_MARGIN : width;
         left = (JDIMENSION)from;
         columns = (JDIMENSION)(to - from);
         jpeg_crop_scanline(&jpeg, &left, &columns);
     }
-    int skipped = top > MARGIN ? top - MARGIN : 0;
+    int skipped = top > JPEG_MARGIN ? top - JPEG_MARGIN : 0;
     int rows = bottom - skipped;
     size_t stride = (size_t)columns * 4;
     pixels = malloc(stride * (size_t)rows + resample_scratch(stride, rows, across, down));

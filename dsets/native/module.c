@@ -10,6 +10,11 @@
 
 PyObject *rows_make(PyObject *self, PyObject *args); /* rows.c */
 PyObject *rows_gather(PyObject *self, PyObject *args);
+#ifdef DSETS_JPEG
+PyObject *strings_make(PyObject *self, PyObject *args); /* jpeg_rows.c */
+PyObject *jpeg_sizes(PyObject *self, PyObject *args);
+PyObject *jpeg_rows(PyObject *self, PyObject *args);
+#endif
 
 /* statistics(images, sum, square_sum, outer_sum, channels): add n images. images: uint8, n × size;
    sum: uint32, size; square_sum: uint64, channels; outer_sum: uint64, channels². */
@@ -153,6 +158,9 @@ static PyMethodDef methods[] = {
 #ifdef DSETS_JPEG
     {"jpeg_header", jpeg_header, METH_VARARGS, NULL},
     {"jpeg_crop", jpeg_crop_, METH_VARARGS, NULL},
+    {"strings", strings_make, METH_VARARGS, NULL},
+    {"jpeg_sizes", jpeg_sizes, METH_VARARGS, NULL},
+    {"jpeg_rows", jpeg_rows, METH_VARARGS, NULL},
 #endif
     {NULL, NULL, 0, NULL},
 };

@@ -1,0 +1,30 @@
+/* What every use of libjpeg here shares: errors that come back, and which images are ours. */
+
+#ifndef DSETS_DECOMPRESS_H
+#define DSETS_DECOMPRESS_H
+
+#include "native.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+
+#include <jpeglib.h>
+
+/* Where a failed call of the library comes back to, and why. */
+struct failure {
+    struct jpeg_error_mgr manager;
+    jmp_buf back;
+    char *message;
+    int truncated;
+};
+
+/* Before jpeg_create_decompress: errors will jump to failure->back. message: JPEG_MESSAGE bytes. */
+void decompress_begin(struct jpeg_decompress_struct *jpeg, struct failure *failure, char *message);
+
+/* After the header: is it what every generation of the library decodes to the same bits? Rarer
+   chroma sampling is left to Pillow, whose bundled library may be another one. */
+int decompress_plain(const struct jpeg_decompress_struct *jpeg);
+
+enum { JPEG_MARGIN = 2 }; /* chroma upsampling looks one chroma sample, two pixels, beyond */
+
+#endif

@@ -1,13 +1,15 @@
 """Images in and out: decode, resize, crop, encode, each under a named profile."""
 
 from dsets.codecs.geometry import Resize, centre_crop, shorter_side
-from dsets.codecs.image import MAX_PIXELS, decode, encode_jpeg, encode_png, resized
+from dsets.codecs.image import MAX_PIXELS, decode, encode_jpeg, encode_png, resized, size_of
 from dsets.codecs.magic import format_of
 from dsets.codecs.profile import PROFILES, Profile, environment, profile
+from dsets.codecs.window import Box, window
 
 __all__ = [
     "MAX_PIXELS",
     "PROFILES",
+    "Box",
     "Profile",
     "Resize",
     "centre_crop",
@@ -19,4 +21,6 @@ __all__ = [
     "profile",
     "resized",
     "shorter_side",
+    "size_of",
+    "window",
 ]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from dsets import extension
 from dsets.codecs.geometry import Resize
-from dsets.codecs.profile import Profile
+from dsets.codecs.profile import Filter, Profile
 from dsets.errors import DataError
 
 if TYPE_CHECKING:
@@ -57,6 +57,12 @@ def decode(data: bytes) -> NDArray[np.uint8]:
 
     _check_complete(data)
     return np.asarray(_loaded(_opened(data)))
+
+
+def size_of(data: bytes) -> tuple[int, int]:
+    """Height and width of the image, by its header. Raises DataError."""
+    image = _opened(data)
+    return image.height, image.width
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
@@ -111,7 +117,6 @@ def _by_extension(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[
 
 def _by_pillow(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[np.uint8]:
     import numpy as np
-    from PIL import Image
 
     image = _opened(data)
     width, height = image.size
@@ -121,7 +126,14 @@ def _by_pillow(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[np.
         if scale > 1:
             image.draft(None, (width // scale, height // scale))
     image = _loaded(image)
-    kind = Image.Resampling.BICUBIC if profile.filter == "bicubic" else Image.Resampling.BILINEAR
+    return np.asarray(sampled(image, size, profile.filter))
+
+
+def sampled(image: Image.Image, size: Resize, filter: Filter) -> Image.Image:
+    """Resized and cropped by Pillow, to the same pixels whatever its version."""
+    from PIL import Image
+
+    kind = Image.Resampling.BICUBIC if filter == "bicubic" else Image.Resampling.BILINEAR
     # One pass a call: which of the two Pillow does first depends on its version. The first leaves
     # every row, or column, to itself, so those outside the crop need no second one.
     right, bottom = size.left + size.crop_width, size.top + size.crop_height
@@ -129,11 +141,11 @@ def _by_pillow(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[np.
         image = image.resize((image.width, size.height), kind)
         image = image.crop((0, size.top, image.width, bottom))
         image = image.resize((size.width, size.crop_height), kind)
-        return np.asarray(image.crop((size.left, 0, right, size.crop_height)))
+        return image.crop((size.left, 0, right, size.crop_height))
     image = image.resize((size.width, image.height), kind)
     image = image.crop((size.left, 0, right, image.height))
     image = image.resize((size.crop_width, size.height), kind)
-    return np.asarray(image.crop((0, size.top, size.crop_width, bottom)))
+    return image.crop((0, size.top, size.crop_width, bottom))
 
 
 def _down_comes_first(width: int, height: int, size: Resize) -> bool:

@@ -13,5 +13,6 @@ from dsets.transforms.crop import CentreCrop, Crop
 from dsets.transforms.flip import Flip
 from dsets.transforms.normalise import Normalise
 from dsets.transforms.pad_crop import PadCrop
+from dsets.transforms.random_resized_crop import RandomResizedCrop
 
-__all__ = ["CentreCrop", "Crop", "Flip", "Normalise", "PadCrop"]
+__all__ = ["CentreCrop", "Crop", "Flip", "Normalise", "PadCrop", "RandomResizedCrop"]

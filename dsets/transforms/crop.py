@@ -23,7 +23,7 @@ class Crop:
     size: tuple[int, int]
 
     def __init__(self, size: int | tuple[int, int]) -> None:
-        object.__setattr__(self, "size", _size("Crop", size))
+        object.__setattr__(self, "size", pixels("Crop", size))
 
     def choose(self, views: Views, draws: Draws) -> Views:
         """Words 0 and 1 of purpose CROP give the row and the column of the window's corner."""
@@ -46,7 +46,7 @@ class CentreCrop:
     size: tuple[int, int]
 
     def __init__(self, size: int | tuple[int, int]) -> None:
-        object.__setattr__(self, "size", _size("CentreCrop", size))
+        object.__setattr__(self, "size", pixels("CentreCrop", size))
 
     def choose(self, views: Views, draws: Draws) -> Views:
         """No choice at all."""
@@ -58,7 +58,8 @@ class CentreCrop:
         )
 
 
-def _size(where: str, size: object) -> tuple[int, int]:
+def pixels(where: str, size: object) -> tuple[int, int]:
+    """Height and width from one number or two. Raises UsageError where they are neither."""
     sides = size if isinstance(size, tuple | list) else (size, size)
     if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
         raise UsageError(

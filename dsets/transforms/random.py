@@ -5,7 +5,9 @@ turns a counter and a key into four random words without any state, so a sample'
 in every batch, on every rank, thread and machine:
 
     key      (seed, epoch)
-    counter  (low word of the sample's key hash, its high word, purpose, 0)
+    counter  (low word of the sample's key hash, its high word, purpose, turn)
+
+A purpose that needs more than four words takes several turns.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 #: Who asks: choices with different purposes are independent. Never renumber: results would change.
-CROP, FLIP = 1, 2
+CROP, FLIP, RESIZED_CROP, LIGHTING = 1, 2, 3, 4
 
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -40,13 +42,15 @@ def philox(counter: tuple[Words, Words, Words, Words], key: tuple[int, int]) -> 
     return a, b, c, d
 
 
-def below(words: Words, bound: int) -> npt.NDArray[np.int64]:
+def below(words: Words, bound: int | npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Integers uniform in 0 … bound - 1 from words below 2**32, by multiply and shift.
+
+    ``bound``, at most 2**32, is one for all or one for each.
 
     The probabilities of two results differ by at most 2**-32: for the offsets of a crop that is a
     relative bias below one in ten million, and it never needs a second draw.
     """
-    return ((words * np.uint64(bound)) >> _HALF).astype(np.int64)
+    return ((words * np.asarray(bound).astype(np.uint64)) >> _HALF).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,9 @@ class Draws:
     epoch: int
     key_hash: npt.NDArray[np.uint64]
 
-    def words(self, purpose: int) -> tuple[Words, ...]:
+    def words(self, purpose: int, turn: int = 0) -> tuple[Words, ...]:
         """Four arrays uint64 (n,) of words below 2**32."""
         low, high = self.key_hash & _LOW, self.key_hash >> _HALF
         zero = np.zeros_like(low)
-        return philox((low, high, zero + np.uint64(purpose), zero), (self.seed, self.epoch))
+        third, fourth = zero + np.uint64(purpose), zero + np.uint64(turn)
+        return philox((low, high, third, fourth), (self.seed, self.epoch))

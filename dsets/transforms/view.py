@@ -5,12 +5,23 @@ Geometric transforms only choose views; the kernel moves the pixels once, howeve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from dsets.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Boxes within n images, each int64 (n,), in pixels: ``height`` by ``width`` from the corner
+    (``top``, ``left``) on."""
+
+    top: npt.NDArray[np.int64]
+    left: npt.NDArray[np.int64]
+    height: npt.NDArray[np.int64]
+    width: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +31,9 @@ class Views:
     ``top`` and ``left`` are int64 (n,), the window's corner in the stored image; a window reaches
     over the image's border by at most ``margin`` pixels, and what it shows there is 0.
     ``mirrored`` is bool (n,): the window is shown right to left. None stands for "all zero".
+
+    ``height`` and ``width``, int64 (n,), are there when boxes of those sizes, from the corner on
+    and within the image, are resized to ``size``, and then mirrored.
     """
 
     size: tuple[int, int]
@@ -27,6 +41,8 @@ class Views:
     top: npt.NDArray[np.int64] | None = None
     left: npt.NDArray[np.int64] | None = None
     mirrored: npt.NDArray[np.bool_] | None = None
+    height: npt.NDArray[np.int64] | None = None
+    width: npt.NDArray[np.int64] | None = None
 
     def shifted(
         self, down: npt.NDArray[np.int64], right: npt.NDArray[np.int64], margin: int
@@ -39,6 +55,15 @@ class Views:
     ) -> Views:
         """Windows of ``size`` within these, with the corner ``down`` and ``right`` of theirs."""
         return self._moved(down, right, 0, size)
+
+    def resized(self, boxes: Boxes, size: tuple[int, int]) -> Views:
+        """Boxes within these windows, each resized to ``size``."""
+        if self.top is not None:
+            raise UsageError("an image is cropped twice", remedy="give one crop")
+        left = boxes.left
+        if self.mirrored is not None:
+            left = np.where(self.mirrored, self.size[1] - boxes.width - left, left)
+        return Views(size, 0, boxes.top, left, self.mirrored, boxes.height, boxes.width)
 
     def _moved(
         self,
@@ -57,7 +82,7 @@ class Views:
     def flipped(self, which: npt.NDArray[np.bool_]) -> Views:
         """The same windows, mirrored where ``which`` says so."""
         mirrored = which if self.mirrored is None else self.mirrored ^ which
-        return Views(self.size, self.margin, self.top, self.left, mirrored)
+        return replace(self, mirrored=mirrored)
 
     def __getitem__(self, rows: slice) -> Views:
         return Views(
@@ -66,4 +91,6 @@ class Views:
             None if self.top is None else self.top[rows],
             None if self.left is None else self.left[rows],
             None if self.mirrored is None else self.mirrored[rows],
+            None if self.height is None else self.height[rows],
+            None if self.width is None else self.width[rows],
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,8 +14,9 @@ from dsets.field import Field
 from dsets.stream.batch import Batch
 from dsets.stream.buffers import Pool
 from dsets.stream.device import Device
-from dsets.stream.gather import Column
+from dsets.stream.gather import Column, Strings
 from dsets.stream.plan import Job
+from dsets.transforms.encoded import Encoded, Unreadable
 from dsets.transforms.kernel import Images, Kernel
 from dsets.transforms.random import Draws
 from dsets.transforms.recipe import IMAGE, Function, Recipe
@@ -23,6 +24,9 @@ from dsets.transforms.view import Views
 
 if TYPE_CHECKING:
     from dsets.pack import Pack
+
+
+Source = Column | Kernel | Encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Assembly:
         self._recipe = recipe
         self._device = device
         self._seed = seed
-        self._columns: dict[str, Column | Kernel | None] = {}
+        self._columns: dict[str, Source | None] = {}
         self._size = (0, 0)
         self._key_hash = Column(pack.arrays("key_hash"), pack.starts)
         for field in pack.fields:
@@ -57,12 +61,16 @@ class Assembly:
                 self._size = column.images.size[:2]
 
     def choose(self, epoch: int, index: npt.NDArray[np.int64]) -> Views | None:
-        """The views of these samples in an epoch; None when every image is shown as it is."""
-        if not self._recipe.geometry:
+        """The views of these samples in an epoch; None when every image is shown as it is, and
+        when they depend on the images' own sizes, which are looked at when a batch is made."""
+        if not self._recipe.geometry or isinstance(self._columns.get(IMAGE), Encoded):
             return None
+        return self._recipe.choose(self._size, self._draws(epoch, index))
+
+    def _draws(self, epoch: int, index: npt.NDArray[np.int64]) -> Draws:
         key_hash = np.empty(len(index), np.uint64)
         self._key_hash.take(index, key_hash)
-        return self._recipe.choose(self._size, Draws(self._seed, epoch, key_hash))
+        return Draws(self._seed, epoch, key_hash)
 
     def make(self, job: Job) -> Made:
         """The batch of a job, on its way to the device.
@@ -89,15 +97,28 @@ class Assembly:
             position=job.position,
         )
 
-    def _gather(self, name: str, column: Column | Kernel | None, job: Job) -> Any:
+    def _gather(self, name: str, column: Source | None, job: Job) -> Any:
         if column is None:
             return [self._pack[number][name] for number in job.index.tolist()]
         out = self.pools[name].lend((len(job.index), *column.shape), column.dtype)
-        if isinstance(column, Kernel):
+        if isinstance(column, Encoded):
+            failed = column.fill(job.index, self._draws(job.epoch, job.index), out)
+            if failed:
+                self._unreadable(job, failed)
+        elif isinstance(column, Kernel):
             column.fill(job.index, job.views if name == IMAGE else None, out)
         else:
             column.take(job.index, out)
         return out
+
+    def _unreadable(self, job: Job, failed: Sequence[Unreadable]) -> None:
+        """Decides what becomes of rows that could not be shown: the first one ends the stream."""
+        key = self._pack.keys([int(job.index[failed[0].row])])[0]
+        raise StreamError(
+            f"unreadable sample {key!r}",
+            where=f"epoch {job.epoch}, position {job.position}, {IMAGE}",
+            got=failed[0].reason,
+        )
 
     def _apply(self, function: Function, batch: Batch) -> Batch:
         try:
@@ -130,8 +151,12 @@ class Assembly:
         return None
 
 
-def _column(pack: Pack, field: Field, recipe: Recipe) -> Column | Kernel | None:
-    """How to gather a field: plainly, as images, or, for varying sizes, one by one (None)."""
+def _column(pack: Pack, field: Field, recipe: Recipe) -> Source | None:
+    """How to gather a field: plainly, as images, encoded or not, or, for varying sizes, one by one
+    (None)."""
+    if field.name == IMAGE and field.encoded and (recipe.geometry or recipe.normal):
+        bounds = pack.arrays(f"offsets/{IMAGE}")
+        return Encoded(Strings(pack.arrays(IMAGE), bounds, pack.starts), recipe)
     if not field.fixed:
         return None
     column = Column(pack.arrays(field.name), pack.starts)

@@ -39,3 +39,20 @@ class Column:
             rows = by_shard[first:last]
             number = shard[rows[0]]
             out[rows] = self.shards[number][index[rows] - self.starts[number]]
+
+
+@dataclass(frozen=True, slots=True)
+class Strings:
+    """A field ``uint8 (None,)``: a flat array and the bounds of its rows, uint64 (n_shard + 1,), a
+    shard; ``starts`` int64 (shards + 1,)."""
+
+    shards: Sequence[npt.NDArray[np.uint8]]
+    bounds: Sequence[npt.NDArray[np.uint64]]
+    starts: npt.NDArray[np.int64]
+
+    def get(self, number: int) -> bytes:
+        """A copy of one row."""
+        shard = int(np.searchsorted(self.starts, number, side="right")) - 1
+        row = number - int(self.starts[shard])
+        begin, end = self.bounds[shard][row : row + 2].tolist()
+        return self.shards[shard][begin:end].tobytes()

@@ -15,7 +15,7 @@ from dsets.transforms.view import Views
 if TYPE_CHECKING:
     from dsets.transforms.kernel import Images
 
-_TYPES = {"uint8": 0, "float32": 1, "float16": 2}
+_TYPES = {"float32": 1, "float16": 2}
 #: Floats of a batch from this size on are written past the caches.
 _BYPASS = 4 << 20
 
@@ -27,9 +27,7 @@ class Compiled:
     _rows: Any
     _stored: tuple[int, int, int, bool]
     _window: tuple[int, int]
-    _type: int
-    _scale: npt.NDArray[np.float32] | None
-    _bias: npt.NDArray[np.float32] | None
+    _normal: Normalise | None
 
     def fill(
         self, index: npt.NDArray[np.int64], views: Views | None, out: npt.NDArray[Any]
@@ -51,8 +49,15 @@ class Compiled:
             out,
             self._stored,
             self._window,
-            (self._type, self._scale, self._bias, bool(self._type) and out.nbytes >= _BYPASS),
+            finish(self._normal, out),
         )
+
+
+def finish(normal: Normalise | None, out: npt.NDArray[Any]) -> tuple[Any, ...]:
+    """What the extension is told of the values of ``out``: type, scale, bias, past the caches."""
+    if normal is None:
+        return 0, None, None, False
+    return _TYPES[normal.dtype], normal.scale, normal.bias, out.nbytes >= _BYPASS
 
 
 def compiled(images: Images, normal: Normalise | None, window: tuple[int, int]) -> Compiled | None:
@@ -63,7 +68,5 @@ def compiled(images: Images, normal: Normalise | None, window: tuple[int, int]) 
         return None
     if normal and not np.isfinite([normal.scale, normal.bias]).all():
         return None  # what becomes of a NaN is NumPy's to say
-    scale, bias = (normal.scale, normal.bias) if normal else (None, None)
     rows = extension.native.rows(shards, int(np.prod(images.size)))
-    type_ = _TYPES[normal.dtype if normal else "uint8"]
-    return Compiled(rows, (*images.size, images.planar), window, type_, scale, bias)
+    return Compiled(rows, (*images.size, images.planar), window, normal)

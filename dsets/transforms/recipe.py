@@ -99,11 +99,14 @@ def _with(recipe: Recipe, transform: Transform) -> Recipe:
 
 def _check_image(recipe: Recipe, fields: Sequence[Field]) -> None:
     found = [field for field in fields if field.name == IMAGE]
+    if found and found[0].encoded:  # its images' sizes are their own; decoded, they are RGB
+        _check_channels(recipe, 3, found[0])
+        return
     if not found or not found[0].fixed or len(found[0].shape) != 3:
         raise UsageError(
             "the pack has no image to transform",
             where="transform",
-            expected=f"a field {IMAGE!r} of fixed height, width, channels",
+            expected=f"a field {IMAGE!r} of fixed height, width, channels, or of encoded bytes",
             got=", ".join(map(str, fields)) or "no fields",
         )
     height, width, channels = found[0].shape
@@ -115,10 +118,14 @@ def _check_image(recipe: Recipe, fields: Sequence[Field]) -> None:
             expected=f"at most {height} by {width} pixels, as in {found[0]}",
             got=f"{window[0]} by {window[1]}",
         )
+    _check_channels(recipe, channels, found[0])
+
+
+def _check_channels(recipe: Recipe, channels: int | None, field: Field) -> None:
     if recipe.normal and len(recipe.normal.mean) != channels:
         raise UsageError(
             "Normalise does not fit the image",
             where="transform",
-            expected=f"{channels} channels, as in {found[0]}",
+            expected=f"{channels} channels, as in {field}",
             got=len(recipe.normal.mean),
         )

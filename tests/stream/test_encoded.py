@@ -1,0 +1,191 @@
+"""Streams of packs whose images are encoded, each of its own size."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dsets import codecs, extension, stream
+from dsets.errors import StreamError, UsageError
+from dsets.field import Field
+from dsets.pack import Pack, finish, samples_digest, shard
+from dsets.stream.gather import Strings
+from dsets.transforms import CentreCrop, Crop, Flip, Normalise, PadCrop
+from dsets.transforms.encoded import Encoded
+from dsets.transforms.random import Draws
+from dsets.transforms.recipe import parse
+from tests.codecs import jpegs
+
+MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
+ENCODED = Field("image", "uint8", (None,))
+Write = Callable[[Field, Sequence[Any]], Pack]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """``write(field, images)``: a pack of two shards."""
+
+    def make(field: Field, images: Sequence[Any]) -> Pack:
+        folder = tmp_path / f"{field.dtype}-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        keys = [f"train/{i:03d}" for i in range(len(images))]
+        half = len(images) // 2
+        shards = []
+        for number, part in enumerate((slice(half), slice(half, None))):
+            values = images[part]
+            if not field.fixed:
+                values = [np.frombuffer(value, np.uint8) for value in values]
+            path = folder / f"shard-{number:05d}.h5"
+            shards.append(shard.write(path, [field], keys[part], {"image": values}))
+        finish(
+            folder,
+            split="train",
+            fields=(field,),
+            shards=shards,
+            statistics=None,
+            statistics_of=None,
+            quarantine=(),
+            samples_digest=samples_digest(keys),
+            provenance={},
+        )
+        return Pack.open(folder)
+
+    return make
+
+
+def same_size(count: int) -> list[bytes]:
+    kinds = sorted(jpegs.KINDS)
+    return [jpegs.jpeg(40, 48, kinds[i % len(kinds)], seed=i) for i in range(count)]
+
+
+def several(count: int) -> list[bytes]:
+    return [jpegs.jpeg(33 + 5 * i, 61 - 3 * i, seed=i) for i in range(count)]
+
+
+RECIPES = {
+    "crop": [Crop((24, 32))],
+    "centre": [CentreCrop(30), Normalise(MEAN, STD, "float16")],
+    "flip first": [Flip(), Crop(24), Normalise(MEAN, STD)],
+    "pad": [PadCrop(4), Flip(), Normalise(MEAN, STD)],
+    "flip": [Flip()],
+    "normalise": [Normalise(MEAN, STD)],
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_a_raw_and_an_encoded_pack_of_the_same_samples_give_the_same_batches(
+    write: Write, recipe: list[Any]
+) -> None:
+    images = same_size(11)
+    encoded = write(ENCODED, images)
+    raw = write(
+        Field("image", "uint8", (40, 48, 3)), np.stack([codecs.decode(data) for data in images])
+    )
+    streams = [stream.batches(pack, 4, seed=3, transform=recipe) for pack in (raw, encoded)]
+    for _epoch in range(2):
+        for one, other in zip(*streams, strict=True):
+            np.testing.assert_array_equal(one.index, other.index)
+            assert one["image"].dtype == other["image"].dtype
+            np.testing.assert_array_equal(one["image"], other["image"])
+
+
+@pytest.mark.parametrize("recipe", [RECIPES["crop"], RECIPES["centre"], RECIPES["flip first"]])
+def test_images_of_several_sizes_are_cropped_out_of_their_own(
+    write: Write, recipe: list[Any]
+) -> None:
+    images = several(7)
+    pack = write(ENCODED, images)
+    for batch in stream.batches(pack, 7, seed=5, transform=recipe):
+        for row, number in enumerate(batch.index.tolist()):
+            alone = write(
+                Field("image", "uint8", codecs.decode(images[number]).shape),
+                np.stack([codecs.decode(images[number])] * 2),
+            )
+            kernel = parse(recipe, alone.fields)
+            views = kernel.choose(
+                alone[0]["image"].shape[:2],
+                Draws(5, 0, np.concatenate(pack.arrays("key_hash"))[[number]]),
+            )
+            top, left = int(views.top[0]), int(views.left[0])
+            height, width = views.size
+            shown = alone[0]["image"][top : top + height, left : left + width]
+            if views.mirrored is not None and views.mirrored[0]:
+                shown = shown[:, ::-1]
+            if kernel.normal:
+                scaled = shown.astype(np.float32) * kernel.normal.scale + kernel.normal.bias
+                shown = scaled.transpose(2, 0, 1).astype(kernel.normal.dtype)
+            np.testing.assert_array_equal(batch["image"][row], shown)
+
+
+def test_the_portable_path_gives_the_same_bits(write: Write) -> None:
+    pack = write(ENCODED, several(6))
+    strings = Strings(pack.arrays("image"), pack.arrays("offsets/image"), pack.starts)
+    for recipe in (RECIPES["crop"], RECIPES["centre"], RECIPES["flip first"]):
+        made = []
+        for native in {extension.jpeg, False}:
+            column = Encoded(strings, parse(recipe, pack.fields), native)
+            out = np.zeros((6, *column.shape), column.dtype)
+            draws = Draws(1, 2, np.arange(6, dtype=np.uint64))
+            assert column.fill(np.arange(6), draws, out) == ()
+            made.append(out)
+        np.testing.assert_array_equal(made[0], made[-1])
+
+
+def test_every_readable_format_can_stand_in_a_pack(write: Write) -> None:
+    png = io.BytesIO()
+    Image.fromarray(jpegs.pixels(40, 50)).save(png, "PNG")
+    cmyk = io.BytesIO()
+    Image.fromarray(jpegs.pixels(40, 50)).convert("CMYK").save(cmyk, "JPEG")
+    pack = write(ENCODED, [png.getvalue(), cmyk.getvalue(), jpegs.jpeg(40, 50)])
+    batches = stream.batches(pack, 3, shuffle=False, transform=[CentreCrop(32)])
+    batch = next(iter(batches))
+    for row in range(3):
+        whole = codecs.decode(pack[row]["image"].tobytes())
+        np.testing.assert_array_equal(batch["image"][row], whole[4:36, 9:41])
+
+
+def test_without_geometry_the_encoded_bytes_come_as_a_list(write: Write) -> None:
+    images = several(4)
+    batch = next(iter(stream.batches(write(ENCODED, images), 4, shuffle=False)))
+    assert [value.tobytes() for value in batch["image"]] == images
+
+
+def test_rows_that_cannot_be_shown_are_reported_one_by_one(write: Write) -> None:
+    images = [*several(3), b"no image", jpegs.jpeg(60, 60)[:-40]]
+    pack = write(ENCODED, images)
+    strings = Strings(pack.arrays("image"), pack.arrays("offsets/image"), pack.starts)
+    found = []
+    for native in {extension.jpeg, False}:
+        column = Encoded(strings, parse([Crop(24)], pack.fields), native)
+        out = np.zeros((5, *column.shape), column.dtype)
+        failed = column.fill(np.arange(5), Draws(0, 0, np.arange(5, dtype=np.uint64)), out)
+        assert [unreadable.row for unreadable in failed] == [3, 4]
+        assert "not a readable image" in failed[0].reason and "truncated" in failed[1].reason
+        found.append((failed, out[:3]))
+    assert found[0][0] == found[-1][0]
+    np.testing.assert_array_equal(found[0][1], found[-1][1])
+
+
+def test_an_unreadable_sample_is_named(write: Write) -> None:
+    pack = write(ENCODED, [*several(3), b"no image"])
+    with pytest.raises(StreamError, match=r"unreadable sample 'train/003'.*not a readable image"):
+        list(stream.batches(pack, 2, transform=[Crop(24)]))
+
+
+def test_sizes_that_make_no_batch_are_refused(write: Write) -> None:
+    pack = write(ENCODED, several(4))
+    with pytest.raises(StreamError, match=r"at least 50 by 24.*got 33 by 61"):
+        list(stream.batches(pack, 4, shuffle=False, transform=[Crop((50, 24))]))
+    with pytest.raises(StreamError, match=r"33 by 61 pixels as the first one.*got 38 by 58"):
+        list(stream.batches(pack, 4, shuffle=False, transform=[Flip()]))
+
+
+def test_normalise_needs_three_channels(write: Write) -> None:
+    with pytest.raises(UsageError, match="3 channels"):
+        stream.batches(write(ENCODED, several(2)), 2, transform=[Crop(8), Normalise((1,), (1,))])

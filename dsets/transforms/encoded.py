@@ -150,7 +150,7 @@ class Encoded:
         views = self.recipe.choose((height, width), draws)
         boxes = np.zeros((len(sizes), 4), np.int64)
         boxes[:, 2:] = self.window
-        chosen = (views.top, views.left)
+        chosen = (views.top, views.left, views.height, views.width)
         for column, values in enumerate(chosen):
             if values is not None:
                 boxes[:, column] = values

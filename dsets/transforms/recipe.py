@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from dsets.errors import UsageError
 from dsets.field import Field
@@ -13,6 +16,7 @@ from dsets.transforms.flip import Flip
 from dsets.transforms.normalise import Normalise
 from dsets.transforms.pad_crop import PadCrop
 from dsets.transforms.random import Draws
+from dsets.transforms.random_resized_crop import RandomResizedCrop
 from dsets.transforms.view import Views
 
 #: The field that the built-in transforms work on.
@@ -20,8 +24,10 @@ IMAGE = "image"
 
 #: From a batch to fields: it may change, add and leave out, but keeps the number of rows.
 Function = Callable[[Any], Mapping[str, Any]]
-Geometry = PadCrop | Crop | CentreCrop | Flip
+Geometry = PadCrop | Crop | CentreCrop | RandomResizedCrop | Flip
 Transform = Geometry | Normalise | Function
+#: Pixels: one for all samples, or int64 (n,), one for each.
+Side = int | npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +41,14 @@ class Recipe:
     def window(self, size: tuple[int, int]) -> tuple[int, int]:
         """Height and width of what is shown of images of ``size`` (height, width)."""
         for transform in self.geometry:
-            if isinstance(transform, Crop | CentreCrop):
+            if isinstance(transform, Crop | CentreCrop | RandomResizedCrop):
                 return transform.size
         return size
 
-    def choose(self, size: tuple[int, int], draws: Draws) -> Views:
-        """The views of the drawn samples, of images of ``size`` (height, width)."""
-        views = Views(size)
+    def choose(self, size: tuple[Side, Side], draws: Draws) -> Views:
+        """The views of the drawn samples, of images of ``size`` (height, width); with a crop, that
+        may be one size each."""
+        views = Views(cast("tuple[int, int]", size))  # until there is a crop
         for transform in self.geometry:
             views = transform.choose(views, draws)
         return views
@@ -65,7 +72,7 @@ def parse(transforms: Sequence[Transform], fields: Sequence[Field]) -> Recipe:
 
 def _with(recipe: Recipe, transform: Transform) -> Recipe:
     geometry, normal, functions = recipe.geometry, recipe.normal, recipe.functions
-    if isinstance(transform, PadCrop | Crop | CentreCrop | Flip | Normalise):
+    if isinstance(transform, Geometry | Normalise):
         kind = type(transform)
         if functions:
             raise UsageError(
@@ -74,7 +81,7 @@ def _with(recipe: Recipe, transform: Transform) -> Recipe:
                 expected="crop, Flip, Normalise first, then functions",
             )
         crops = {type(other) for other in geometry} - {Flip, kind}
-        if crops and issubclass(kind, PadCrop | Crop | CentreCrop):
+        if crops and kind is not Flip and issubclass(kind, Geometry):
             raise UsageError(
                 f"{kind.__name__} comes after another crop", where="transform", expected="one crop"
             )
@@ -108,6 +115,13 @@ def _check_image(recipe: Recipe, fields: Sequence[Field]) -> None:
             where="transform",
             expected=f"a field {IMAGE!r} of fixed height, width, channels, or of encoded bytes",
             got=", ".join(map(str, fields)) or "no fields",
+        )
+    if any(isinstance(transform, RandomResizedCrop) for transform in recipe.geometry):
+        raise UsageError(
+            "RandomResizedCrop takes encoded images as yet",
+            where="transform",
+            expected=f"a field {IMAGE!r} of encoded bytes",
+            got=found[0],
         )
     height, width, channels = found[0].shape
     window = recipe.window((height or 0, width or 0))

@@ -16,10 +16,11 @@ from dsets.errors import StreamError, UsageError
 from dsets.field import Field
 from dsets.pack import Pack, finish, samples_digest, shard
 from dsets.stream.gather import Strings
-from dsets.transforms import CentreCrop, Crop, Flip, Normalise, PadCrop
+from dsets.transforms import CentreCrop, Crop, Flip, Normalise, PadCrop, RandomResizedCrop
 from dsets.transforms.encoded import Encoded
 from dsets.transforms.random import Draws
 from dsets.transforms.recipe import parse
+from dsets.transforms.view import Views
 from tests.codecs import jpegs
 
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
@@ -78,6 +79,9 @@ RECIPES = {
 }
 
 
+BOXES = [RandomResizedCrop(24), Flip(), Normalise(MEAN, STD)]
+
+
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_a_raw_and_an_encoded_pack_of_the_same_samples_give_the_same_batches(
     write: Write, recipe: list[Any]
@@ -123,10 +127,40 @@ def test_images_of_several_sizes_are_cropped_out_of_their_own(
             np.testing.assert_array_equal(batch["image"][row], shown)
 
 
+@pytest.mark.parametrize("images", [same_size(9), several(9)], ids=["same", "several"])
+def test_random_boxes_are_resized_as_pillow_does(write: Write, images: list[bytes]) -> None:
+    crop = RandomResizedCrop((20, 28))
+    pack = write(ENCODED, images)
+    hashes = np.concatenate(pack.arrays("key_hash"))
+    batches = stream.batches(pack, 4, seed=2, transform=[Flip(), crop])
+    seen = 0
+    for _epoch in range(2):
+        for batch in batches:
+            draws = Draws(2, batch.epoch, hashes[batch.index])
+            height, width = np.array([codecs.size_of(images[i]) for i in batch.index]).T
+            boxes = crop.boxes(draws, height, width)
+            mirrored = Flip().choose(Views((1, 1)), draws).mirrored
+            assert mirrored is not None
+            for row, number in enumerate(batch.index.tolist()):
+                top, left, tall, wide = (
+                    int(values[row])
+                    for values in (boxes.top, boxes.left, boxes.height, boxes.width)
+                )
+                if mirrored[row]:  # the box was chosen in the mirrored image
+                    left = int(width[row]) - wide - left
+                whole = Image.fromarray(codecs.decode(images[number]))
+                shown = whole.crop((left, top, left + wide, top + tall))
+                shown = shown.resize((28, 20), Image.Resampling.BILINEAR)
+                expected = np.asarray(shown)[:, :: -1 if mirrored[row] else 1]
+                np.testing.assert_array_equal(batch["image"][row], expected)
+                seen += 1
+    assert seen == 18
+
+
 def test_the_portable_path_gives_the_same_bits(write: Write) -> None:
     pack = write(ENCODED, several(6))
     strings = Strings(pack.arrays("image"), pack.arrays("offsets/image"), pack.starts)
-    for recipe in (RECIPES["crop"], RECIPES["centre"], RECIPES["flip first"]):
+    for recipe in (*(RECIPES[name] for name in ("crop", "centre", "flip first")), BOXES):
         made = []
         for native in {extension.jpeg, False}:
             column = Encoded(strings, parse(recipe, pack.fields), native)

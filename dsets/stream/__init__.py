@@ -13,13 +13,19 @@
    batch size, rank, thread or machine.
 6. No debris. When the consumer stops early, fails, drops the stream or exits, no thread remains.
    Batches may be kept: memory is used again only when nothing refers to it any more.
+7. Window order (``shuffle=Window()``). Canonical lanes own contiguous ranges of samples, which are
+   shuffled within windows; position p belongs to lane p mod lanes, and every rank gets the rows of
+   the lanes that are at home in it, as far as promise 3 allows. The number of ranks changes what
+   each of them reads, never the order. Lanes and window are part of the key; promises 1 to 3 hold
+   as they are, with a rank's share in the place of its slice.
 
-(5, substitutes for unreadable samples, and 7, window order, are still to come.)
+(5, substitutes for unreadable samples, is still to come.)
 """
 
 from dsets.stream.batch import Batch
 from dsets.stream.order import Order
 from dsets.stream.state import Key, State
 from dsets.stream.stream import Stream, batches
+from dsets.stream.window import Window
 
-__all__ = ["Batch", "Key", "Order", "State", "Stream", "batches"]
+__all__ = ["Batch", "Key", "Order", "State", "Stream", "Window", "batches"]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dsets.errors import UsageError
 from dsets.stream.permutation import Permutation, round_keys
 from dsets.stream.state import Key, State
+from dsets.stream.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,10 @@ class Order:
         """
         total = self.after(position) - position
         share = -(-total // self.ranks)
+        if isinstance(self.key.shuffle, Window):
+            taken = self.key.shuffle.share(position, total, self.rank, self.ranks)
+            padding = np.full(share - len(taken), position + total - 1)
+            return Rows(np.append(taken, padding), np.arange(share) < len(taken))
         row = np.arange(self.rank * share, (self.rank + 1) * share, dtype=np.int64)
         return Rows(position + np.minimum(row, total - 1), row < total)
 
@@ -89,6 +94,8 @@ class Order:
         if not self.key.shuffle:
             return positions
         keys = round_keys(self.key.samples_digest, self.key.seed, epoch)
+        if isinstance(self.key.shuffle, Window):
+            return self.key.shuffle.samples(self.n, keys, positions)
         return Permutation(self.n, keys)(positions)
 
 

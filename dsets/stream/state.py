@@ -7,17 +7,22 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dsets.errors import StreamError
+from dsets.stream.window import Window
 
 _FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What fixes an order for ever: the same samples, seed and shuffling."""
+    """What fixes an order for ever: the same samples, seed and shuffling.
+
+    ``shuffle``: False is the pack's own order, True a permutation of all samples, a Window one
+    within windows.
+    """
 
     samples_digest: str
     seed: int
-    shuffle: bool
+    shuffle: bool | Window
 
 
 @dataclass(frozen=True, slots=True)

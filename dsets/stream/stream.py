@@ -15,6 +15,7 @@ from dsets.stream.order import Order
 from dsets.stream.plan import Job
 from dsets.stream.prefetch import Prefetch
 from dsets.stream.state import Key, State
+from dsets.stream.window import Window
 from dsets.transforms import recipe
 from dsets.transforms.recipe import Transform
 
@@ -27,7 +28,7 @@ def batches(
     batch_size: int,
     *,
     seed: int = 0,
-    shuffle: bool = True,
+    shuffle: bool | Window = True,
     drop_last: bool = False,
     transform: Sequence[Transform] = (),
     rank: tuple[int, int] = (0, 1),
@@ -38,7 +39,8 @@ def batches(
     Args:
         batch_size: samples a batch, of all ranks together.
         seed: 0 to 2**32 - 1; fixes order and random choices.
-        shuffle: False gives the pack's own order, 0 … n - 1.
+        shuffle: False gives the pack's own order, 0 … n - 1; a ``Window`` shuffles within windows,
+            for packs on storage where random access is dear.
         drop_last: leave out a short last batch.
         transform: see ``dsets.transforms``.
         rank: (this rank, number of ranks).
@@ -50,7 +52,7 @@ def batches(
     """
     if not (isinstance(rank, tuple | list) and len(rank) == 2):
         raise UsageError("bad rank", where="stream", expected="(rank, ranks)", got=repr(rank))
-    key = Key(pack.samples_digest, seed, bool(shuffle))
+    key = Key(pack.samples_digest, seed, shuffle if isinstance(shuffle, Window) else bool(shuffle))
     order = Order(len(pack), key, batch_size, bool(drop_last), *rank)
     return Stream(pack, order, transform, device=device)
 

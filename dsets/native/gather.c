@@ -238,7 +238,29 @@ static size_t plane_bytes(const struct stored *stored, const struct window *wind
 
 size_t gather_scratch(const struct stored *stored, const struct window *window) {
     size_t line = (size_t)(window->width * stored->channels);
-    return plane_bytes(stored, window) * ((size_t)stored->channels + sizeof(float)) + line + LINE;
+    size_t floats = 2 * plane_bytes(stored, window); /* scaled, and the field behind them */
+    return plane_bytes(stored, window) * (size_t)stored->channels + floats * sizeof(float) + line +
+           LINE;
+}
+
+/* The field of one channel, as the window shows lines y … y + count - 1 of it. */
+static void field_lines(const float *field, const struct stored *stored,
+                        const struct window *window, int64_t y, int64_t count,
+                        float *restrict out) {
+    struct visible part = visible_part(stored, window);
+    for (int64_t row = 0; row < count; row++, out += window->width) {
+        int64_t line = source_line(stored, window, y + row);
+        if (line < 0 || part.count < window->width)
+            memset(out, 0, (size_t)window->width * sizeof *out);
+        if (line < 0 || part.count == 0) continue;
+        const float *in = field + line * stored->width + part.source;
+        float *at = out + part.first;
+        if (!window->mirrored) {
+            memcpy(at, in, (size_t)part.count * sizeof *at);
+            continue;
+        }
+        for (int64_t x = 0; x < part.count; x++) at[x] = in[part.count - 1 - x];
+    }
 }
 
 void gather(const uint8_t *image, const struct stored *stored, const struct window *window,
@@ -250,8 +272,9 @@ void gather(const uint8_t *image, const struct stored *stored, const struct wind
     scratch += -(uintptr_t)scratch % LINE;
     size_t item = finish->type == GATHER_FLOAT32 ? sizeof(float) : sizeof(uint16_t);
     size_t most = plane_bytes(stored, window);
+    float *field = (float *)(void *)scratch + most;
     void *scaled = scratch;
-    uint8_t *bytes = scratch + most * sizeof(float);
+    uint8_t *bytes = scratch + 2 * most * sizeof(float);
     int64_t step = lines_a_block(stored, window), size = window->height * window->width;
     for (int64_t y = 0; y < window->height; y += step) {
         int64_t lines = clamp(window->height - y, 1, step);
@@ -260,12 +283,20 @@ void gather(const uint8_t *image, const struct stored *stored, const struct wind
         for (int64_t c = 0; c < stored->channels; c++) {
             uint8_t *to = (uint8_t *)out + (size_t)(c * size + y * window->width) * item;
             void *target = finish->bypass ? scaled : to;
-            if (finish->type == GATHER_FLOAT32)
-                scale_float32(bytes + (size_t)c * count, count, finish->scale[c], finish->bias[c],
-                              target);
-            else
-                scale_float16(bytes + (size_t)c * count, count, finish->scale[c], finish->bias[c],
-                              target);
+            const uint8_t *in = bytes + (size_t)c * count;
+            float scale = finish->scale[c], bias = finish->bias[c];
+            if (finish->field) {
+                int half = finish->type == GATHER_FLOAT16;
+                field_lines(finish->field + c * stored->height * stored->width, stored, window, y,
+                            lines, field);
+                scale_field_float32(in, field, count, scale, bias, half ? scaled : target);
+                if (half) to_float16(scaled, count, (uint16_t *)(void *)(field));
+                if (half) memcpy(target, field, count * item);
+            } else if (finish->type == GATHER_FLOAT32) {
+                scale_float32(in, count, scale, bias, target);
+            } else {
+                scale_float16(in, count, scale, bias, target);
+            }
             if (finish->bypass) copy_past(to, scaled, count * item);
         }
     }

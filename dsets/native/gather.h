@@ -21,11 +21,14 @@ struct window {
 enum gather_type { GATHER_UINT8 = 0, GATHER_FLOAT32 = 1, GATHER_FLOAT16 = 2 };
 
 /* uint8 is copied, to (height, width, channels). Floats are value * scale[c] + bias[c], product and
-   sum each rounded to float32, then to the type, to (channels, height, width). */
+   sum each rounded to float32, then to the type, to (channels, height, width). With a field it is
+   (value * scale[c] + field[c][y][x]) + bias[c], each rounded, at the pixel's place in the stored
+   image, and 0 outside of it. */
 struct finish {
     enum gather_type type;
     const float *scale, *bias;
     int bypass; /* write past the caches: for batches that no cache holds; then gather_fence() */
+    const float *field; /* planar, of the size of the stored images; or NULL */
 };
 
 /* Bytes of scratch memory that gather() needs. */
@@ -43,6 +46,13 @@ void scale_float32(const uint8_t *restrict in, size_t n, float scale, float bias
                    float *restrict out);
 void scale_float16(const uint8_t *restrict in, size_t n, float scale, float bias,
                    uint16_t *restrict out);
+
+/* n bytes: (value * scale + field) + bias. */
+void scale_field_float32(const uint8_t *restrict in, const float *restrict field, size_t n,
+                         float scale, float bias, float *restrict out);
+
+/* n finite floats to float16. */
+void to_float16(const float *restrict in, size_t n, uint16_t *restrict out);
 
 /* Copy past the caches, whole cache lines; what is left at both ends the usual way. */
 void copy_past(void *restrict out, const void *restrict in, size_t bytes);

@@ -88,7 +88,7 @@ struct gathering {
     struct stored stored;
     struct window window;
     struct finish finish;
-    Py_buffer index, top, left, mirrored, scale, bias, out;
+    Py_buffer index, top, left, mirrored, scale, bias, field, out;
 };
 
 static int is_array(const Py_buffer *array, int64_t count, size_t item) {
@@ -118,7 +118,9 @@ static int gathering_fits(const struct gathering *ask) {
            is_array_or_none(&ask->left, count, sizeof(int64_t)) &&
            is_array_or_none(&ask->mirrored, count, 1) &&
            (!scaled || (ask->scale.buf && is_array(&ask->scale, group, sizeof(float)) &&
-                        ask->bias.buf && is_array(&ask->bias, group, sizeof(float)))) &&
+                        ask->bias.buf && (is_array(&ask->bias, group, sizeof(float)) ||
+                                          is_array(&ask->bias, group * count, sizeof(float))) &&
+                        is_array_or_none(&ask->field, ask->rows->row_bytes, sizeof(float)))) &&
            ask->out.len / (Py_ssize_t)item / image == count &&
            ask->out.len == count * image * (int64_t)item && (uintptr_t)ask->out.buf % item == 0;
 }
@@ -136,7 +138,11 @@ static enum gathered gathering_run(struct gathering *ask) {
     int64_t count = ask->index.len / (Py_ssize_t)sizeof(int64_t);
     ask->finish.scale = ask->scale.buf;
     ask->finish.bias = ask->bias.buf;
+    ask->finish.field = ask->field.buf;
+    int64_t group = ask->stored.channels;
+    int each = ask->bias.len != group * (int64_t)sizeof(float); /* a bias of its own */
     for (int64_t i = 0; result == GATHERED && i < count; i++, out += step) {
+        if (each) ask->finish.bias = (const float *)ask->bias.buf + i * group;
         const uint8_t *image = row_of(ask->rows, index[i]);
         const uint8_t *next = i + 1 < count ? row_of(ask->rows, index[i + 1]) : NULL;
         if (next) gather_expect(next, &ask->stored);
@@ -157,17 +163,18 @@ static enum gathered gathering_run(struct gathering *ask) {
 
    index, top, left: int64 (n,); mirrored: bytes (n,); all but index may be None, for zeros. out:
    (n, one image). stored: (height, width, channels, planar); window: (height, width);
-   finish: (type, scale, bias, bypass), scale and bias float32 (channels,), or None for uint8. */
+   finish: (type, scale, bias, bypass, field), scale float32 (channels,), bias float32 (channels,)
+   or (n, channels), field None or float32 (channels, height, width); all None for uint8. */
 PyObject *rows_gather(PyObject *self, PyObject *args) {
     struct gathering ask = {0};
     PyObject *capsule;
     long long height, width, channels, lines, columns;
     int type;
     (void)self;
-    if (!PyArg_ParseTuple(args, "Oy*z*z*z*w*(LLLp)(LL)(iz*z*p)", &capsule, &ask.index, &ask.top,
+    if (!PyArg_ParseTuple(args, "Oy*z*z*z*w*(LLLp)(LL)(iz*z*pz*)", &capsule, &ask.index, &ask.top,
                           &ask.left, &ask.mirrored, &ask.out, &height, &width, &channels,
                           &ask.stored.planar, &lines, &columns, &type, &ask.scale, &ask.bias,
-                          &ask.finish.bypass))
+                          &ask.finish.bypass, &ask.field))
         return NULL;
     ask.stored.height = height, ask.stored.width = width, ask.stored.channels = channels;
     ask.window.height = lines, ask.window.width = columns;
@@ -183,7 +190,7 @@ PyObject *rows_gather(PyObject *self, PyObject *args) {
         Py_DECREF(capsule);
     }
     Py_buffer *buffers[] = {&ask.index, &ask.top,  &ask.left, &ask.mirrored,
-                            &ask.scale, &ask.bias, &ask.out};
+                            &ask.scale, &ask.bias, &ask.field, &ask.out};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) PyBuffer_Release(buffers[i]);
     if (result == GATHER_NO_MEMORY) return PyErr_NoMemory();
     if (!fits || result == GATHER_NO_ROW) {

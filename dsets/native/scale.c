@@ -21,6 +21,11 @@ DISPATCH void scale_float32(const uint8_t *restrict in, size_t n, float scale, f
     for (size_t i = 0; i < n; i++) out[i] = (float)in[i] * scale + bias;
 }
 
+DISPATCH void scale_field_float32(const uint8_t *restrict in, const float *restrict field, size_t n,
+                                  float scale, float bias, float *restrict out) {
+    for (size_t i = 0; i < n; i++) out[i] = ((float)in[i] * scale + field[i]) + bias;
+}
+
 /* Round to nearest, ties to even, as IEEE 754 says; for finite values. */
 static inline uint16_t half(float value) {
     uint32_t bits, shifted;
@@ -38,6 +43,10 @@ static inline uint16_t half(float value) {
 DISPATCH static void portable_float16(const uint8_t *restrict in, size_t n, float scale, float bias,
                                    uint16_t *restrict out) {
     for (size_t i = 0; i < n; i++) out[i] = half((float)in[i] * scale + bias);
+}
+
+DISPATCH void to_float16(const float *restrict in, size_t n, uint16_t *restrict out) {
+    for (size_t i = 0; i < n; i++) out[i] = half(in[i]);
 }
 
 #ifdef HAS_F16C_PATH

@@ -63,7 +63,9 @@ class Assembly:
     def choose(self, epoch: int, index: npt.NDArray[np.int64]) -> Views | None:
         """The views of these samples in an epoch; None when every image is shown as it is, and
         when they depend on the images' own sizes, which are looked at when a batch is made."""
-        if not self._recipe.geometry or isinstance(self._columns.get(IMAGE), Encoded):
+        recipe = self._recipe
+        none = not recipe.geometry and not recipe.lighting
+        if none or isinstance(self._columns.get(IMAGE), Encoded):
             return None
         return self._recipe.choose(self._size, self._draws(epoch, index))
 
@@ -167,7 +169,7 @@ def _column(pack: Pack, field: Field, recipe: Recipe) -> Source | None:
     images = Images(column, shape, field.layout == "CHW")
     if field.name != IMAGE:
         return Kernel(images, None)
-    return Kernel(images, recipe.normal, recipe.window(shape[:2]))
+    return Kernel(images, recipe.normal, recipe.window(shape[:2]), recipe.crops)
 
 
 def _checked(fields: object, batch: Batch) -> Batch:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets import extension
-from dsets.transforms.normalise import Normalise
+from dsets.transforms.subtract_mean import Normal
 from dsets.transforms.view import Views
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ class Compiled:
     _rows: Any
     _stored: tuple[int, int, int, bool]
     _window: tuple[int, int]
-    _normal: Normalise | None
+    _normal: Normal | None
+    _field: npt.NDArray[np.float32] | None
 
     def fill(
         self, index: npt.NDArray[np.int64], views: Views | None, out: npt.NDArray[Any]
@@ -49,18 +50,24 @@ class Compiled:
             out,
             self._stored,
             self._window,
-            finish(self._normal, out),
+            (*finish(self._normal, out, None if views is None else views.bias), self._field),
         )
 
 
-def finish(normal: Normalise | None, out: npt.NDArray[Any]) -> tuple[Any, ...]:
-    """What the extension is told of the values of ``out``: type, scale, bias, past the caches."""
+def finish(
+    normal: Normal | None, out: npt.NDArray[Any], bias: npt.NDArray[np.float32] | None = None
+) -> tuple[Any, ...]:
+    """What the extension is told of the values of ``out``: type, scale, bias, past the caches.
+
+    ``bias`` (n, channels) takes the place of the normalisation's.
+    """
     if normal is None:
         return 0, None, None, False
-    return _TYPES[normal.dtype], normal.scale, normal.bias, out.nbytes >= _BYPASS
+    own = normal.bias if bias is None else np.ascontiguousarray(bias, np.float32)
+    return _TYPES[normal.dtype], normal.scale, own, out.nbytes >= _BYPASS
 
 
-def compiled(images: Images, normal: Normalise | None, window: tuple[int, int]) -> Compiled | None:
+def compiled(images: Images, normal: Normal | None, window: tuple[int, int]) -> Compiled | None:
     """The kernel in C for these images; None where it was not built or has no code for them."""
     shards = images.pixels.shards
     fits = images.dtype == np.uint8 and all(shard.flags.c_contiguous for shard in shards)
@@ -69,4 +76,5 @@ def compiled(images: Images, normal: Normalise | None, window: tuple[int, int]) 
     if normal and not np.isfinite([normal.scale, normal.bias]).all():
         return None  # what becomes of a NaN is NumPy's to say
     rows = extension.native.rows(shards, int(np.prod(images.size)))
-    return Compiled(rows, (*images.size, images.planar), window, normal)
+    field = normal.field if normal else None
+    return Compiled(rows, (*images.size, images.planar), window, normal, field)

@@ -9,7 +9,7 @@ item of a void type, read at any byte offset of the padded images.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets.transforms.compiled import Compiled, compiled
-from dsets.transforms.normalise import Normalise
+from dsets.transforms.resized import Stack, resize
+from dsets.transforms.subtract_mean import Normal
 from dsets.transforms.view import Views
 
 #: Bytes of one chunk: its stored pixels and one channel of it as float32. Half of it does not
@@ -69,7 +70,7 @@ class Images:
 
 
 def _tables(
-    normal: Normalise,
+    normal: Normal,
 ) -> tuple[tuple[npt.NDArray[np.uint32], npt.NDArray[np.float16]], ...]:
     """For each channel: two bytes, as uint16, to two float16, as uint32 (65536,); one to one
     (256,)."""
@@ -101,8 +102,9 @@ class Kernel:
     default."""
 
     images: Images
-    normal: Normalise | None
+    normal: Normal | None
     window: tuple[int, int] = (0, 0)
+    crops: int = 1  # of each image
     _compiled: Compiled | None = field(init=False)
     _scratch: Scratch = field(init=False, default_factory=Scratch)
     _tables: tuple[tuple[npt.NDArray[np.uint32], npt.NDArray[np.float16]], ...] = field(init=False)
@@ -112,7 +114,8 @@ class Kernel:
             object.__setattr__(self, "window", self.images.size[:2])
         found = compiled(self.images, self.normal, self.window)
         object.__setattr__(self, "_compiled", found)
-        wanted = self.normal if self.dtype == np.float16 and not found else None
+        plain = self.normal is None or self.normal.field is None
+        wanted = self.normal if self.dtype == np.float16 and plain and not found else None
         object.__setattr__(self, "_tables", _tables(wanted) if wanted else ())
 
     @property
@@ -120,15 +123,23 @@ class Kernel:
         return np.dtype(self.normal.dtype) if self.normal else self.images.dtype
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Of one finished row: (C, H, W) when normalised, else (H, W, C)."""
+    def shape(self) -> tuple[int, ...]:
+        """Of one finished row: (C, H, W) when normalised, else (H, W, C); before it the crops,
+        where they are several."""
         (height, width), channels = self.window, self.images.size[2]
-        return (channels, height, width) if self.normal else (height, width, channels)
+        one = (channels, height, width) if self.normal else (height, width, channels)
+        return one if self.crops == 1 else (self.crops, *one)
 
     def fill(
         self, index: npt.NDArray[np.int64], views: Views | None, out: npt.NDArray[Any]
     ) -> None:
         """Write the images ``index`` (n,) as their views show them to ``out`` (n, *shape)."""
+        if self.crops > 1 and views is not None:
+            index, views = np.repeat(index, self.crops), views.flat()
+            out = out.reshape(len(index), *self.shape[1:])
+        if views is not None and views.height is not None:
+            self._resized(index, views, out)
+            return
         if self._compiled:
             self._compiled.fill(index, views, out)
             return
@@ -144,8 +155,33 @@ class Kernel:
         step = max(1, _CHUNK // row_bytes)
         for first in range(0, len(index), step):
             rows = slice(first, min(first + step, len(index)))
-            shown = self._shown(index[rows], None if views is None else views[rows], step)
-            self._finish(shown, out[rows], step)
+            part = None if views is None else views[rows]
+            self._finish(self._shown(index[rows], part, step), part, out[rows], step)
+
+    def _resized(self, index: npt.NDArray[np.int64], views: Views, out: npt.NDArray[Any]) -> None:
+        """Boxes become whole images, a chunk of them, and these are finished as stored ones are."""
+        step = max(1, _CHUNK // (self.window[0] * self.window[1] * self.images.size[2]))
+        for first in range(0, len(index), step):
+            rows = slice(first, min(first + step, len(index)))
+            part = views[rows]
+            shown = np.empty((len(index[rows]), *self.window, self.images.size[2]), np.uint8)
+            for box, small in zip(self._boxes(index[rows], part), shown, strict=True):
+                resize(box, small)
+            images = Images(Stack(shown), (*self.window, self.images.size[2]), False)
+            whole = Views(self.window, mirrored=part.mirrored, bias=part.bias)
+            Kernel(images, self.normal).fill(np.arange(len(shown)), whole, out[rows])
+
+    def _boxes(self, index: npt.NDArray[np.int64], views: Views) -> Iterator[npt.NDArray[Any]]:
+        """Each image's box (height, width, channels), where it lies."""
+        pixels = self.images.pixels
+        shard = np.searchsorted(pixels.starts, index, side="right") - 1
+        edges = (views.top, views.left, views.height, views.width)
+        numbers = [edge.tolist() for edge in edges if edge is not None]
+        where = zip(shard.tolist(), (index - pixels.starts[shard]).tolist(), *numbers, strict=True)
+        for number, place, top, left, height, width in where:
+            image = pixels.shards[number][place]
+            upright = image.transpose(1, 2, 0) if self.images.planar else image
+            yield upright[top : top + height, left : left + width]
 
     def _one_by_one(
         self, index: npt.NDArray[np.int64], views: Views | None, out: npt.NDArray[Any]
@@ -167,15 +203,19 @@ class Kernel:
                 shown = image[:, :, lines, columns][..., across]
             else:
                 shown = image[:, lines, columns][:, :, across]
-            self._finish(shown, out[row : row + 1], 1)
+            part = None if views is None else views[row : row + 1]
+            self._finish(shown, part, out[row : row + 1], 1)
 
-    def _finish(self, shown: npt.NDArray[Any], out: npt.NDArray[Any], step: int) -> None:
+    def _finish(
+        self, shown: npt.NDArray[Any], views: Views | None, out: npt.NDArray[Any], step: int
+    ) -> None:
+        own_bias = views is not None and views.bias is not None
         if self.normal is None:
             self._interleave(shown, out)
-        elif self.normal.dtype == "float16" and self.images.dtype == np.uint8:
+        elif self._tables and not own_bias and self.images.dtype == np.uint8:
             self._look_up(shown, out, step)
         else:
-            self._scale(shown, self.normal, out, step)
+            self._scale(shown, self.normal, views or Views(self.window), out, step)
 
     def _shown(
         self, index: npt.NDArray[np.int64], views: Views | None, step: int
@@ -250,13 +290,23 @@ class Kernel:
             out[..., channel] = shown[:, channel]
 
     def _scale(
-        self, shown: npt.NDArray[Any], normal: Normalise, out: npt.NDArray[Any], step: int
+        self,
+        shown: npt.NDArray[Any],
+        normal: Normal,
+        views: Views,
+        out: npt.NDArray[Any],
+        step: int,
     ) -> None:
-        scale, bias = normal.scale, normal.bias
+        scale, field = normal.scale, normal.field
+        own = None if views.bias is None else views.bias.T[:, :, None, None]  # (channels, n, 1, 1)
+        bias: npt.NDArray[np.float32] = normal.bias if own is None else own
         plane = self._scratch.zeros("plane", (step, *self.window), np.float32)[: len(shown)]
         for channel in range(self.images.size[2]):
             plane[...] = shown[:, channel] if self.images.planar else shown[..., channel]
             np.multiply(plane, scale[channel], out=plane)
+            if field is not None:
+                for row in range(len(plane)):
+                    views.add_field(row, field[channel], plane[row])
             if out.dtype == np.float32:
                 np.add(plane, bias[channel], out=out[:, channel])
             else:

@@ -73,6 +73,10 @@ class Normalise:
         return cls(tuple(float(m) for m in statistics.channel_mean), tuple(std), dtype)
 
     @property
+    def field(self) -> None:
+        """There is no mean image."""
+
+    @property
     def scale(self) -> npt.NDArray[np.float32]:
         """float32 (channels,)."""
         return (1.0 / np.array(self.std, np.float64)).astype(np.float32)
@@ -83,6 +87,11 @@ class Normalise:
         return (-np.array(self.mean, np.float64) / np.array(self.std, np.float64)).astype(
             np.float32
         )
+
+    def shifted(self, shift: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        """The bias of images to whose pixels ``shift`` (n, channels) is added: float32, the same
+        shape, worked out in float64: (shift - mean) / std."""
+        return ((shift - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
 
 
 def _numbers(name: str, values: object) -> tuple[float, ...]:

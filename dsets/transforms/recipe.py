@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -13,10 +13,12 @@ from dsets.errors import UsageError
 from dsets.field import Field
 from dsets.transforms.crop import CentreCrop, Crop
 from dsets.transforms.flip import Flip
-from dsets.transforms.normalise import Normalise
+from dsets.transforms.lighting import Lighting
 from dsets.transforms.pad_crop import PadCrop
 from dsets.transforms.random import Draws
 from dsets.transforms.random_resized_crop import RandomResizedCrop
+from dsets.transforms.subtract_mean import Normal, SubtractMean
+from dsets.transforms.ten_crop import CROPS, TenCrop
 from dsets.transforms.view import Views
 
 #: The field that the built-in transforms work on.
@@ -24,8 +26,9 @@ IMAGE = "image"
 
 #: From a batch to fields: it may change, add and leave out, but keeps the number of rows.
 Function = Callable[[Any], Mapping[str, Any]]
-Geometry = PadCrop | Crop | CentreCrop | RandomResizedCrop | Flip
-Transform = Geometry | Normalise | Function
+OneCrop = PadCrop | Crop | CentreCrop | RandomResizedCrop | TenCrop
+Geometry = OneCrop | Flip
+Transform = Geometry | Lighting | Normal | Function
 #: Pixels: one for all samples, or int64 (n,), one for each.
 Side = int | npt.NDArray[np.int64]
 
@@ -35,13 +38,19 @@ class Recipe:
     """First geometry, fused with the normalisation; then the user's functions, in order."""
 
     geometry: tuple[Geometry, ...] = ()
-    normal: Normalise | None = None
+    normal: Normal | None = None
     functions: tuple[Function, ...] = ()
+    lighting: Lighting | None = None
+
+    @property
+    def crops(self) -> int:
+        """How often each image is shown."""
+        return CROPS if any(isinstance(one, TenCrop) for one in self.geometry) else 1
 
     def window(self, size: tuple[int, int]) -> tuple[int, int]:
         """Height and width of what is shown of images of ``size`` (height, width)."""
         for transform in self.geometry:
-            if isinstance(transform, Crop | CentreCrop | RandomResizedCrop):
+            if not isinstance(transform, PadCrop | Flip):
                 return transform.size
         return size
 
@@ -51,6 +60,8 @@ class Recipe:
         views = Views(cast("tuple[int, int]", size))  # until there is a crop
         for transform in self.geometry:
             views = transform.choose(views, draws)
+        if self.lighting and self.normal:
+            views = replace(views, bias=self.normal.shifted(self.lighting.shifts(draws)))
         return views
 
 
@@ -65,6 +76,7 @@ def parse(transforms: Sequence[Transform], fields: Sequence[Field]) -> Recipe:
     recipe = Recipe()
     for transform in transforms:
         recipe = _with(recipe, transform)
+    _check_together(recipe)
     if recipe.geometry or recipe.normal:
         _check_image(recipe, fields)
     return recipe
@@ -72,28 +84,32 @@ def parse(transforms: Sequence[Transform], fields: Sequence[Field]) -> Recipe:
 
 def _with(recipe: Recipe, transform: Transform) -> Recipe:
     geometry, normal, functions = recipe.geometry, recipe.normal, recipe.functions
-    if isinstance(transform, Geometry | Normalise):
+    if isinstance(transform, Geometry | Lighting | Normal):
         kind = type(transform)
         if functions:
             raise UsageError(
                 f"{kind.__name__} comes after a function",
                 where="transform",
-                expected="crop, Flip, Normalise first, then functions",
+                expected="crop, Flip, Lighting, Normalise first, then functions",
             )
         crops = {type(other) for other in geometry} - {Flip, kind}
-        if crops and kind is not Flip and issubclass(kind, Geometry):
+        if crops and issubclass(kind, OneCrop):
             raise UsageError(
                 f"{kind.__name__} comes after another crop", where="transform", expected="one crop"
             )
-        if normal or any(type(other) is kind for other in geometry):
+        taken = {*map(type, geometry), *([Lighting] if recipe.lighting else [])}
+        if normal or kind in taken:
+            after = f"after {type(normal).__name__}" if normal else "twice"
             raise UsageError(
-                f"{kind.__name__} comes {'after Normalise' if normal else 'twice'}",
+                f"{kind.__name__} comes {after}",
                 where="transform",
-                expected="each at most once, Normalise last of them",
+                expected="each at most once, Normalise or SubtractMean last of them",
             )
-        if isinstance(transform, Normalise):
-            return Recipe(geometry, transform, functions)
-        return Recipe((*geometry, transform), normal, functions)
+        if isinstance(transform, Lighting):
+            return replace(recipe, lighting=transform)
+        if isinstance(transform, Normal):
+            return replace(recipe, normal=transform)
+        return replace(recipe, geometry=(*geometry, transform))
     if not callable(transform) or isinstance(transform, type):
         raise UsageError(
             "not a transform",
@@ -101,13 +117,38 @@ def _with(recipe: Recipe, transform: Transform) -> Recipe:
             expected="Crop(…), Flip(), Normalise(…) …, or a function from a batch to a mapping",
             got=repr(transform),
         )
-    return Recipe(geometry, normal, (*functions, transform))
+    return replace(recipe, functions=(*functions, transform))
+
+
+def _check_together(recipe: Recipe) -> None:
+    kinds = {type(one) for one in recipe.geometry}
+    if recipe.lighting and not recipe.normal:
+        raise UsageError(
+            "Lighting gives floats",
+            where="transform",
+            expected="Normalise or SubtractMean after it",
+            remedy="Normalise((0, 0, 0), (1, 1, 1)) changes nothing but the type",
+        )
+    if RandomResizedCrop in kinds and isinstance(recipe.normal, SubtractMean):
+        raise UsageError(
+            "a mean image does not fit boxes that are resized",
+            where="transform",
+            expected="Crop, CentreCrop, PadCrop or TenCrop with SubtractMean",
+            remedy="after RandomResizedCrop subtract channel means: Normalise.of(pack)",
+        )
+    if TenCrop in kinds and (recipe.lighting or Flip in kinds):
+        raise UsageError(
+            "TenCrop is for testing",
+            where="transform",
+            expected="no Flip and no Lighting beside it",
+        )
 
 
 def _check_image(recipe: Recipe, fields: Sequence[Field]) -> None:
     found = [field for field in fields if field.name == IMAGE]
     if found and found[0].encoded:  # its images' sizes are their own; decoded, they are RGB
         _check_channels(recipe, 3, found[0])
+        _check_encoded(recipe)
         return
     if not found or not found[0].fixed or len(found[0].shape) != 3:
         raise UsageError(
@@ -116,26 +157,73 @@ def _check_image(recipe: Recipe, fields: Sequence[Field]) -> None:
             expected=f"a field {IMAGE!r} of fixed height, width, channels, or of encoded bytes",
             got=", ".join(map(str, fields)) or "no fields",
         )
-    if any(isinstance(transform, RandomResizedCrop) for transform in recipe.geometry):
-        raise UsageError(
-            "RandomResizedCrop takes encoded images as yet",
-            where="transform",
-            expected=f"a field {IMAGE!r} of encoded bytes",
-            got=found[0],
-        )
     height, width, channels = found[0].shape
     window = recipe.window((height or 0, width or 0))
-    if window[0] > (height or 0) or window[1] > (width or 0):
+    larger = any(isinstance(one, RandomResizedCrop) for one in recipe.geometry)
+    if not larger and (window[0] > (height or 0) or window[1] > (width or 0)):
         raise UsageError(
             "the crop is larger than the image",
             where="transform",
             expected=f"at most {height} by {width} pixels, as in {found[0]}",
             got=f"{window[0]} by {window[1]}",
         )
+    resizes = any(isinstance(one, RandomResizedCrop) for one in recipe.geometry)
+    if resizes and (channels not in (1, 3) or found[0].dtype != "uint8"):
+        raise UsageError(
+            "RandomResizedCrop does not fit the image",
+            where="transform",
+            expected="uint8 of 1 or 3 channels",
+            got=found[0],
+        )
+    mean = recipe.normal.image.shape if isinstance(recipe.normal, SubtractMean) else None
+    if mean is not None and mean != found[0].shape:
+        raise UsageError(
+            "SubtractMean does not fit the image",
+            where="transform",
+            expected=f"a mean image of {found[0].shape}, as in {found[0]}",
+            got=mean,
+        )
     _check_channels(recipe, channels, found[0])
 
 
+def _check_encoded(recipe: Recipe) -> None:
+    for kind, there in (
+        ("Lighting", recipe.lighting is not None),
+        ("SubtractMean", isinstance(recipe.normal, SubtractMean)),
+        ("TenCrop", recipe.crops > 1),
+    ):
+        if there:
+            raise UsageError(
+                f"{kind} needs pixels of one size as yet",
+                where="transform",
+                expected="a pack of raw images",
+                got="encoded ones",
+            )
+
+
+def _check_encoded(recipe: Recipe) -> None:
+    for kind, there in (
+        ("Lighting", recipe.lighting is not None),
+        ("SubtractMean", isinstance(recipe.normal, SubtractMean)),
+        ("TenCrop", recipe.crops > 1),
+    ):
+        if there:
+            raise UsageError(
+                f"{kind} needs raw images as yet",
+                where="transform",
+                expected="a pack of pixels",
+                got="encoded images",
+            )
+
+
 def _check_channels(recipe: Recipe, channels: int | None, field: Field) -> None:
+    if recipe.lighting and len(recipe.lighting.values) != channels:
+        raise UsageError(
+            "Lighting does not fit the image",
+            where="transform",
+            expected=f"{channels} channels, as in {field}",
+            got=len(recipe.lighting.values),
+        )
     if recipe.normal and len(recipe.normal.mean) != channels:
         raise UsageError(
             "Normalise does not fit the image",

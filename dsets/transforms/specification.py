@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from dsets.transforms.normalise import Normalise
+from dsets.codecs.geometry import Resize
+from dsets.codecs.image import sampled
+from dsets.transforms.subtract_mean import Normal
 
 
 def window(
@@ -23,7 +26,25 @@ def window(
     return shown[:, ::-1] if mirrored else shown
 
 
-def normalise(image: npt.NDArray[Any], normal: Normalise) -> npt.NDArray[Any]:
-    """An image (H, W, C) as floats (C, H, W)."""
-    scaled = image.astype(np.float32) * normal.scale + normal.bias
+def normalise(
+    image: npt.NDArray[Any],
+    normal: Normal,
+    mean: npt.NDArray[np.float32] | None = None,
+    bias: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[Any]:
+    """An image (H, W, C) as floats (C, H, W); ``mean`` is the mean image's window (H, W, C),
+    ``bias`` (C,) takes the place of the normalisation's."""
+    scaled = image.astype(np.float32) * normal.scale
+    if mean is not None:
+        scaled = scaled + -mean
+    scaled = scaled + (normal.bias if bias is None else bias)
     return scaled.transpose(2, 0, 1).astype(normal.dtype)
+
+
+def resized(
+    image: npt.NDArray[np.uint8], top: int, left: int, box: tuple[int, int], size: tuple[int, int]
+) -> npt.NDArray[np.uint8]:
+    """The box of an image (H, W, 3), cropped, then resized to ``size`` as Pillow does."""
+    shown = np.ascontiguousarray(image[top : top + box[0], left : left + box[1]])
+    whole = Resize(size[1], size[0], 0, 0, size[1], size[0])
+    return np.asarray(sampled(Image.fromarray(shown), whole, "bilinear"))

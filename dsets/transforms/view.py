@@ -33,7 +33,9 @@ class Views:
     ``mirrored`` is bool (n,): the window is shown right to left. None stands for "all zero".
 
     ``height`` and ``width``, int64 (n,), are there when boxes of those sizes, from the corner on
-    and within the image, are resized to ``size``, and then mirrored.
+    and within the image, are resized to ``size``, and then mirrored. ``bias``, float32 (n,
+    channels), takes the place of the normalisation's. Where an image is shown several times,
+    ``top``, ``left`` and ``mirrored`` are (n, crops).
     """
 
     size: tuple[int, int]
@@ -43,6 +45,7 @@ class Views:
     mirrored: npt.NDArray[np.bool_] | None = None
     height: npt.NDArray[np.int64] | None = None
     width: npt.NDArray[np.int64] | None = None
+    bias: npt.NDArray[np.float32] | None = None
 
     def shifted(
         self, down: npt.NDArray[np.int64], right: npt.NDArray[np.int64], margin: int
@@ -84,6 +87,29 @@ class Views:
         mirrored = which if self.mirrored is None else self.mirrored ^ which
         return replace(self, mirrored=mirrored)
 
+    def flat(self) -> Views:
+        """Views (n, crops) as views (n * crops,)."""
+        top, left, mirrored = (
+            None if values is None else values.reshape(-1)
+            for values in (self.top, self.left, self.mirrored)
+        )
+        return Views(self.size, self.margin, top, left, mirrored)  # type: ignore[arg-type]
+
+    def add_field(
+        self, row: int, field: npt.NDArray[np.float32], plane: npt.NDArray[np.float32]
+    ) -> None:
+        """Add to ``plane``, of ``size``, what view ``row`` shows of a field (height, width), which
+        is 0 outside."""
+        top = 0 if self.top is None else int(self.top[row])
+        left = 0 if self.left is None else int(self.left[row])
+        lines = slice(max(top, 0), max(top + self.size[0], 0))
+        columns = slice(max(left, 0), max(left + self.size[1], 0))
+        part = field[lines, columns]
+        upright = plane[:, ::-1] if self.mirrored is not None and self.mirrored[row] else plane
+        down, right = lines.start - top, columns.start - left
+        shown = upright[down : down + part.shape[0], right : right + part.shape[1]]
+        np.add(shown, part, out=shown)
+
     def __getitem__(self, rows: slice) -> Views:
         return Views(
             self.size,
@@ -93,4 +119,5 @@ class Views:
             None if self.mirrored is None else self.mirrored[rows],
             None if self.height is None else self.height[rows],
             None if self.width is None else self.width[rows],
+            None if self.bias is None else self.bias[rows],
         )

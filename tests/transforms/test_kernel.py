@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from dsets import extension
 from dsets.stream.gather import Column
-from dsets.transforms import Normalise, compiled, kernel, specification
+from dsets.transforms import Normalise, SubtractMean, TenCrop, compiled, kernel, specification
 from dsets.transforms.kernel import Images, Kernel
+from dsets.transforms.random import Draws
+from dsets.transforms.subtract_mean import Normal
 from dsets.transforms.view import Views
 
 
@@ -42,17 +44,23 @@ def pixels_of(dtype: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 
 def expected(
-    pixels: np.ndarray, index: np.ndarray, views: Views | None, normal: Normalise | None
+    pixels: np.ndarray, index: np.ndarray, views: Views | None, normal: Normal | None
 ) -> np.ndarray:
     shown = []
     for row, number in enumerate(index):
-        image = pixels[number]
+        image, bias = pixels[number], None
+        mean = normal.image if isinstance(normal, SubtractMean) else None
         if views is not None:
             top = 0 if views.top is None else int(views.top[row])
             left = 0 if views.left is None else int(views.left[row])
             mirrored = views.mirrored is not None and bool(views.mirrored[row])
+            bias = None if views.bias is None else views.bias[row]
             image = specification.window(image, top, left, mirrored, views.size)
-        shown.append(image if normal is None else specification.normalise(image, normal))
+            if mean is not None:
+                mean = specification.window(mean, top, left, mirrored, views.size)
+        if normal is not None:
+            image = specification.normalise(image, normal, mean, bias)
+        shown.append(image)
     return np.stack(shown)
 
 
@@ -66,6 +74,8 @@ def expected(
     rows=st.integers(1, 20),
     chunk=st.sampled_from([1, 300, 768 << 10]),
     crop=st.booleans(),
+    subtract=st.booleans(),
+    own_bias=st.booleans(),
     shards=st.integers(1, 7),
     seed=st.integers(0, 2**32 - 1),
 )
@@ -80,6 +90,8 @@ def test_the_kernel_equals_the_specification_bit_for_bit(
     rows: int,
     chunk: int,
     crop: bool,
+    subtract: bool,
+    own_bias: bool,
     shards: int,
     seed: int,
 ) -> None:
@@ -96,9 +108,12 @@ def test_the_kernel_equals_the_specification_bit_for_bit(
         )
     )
     mirrored = random.random(rows) < 0.5 if mirror else None
-    views = Views(window, margin or 0, top, left, mirrored)
+    bias = random.normal(0, 3, (rows, size[2])).astype(np.float32) if own_bias else None
+    views = Views(window, margin or 0, top, left, mirrored, bias=bias)
     mean, std = random.normal(100, 50, size[2]), random.uniform(0.1, 90, size[2])
-    normal = Normalise(tuple(mean), tuple(std), output) if output else None
+    normal: Normal | None = Normalise(tuple(mean), tuple(std), output) if output else None
+    if output and subtract:
+        normal = SubtractMean(random.uniform(0, 255, size).astype(np.float32), output)
     made = Kernel(images_of(pixels, planar, shards), normal, window)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "_CHUNK", chunk)
@@ -119,6 +134,78 @@ def test_without_views_and_normalisation_images_come_height_width_channels(plana
     out = np.empty((3, *made.shape), made.dtype)
     made.fill(np.array([4, 0, 4]), None, out)
     assert np.array_equal(out, pixels[[4, 0, 4]])
+
+
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3])),
+    shown=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    planar=st.booleans(),
+    output=st.sampled_from([None, "float32", "float16"]),
+    mirror=st.booleans(),
+    own_bias=st.booleans(),
+    chunk=st.sampled_from([1, 768 << 10]),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(deadline=None, max_examples=100)
+def test_resized_boxes_equal_the_specification_bit_for_bit(
+    size: tuple[int, int, int],
+    shown: tuple[int, int],
+    planar: bool,
+    output: str | None,
+    mirror: bool,
+    own_bias: bool,
+    chunk: int,
+    seed: int,
+) -> None:
+    random, rows = np.random.default_rng(seed), 6
+    pixels = pixels_of("uint8", (5, *size), seed)
+    index = random.integers(0, 5, rows)
+    height, width = (random.integers(1, side + 1, rows) for side in size[:2])
+    top = random.integers(0, size[0] - height + 1)
+    left = random.integers(0, size[1] - width + 1)
+    mirrored = random.random(rows) < 0.5 if mirror else None
+    bias = random.normal(0, 3, (rows, size[2])).astype(np.float32) if own_bias else None
+    views = Views(shown, 0, top, left, mirrored, height, width, bias)
+    normal = Normalise((100.0,) * size[2], (3.0,) * size[2], output) if output else None
+    made = Kernel(images_of(pixels, planar, 2), normal, shown)
+    out = np.empty((rows, *made.shape), made.dtype)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "_CHUNK", chunk)
+        made.fill(index, views, out)
+    colour = np.broadcast_to(pixels, (5, *size[:2], 3))
+    boxes = zip(index, top, left, height, width, strict=True)
+    small = [specification.resized(colour[i], y, x, (h, w), shown) for i, y, x, h, w in boxes]
+    whole = Views(shown, mirrored=mirrored, bias=bias)
+    wanted = expected(np.stack(small)[..., : size[2]], np.arange(rows), whole, normal)
+    assert out.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("output", [None, "float32", "float16"])
+@pytest.mark.parametrize("planar", [False, True])
+def test_ten_crops_are_the_corners_the_centre_and_their_mirror_images(
+    output: str | None, planar: bool
+) -> None:
+    pixels = pixels_of("uint8", (4, 9, 8, 3), 1)
+    mean = pixels_of("uint8", (9, 8, 3), 2).astype(np.float32)
+    normal = SubtractMean(mean, output) if output else None
+    made = Kernel(images_of(pixels, planar), normal, (5, 6), 10)
+    views = TenCrop((5, 6)).choose(Views((9, 8)), Draws(0, 0, np.zeros(2, np.uint64)))
+    out = np.empty((2, *made.shape), made.dtype)
+    made.fill(np.array([3, 1]), views, out)
+    corners = [(0, 0), (0, 2), (4, 0), (4, 2), (2, 1)]
+    for row, number in enumerate([3, 1]):
+        for crop, (top, left) in enumerate(corners * 2):
+            cut = (slice(top, top + 5), slice(left, left + 6))
+            image = pixels[number][cut]
+            if output:
+                image = (image - mean[cut]).astype(output).transpose(2, 0, 1)
+            across = -1 if output else -2
+            wanted = np.flip(image, across) if crop >= 5 else image
+            assert np.array_equal(out[row, crop], wanted)
+    parts = views[0:1]
+    one = np.empty((1, *made.shape), made.dtype)
+    made.fill(np.array([3]), parts, one)
+    assert np.array_equal(one, out[:1])
 
 
 def test_mirroring_twice_is_none_and_a_crop_after_a_mirror_moves_the_other_way() -> None:
@@ -213,11 +300,16 @@ def test_buffers_that_do_not_fit_together_are_refused(code: str) -> None:
         pytest.skip("it is the extension's face that is attacked")
     native = extension.native
     rows = native.rows([np.zeros((5, 4, 6, 3), np.uint8)], 72)
-    eight = np.zeros(2, np.int64)
+    eight, floats = np.zeros(2, np.int64), np.zeros(3, np.float32)
     fine: list[Any] = [rows, eight, eight, eight, np.zeros(2, np.bool_), np.empty(144, np.uint8)]
-    fine += [(4, 6, 3, False), (4, 6), (0, None, None, False)]
+    fine += [(4, 6, 3, False), (4, 6), (0, None, None, False, None)]
     native.gather(*fine)
-    floats = np.zeros(3, np.float32)
+    whole = np.empty(2 * 72, np.float32)
+    for bias, field in [(floats, None), (np.zeros(6, np.float32), np.zeros(72, np.float32))]:
+        native.gather(*fine[:5], whole, *fine[6:8], (1, floats, bias, False, field))
+    for bias, field in [(np.zeros(5, np.float32), None), (floats, np.zeros(71, np.float32))]:
+        with pytest.raises(ValueError, match="do not fit"):
+            native.gather(*fine[:5], whole, *fine[6:8], (1, floats, bias, False, field))
     for place, bad in [
         (0, np.zeros(1)),
         (0, None),
@@ -232,11 +324,11 @@ def test_buffers_that_do_not_fit_together_are_refused(code: str) -> None:
         (6, (2**62, 2**62, 2**62, False)),
         (7, (2**40, 2**40)),
         (7, (0, 6)),
-        (8, (1, None, None, False)),
-        (8, (1, floats, floats, False)),
-        (8, (1, floats[:2], floats, True)),
-        (8, (3, floats, floats, True)),
-        (8, (-1, floats, floats, True)),
+        (8, (1, None, None, False, None)),
+        (8, (1, floats, floats, False, None)),
+        (8, (1, floats[:2], floats, True, None)),
+        (8, (3, floats, floats, True, None)),
+        (8, (-1, floats, floats, True, None)),
     ]:
         with pytest.raises(ValueError, match="do not fit"):
             native.gather(*fine[:place], bad, *fine[place + 1 :])

@@ -8,10 +8,23 @@ import pytest
 
 from dsets.errors import UsageError
 from dsets.field import Field
-from dsets.transforms import CentreCrop, Crop, Flip, Normalise, PadCrop, recipe
+from dsets.transforms import (
+    CentreCrop,
+    Crop,
+    Flip,
+    Lighting,
+    Normalise,
+    PadCrop,
+    RandomResizedCrop,
+    SubtractMean,
+    TenCrop,
+    recipe,
+)
 from dsets.transforms.random import Draws
 
 FIELDS = (Field("image", "uint8", (8, 8, 3)), Field("label", "int64", ()))
+LIT = Lighting((0.2, 0.1, 0.1), ((1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0)))
+MEAN = SubtractMean(np.zeros((8, 8, 3)))
 NORMAL = Normalise((1, 2, 3), (1, 1, 1))
 
 
@@ -38,6 +51,17 @@ def test_transforms_are_sorted_into_what_is_fused_and_what_follows() -> None:
         ([CentreCrop(2), Flip(), PadCrop(2)], "PadCrop comes after another crop"),
         ([Crop((8, 9))], "crop is larger.*at most 8 by 8.*got 8 by 9"),
         ([CentreCrop(2**40)], "crop is larger"),
+        ([LIT, Flip()], "Lighting gives floats.*Normalise or SubtractMean"),
+        ([LIT, LIT, NORMAL], "Lighting comes twice"),
+        ([NORMAL, LIT], "Lighting comes after Normalise"),
+        ([NORMAL, MEAN], "SubtractMean comes after Normalise"),
+        ([RandomResizedCrop(4), MEAN], "mean image does not fit boxes.*Normalise.of"),
+        ([TenCrop(4), Flip()], "TenCrop is for testing"),
+        ([TenCrop(4), LIT, NORMAL], "TenCrop is for testing"),
+        ([TenCrop(9)], "crop is larger"),
+        ([Crop(4), TenCrop(4)], "TenCrop comes after another crop"),
+        ([SubtractMean(np.zeros((8, 7, 3)))], "SubtractMean does not fit"),
+        ([Lighting((1.0,), ((1.0,),)), NORMAL], "Lighting does not fit.*3 channels"),
         ([Flip], "not a transform"),
         (["flip"], "not a transform"),
         ([None], "not a transform"),

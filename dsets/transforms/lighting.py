@@ -1,0 +1,101 @@
+"""Lighting: colours shifted along their principal components (Krizhevsky et al. 2012, 4.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from dsets.errors import UsageError
+from dsets.transforms import random
+from dsets.transforms.random import Draws, Words
+
+if TYPE_CHECKING:
+    from dsets.pack import Pack
+
+#: Quantiles in the table of normals, and their unit.
+QUANTILES, UNIT = 4096, 2.0**-16
+
+
+@dataclass(frozen=True, slots=True)
+class Lighting:
+    """To every pixel of an image add the sum of p_i alpha_i lambda_i, the alphas drawn once for an
+    image and epoch from a normal distribution of mean 0 and the given ``deviation``.
+
+    ``values`` are the variances lambda_i along the components, ``components`` their vectors p_i,
+    each with an entry a channel, of pixels scaled to [0, 1]; the shift is 255 times as much in
+    stored units. Nothing is clipped: the result is float, so Normalise or SubtractMean follows.
+    """
+
+    values: tuple[float, ...]
+    components: tuple[tuple[float, ...], ...]
+    deviation: float = 0.1
+
+    def __post_init__(self) -> None:
+        numbers = np.array([self.deviation, *self.values, *sum(self.components, ())], np.float64)
+        count = len(self.values)
+        square = len(self.components) == count and all(len(p) == count for p in self.components)
+        if not 1 <= count <= 4 or not square or not np.isfinite(numbers).all():
+            raise UsageError(
+                "bad components",
+                where="Lighting",
+                expected="C numbers and C vectors of C numbers, for 1 to 4 channels",
+                got=f"{count} and {len(self.components)}",
+            )
+        if self.deviation < 0 or min(self.values) < 0:
+            raise UsageError(
+                "bad deviation", where="Lighting", expected="0 or more", got=repr(self.deviation)
+            )
+
+    @classmethod
+    def of(cls, pack: Pack, deviation: float = 0.1) -> Lighting:
+        """With the principal components of the pack's own statistics.
+
+        Raises:
+            UsageError: the pack has no statistics; only training packs do.
+        """
+        statistics = pack.statistics
+        if statistics is None:
+            raise UsageError(
+                "the pack has no statistics", where="Lighting.of", expected="a training pack"
+            )
+        values, columns = statistics.pca()
+        vectors = tuple(tuple(vector) for vector in columns.T.tolist())
+        return cls(tuple(max(0.0, value) for value in values.tolist()), vectors, deviation)
+
+    def shifts(self, draws: Draws) -> npt.NDArray[np.float64]:
+        """(n, channels), in stored units. Word i of purpose LIGHTING gives alpha_i.
+
+        The additions have a fixed order, so the bits are the same everywhere.
+        """
+        words = draws.words(random.LIGHTING)
+        shift = np.zeros((len(draws.key_hash), len(self.values)))
+        for word, value, vector in zip(words, self.values, self.components, strict=False):
+            size = normals(word) * (self.deviation * value * 255.0)
+            shift += size[:, None] * np.array(vector)
+        return shift
+
+
+def normals(words: Words) -> npt.NDArray[np.float64]:
+    """Standard normals (n,) from words below 2**32: the top 12 bits choose one of 4096 quantiles,
+    multiples of 2**-16."""
+    return table()[(words >> np.uint64(20)).astype(np.int64)] * UNIT
+
+
+@cache
+def table() -> npt.NDArray[np.int64]:
+    """int64 (4096,): the quantiles (k + 1/2) / 4096 of the standard normal, in 2**-16, rounded.
+
+    Their variance is 0.9997. No quantile lies so near the middle between two multiples that another
+    library's last digit could round it elsewhere; the tests hold the table's digest.
+    """
+    normal = NormalDist()
+    upper = [
+        round(normal.inv_cdf((k + 0.5) / QUANTILES) / UNIT)
+        for k in range(QUANTILES // 2, QUANTILES)
+    ]
+    return np.array([-value for value in reversed(upper)] + upper, np.int64)

@@ -21,4 +21,5 @@ def average_softmax(scores: Tensor, crops: int = 10) -> Tensor:
     """
     if scores.ndim != 2 or len(scores) % crops:
         raise ValueError(f"expected (n * {crops}, classes), got {tuple(scores.shape)}")
-    return scores.softmax(dim=1).unflatten(0, (-1, crops)).mean(dim=1)
+    shares: Tensor = scores.softmax(dim=1).reshape(-1, crops, scores.shape[1])
+    return shares.mean(dim=1)

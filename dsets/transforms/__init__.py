@@ -10,6 +10,7 @@ floats, channels first (NCHW).
 Any function from a batch to a mapping of fields may follow; it runs in the stream's threads.
 """
 
+from dsets.transforms.alexnet import alexnet_test, alexnet_train
 from dsets.transforms.crop import CentreCrop, Crop
 from dsets.transforms.flip import Flip
 from dsets.transforms.lighting import Lighting
@@ -29,4 +30,6 @@ __all__ = [
     "RandomResizedCrop",
     "SubtractMean",
     "TenCrop",
+    "alexnet_test",
+    "alexnet_train",
 ]

@@ -73,7 +73,7 @@ class Lighting:
         The additions have a fixed order, so the bits are the same everywhere.
         """
         words = draws.words(random.LIGHTING)
-        shift = np.zeros((len(draws.key_hash), len(self.values)))
+        shift: npt.NDArray[np.float64] = np.zeros((len(draws.key_hash), len(self.values)))
         for word, value, vector in zip(words, self.values, self.components, strict=False):
             size = normals(word) * (self.deviation * value * 255.0)
             shift += size[:, None] * np.array(vector)

@@ -91,7 +91,8 @@ class Normalise:
     def shifted(self, shift: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """The bias of images to whose pixels ``shift`` (n, channels) is added: float32, the same
         shape, worked out in float64: (shift - mean) / std."""
-        return ((shift - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
+        mean, std = np.array(self.mean, np.float64), np.array(self.std, np.float64)
+        return ((shift - mean) / std).astype(np.float32)
 
 
 def _numbers(name: str, values: object) -> tuple[float, ...]:

@@ -66,7 +66,7 @@ class SubtractMean:
     @property
     def mean(self) -> tuple[float, ...]:
         """Nothing is left to subtract from a channel as a whole."""
-        return (0.0,) * self.image.shape[2]
+        return tuple(0.0 for _ in range(self.image.shape[2]))
 
     @property
     def scale(self) -> npt.NDArray[np.float32]:

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from dsets.train.crops import average_softmax, flat  # noqa: E402
+from dsets.train.crops import average_softmax, flat
 
 
 def test_the_prediction_is_the_mean_of_the_crops_softmax() -> None:

@@ -83,7 +83,10 @@ class Lighting:
 def normals(words: Words) -> npt.NDArray[np.float64]:
     """Standard normals (n,) from words below 2**32: the top 12 bits choose one of 4096 quantiles,
     multiples of 2**-16."""
-    return table()[(words >> np.uint64(20)).astype(np.int64)] * UNIT
+    chosen: npt.NDArray[np.float64] = table()[(words >> np.uint64(20)).astype(np.int64)].astype(
+        np.float64
+    )
+    return chosen * np.float64(UNIT)
 
 
 @cache

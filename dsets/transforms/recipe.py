@@ -159,15 +159,14 @@ def _check_image(recipe: Recipe, fields: Sequence[Field]) -> None:
         )
     height, width, channels = found[0].shape
     window = recipe.window((height or 0, width or 0))
-    larger = any(isinstance(one, RandomResizedCrop) for one in recipe.geometry)
-    if not larger and (window[0] > (height or 0) or window[1] > (width or 0)):
+    resizes = any(isinstance(one, RandomResizedCrop) for one in recipe.geometry)
+    if not resizes and (window[0] > (height or 0) or window[1] > (width or 0)):
         raise UsageError(
             "the crop is larger than the image",
             where="transform",
             expected=f"at most {height} by {width} pixels, as in {found[0]}",
             got=f"{window[0]} by {window[1]}",
         )
-    resizes = any(isinstance(one, RandomResizedCrop) for one in recipe.geometry)
     if resizes and (channels not in (1, 3) or found[0].dtype != "uint8"):
         raise UsageError(
             "RandomResizedCrop does not fit the image",
@@ -184,21 +183,6 @@ def _check_image(recipe: Recipe, fields: Sequence[Field]) -> None:
             got=mean,
         )
     _check_channels(recipe, channels, found[0])
-
-
-def _check_encoded(recipe: Recipe) -> None:
-    for kind, there in (
-        ("Lighting", recipe.lighting is not None),
-        ("SubtractMean", isinstance(recipe.normal, SubtractMean)),
-        ("TenCrop", recipe.crops > 1),
-    ):
-        if there:
-            raise UsageError(
-                f"{kind} needs pixels of one size as yet",
-                where="transform",
-                expected="a pack of raw images",
-                got="encoded ones",
-            )
 
 
 def _check_encoded(recipe: Recipe) -> None:

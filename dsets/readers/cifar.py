@@ -1,4 +1,4 @@
-"""Reader of CIFAR-10 and CIFAR-100, Python version, out of the downloaded ``.tar.gz``.
+"""Reader of CIFAR-10 and CIFAR-100, Python and binary version, out of the ``.tar.gz``.
 
     [split.train.reader]
     archive = "cifar-10-python.tar.gz"
@@ -10,6 +10,17 @@
 The last two are what is assumed where they are absent. CIFAR-100 has ``{ label = "fine_labels",
 coarse = "coarse_labels" }`` and ``{ label = "fine_label_names", coarse = "coarse_label_names" }``.
 The pickles are read by ``_pickles``, which runs nothing.
+
+The binary version has ``records``, the fields whose bytes stand before the pixels of each record,
+in their order, and in place of ``meta`` and ``labels`` a text of class names for each of them:
+
+    [split.train.reader]
+    archive = "cifar-100-binary.tar.gz"
+    batches = ["cifar-100-binary/train.bin"]
+    records = ["coarse", "label"]
+    names = { coarse = "cifar-100-binary/coarse_label_names.txt", label = "…" }
+
+Both versions give a sample the same key, so their packs stream in the same order.
 """
 
 from __future__ import annotations
@@ -27,7 +38,7 @@ from dsets.archive.stream import Stream
 from dsets.errors import ManifestError
 from dsets.field import Field
 from dsets.manifest.schema import Source
-from dsets.readers import Sample, _cifar_batch, _rows
+from dsets.readers import Sample, _cifar_batch, _cifar_records, _rows
 from dsets.readers._cache import DECODED
 from dsets.readers._cifar_batch import Batch, Layout
 
@@ -42,9 +53,10 @@ BLOCK_ROWS = 256  # turned from planes to pixels at a time
 class _Options:
     archive: str
     batches: tuple[str, ...]
-    meta: str
+    names: tuple[str, ...]  # the members that have the class names
     image: str
     layout: Layout
+    binary: bool
 
 
 def check(source: Source) -> None:
@@ -53,7 +65,7 @@ def check(source: Source) -> None:
 
 
 def table(source: Source) -> pd.DataFrame:
-    """One row a sample: ``key`` ("data_batch_1/00000"), the labels, ``filename``.
+    """One row a sample: ``key`` ("data_batch_1/00000"), the labels, ``filename`` (Python version).
 
     Raises:
         DataError: the archive is not what the manifest or the format says.
@@ -68,7 +80,8 @@ def table(source: Source) -> pd.DataFrame:
         key = _key(options, name)
         keys = [key(row) for row in range(options.layout.rows)]
         batch = batches[name]
-        parts.append(pd.DataFrame({"key": keys, **batch.labels, "filename": batch.filenames}))
+        named = {} if options.binary else {"filename": batch.filenames}
+        parts.append(pd.DataFrame({"key": keys, **batch.labels, **named}))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -103,7 +116,7 @@ def _block(
 
 
 def _key(options: _Options, batch: str) -> Callable[[int], str]:
-    return _rows.numbered(PurePosixPath(batch).name, options.layout.rows)
+    return _rows.numbered(PurePosixPath(batch).name.removesuffix(".bin"), options.layout.rows)
 
 
 def _load(source: Source, options: _Options, needed: Sequence[str]) -> dict[str, Batch]:
@@ -127,8 +140,9 @@ def _load(source: Source, options: _Options, needed: Sequence[str]) -> dict[str,
 
 
 def _read(options: _Options, stream: Stream, wanted: Sequence[str]) -> dict[str, Batch]:
-    missing = {*wanted, options.meta}
+    missing = {*wanted, *options.names}
     looked_for = frozenset(missing)
+    version = _cifar_records if options.binary else _cifar_batch
     found = {}
     for entry, body in tar.walk(stream):
         if entry.name not in looked_for:
@@ -136,10 +150,10 @@ def _read(options: _Options, stream: Stream, wanted: Sequence[str]) -> dict[str,
         if entry.name not in missing:
             raise body.error("member is there twice")
         missing.remove(entry.name)
-        if entry.name == options.meta:
-            _cifar_batch.check_names(options.layout, entry, body)
+        if entry.name in options.names:
+            version.check_names(options.layout, entry, body)
         else:
-            found[entry.name] = _cifar_batch.batch(options.layout, entry, body)
+            found[entry.name] = version.batch(options.layout, entry, body)
     if missing:
         raise stream.error("members are missing", expected=", ".join(sorted(missing)))
     return found
@@ -158,9 +172,11 @@ def _open(source: Source, options: _Options) -> Stream:
 
 def _options(source: Source) -> _Options:
     """The split's options, checked against the manifest."""
-    names = {"archive": True, "batches": True, "meta": True, "labels": False, "names": False}
-    given = _rows.options(source, names)
-    archive, batches, meta = given["archive"], given["batches"], given["meta"]
+    binary = "records" in source.split.options
+    names = {"archive": True, "batches": True}
+    names |= {"records": True, "names": True} if binary else {"meta": True}
+    given = _rows.options(source, names if binary else names | {"labels": False, "names": False})
+    archive, batches = given["archive"], given["batches"]
     image, labels = _fields(source)
     if archive not in source.split.files:
         raise _rows.bad_option(source, "archive", f"one of {source.split.files}", repr(archive))
@@ -172,16 +188,27 @@ def _options(source: Source) -> _Options:
         raise _rows.bad_option(
             source, "batches", f"equal parts of {source.split.samples} samples", len(batches)
         )
-    if meta in batches:
-        raise _rows.bad_option(source, "meta", "another member than the batches", meta)
-    key = _keys(source, "labels", labels, "labels")
     names_key = _keys(source, "names", labels, "label_names")
+    if binary:
+        records, known = given["records"], {field.name: field for field in labels}
+        if not isinstance(records, tuple) or sorted(records) != sorted(known):
+            raise _rows.bad_option(source, "records", f"a list of {', '.join(known)}", records)
+        described = tuple((known[name], "", names_key[name]) for name in records)
+        members = tuple(names_key[name] for name in records)
+    else:
+        key = _keys(source, "labels", labels, "labels")
+        described = tuple((field, key[field.name], names_key[field.name]) for field in labels)
+        members = (str(given["meta"]),)
+    if shared := {*members} & {*batches}:
+        raise _rows.bad_option(
+            source, "names" if binary else "meta", "another member than the batches", shared
+        )
     layout = Layout(
         rows=source.split.samples // len(batches),
         image=cast("tuple[int, int, int]", image.shape),
-        labels=tuple((field, key[field.name], names_key[field.name]) for field in labels),
+        labels=described,
     )
-    return _Options(str(archive), tuple(batches), str(meta), image.name, layout)
+    return _Options(str(archive), tuple(batches), members, image.name, layout, binary)
 
 
 def _fields(source: Source) -> tuple[Field, list[Field]]:

@@ -18,6 +18,7 @@ from dsets.stream.gather import Column, Strings
 from dsets.stream.plan import Job
 from dsets.transforms.encoded import Encoded, Unreadable
 from dsets.transforms.kernel import Images, Kernel
+from dsets.transforms.on_device import OnDevice
 from dsets.transforms.random import Draws
 from dsets.transforms.recipe import IMAGE, Function, Recipe
 from dsets.transforms.view import Views
@@ -49,16 +50,22 @@ class Assembly:
         self._device = device
         self._seed = seed
         self._columns: dict[str, Source | None] = {}
+        self._on_device: OnDevice | None = None
         self._size = (0, 0)
         self._key_hash = Column(pack.arrays("key_hash"), pack.starts)
         for field in pack.fields:
             column = _column(pack, field, recipe)
             self._columns[field.name] = column
+            if field.name == IMAGE and isinstance(column, Kernel):
+                self._size = column.images.size[:2]
+                if _for_device(column, recipe) and device.augments is not None:
+                    self._on_device = OnDevice.of(column, device.augments)
+                    self._columns[IMAGE] = column = Column(pack.arrays(IMAGE), pack.starts)
+                    for name, bytes_ in self._on_device.sizes().items():
+                        self.pools[name] = Pool(bytes_ * rows, buffers, device.allocate)
             if column is not None:
                 size = int(np.prod(column.shape)) * column.dtype.itemsize * rows
                 self.pools[field.name] = Pool(size, buffers, device.allocate)
-            if field.name == IMAGE and isinstance(column, Kernel):
-                self._size = column.images.size[:2]
 
     def choose(self, epoch: int, index: npt.NDArray[np.int64]) -> Views | None:
         """The views of these samples in an epoch; None when every image is shown as it is, and
@@ -83,7 +90,18 @@ class Assembly:
         batch = self._gathered(job)
         for function in self._recipe.functions:
             batch = self._apply(function, batch)
-        return Made(*self._device.place(batch))
+        if self._on_device is None:
+            return Made(*self._device.place(batch))
+        batch = batch.replace({**batch, **self._choices(self._on_device, job)})
+        return Made(*self._device.place(batch, self._on_device.apply))
+
+    def _choices(self, kernel: OnDevice, job: Job) -> dict[str, npt.NDArray[Any]]:
+        """What the device must know of the views, in memory that it can copy from."""
+        choices = kernel.choices(len(job.index), job.views)
+        lent = {n: self.pools[n].lend(value.shape, value.dtype) for n, value in choices.items()}
+        for name, value in choices.items():
+            lent[name][...] = value
+        return lent
 
     def receive(self, made: Made) -> Batch:
         """In the consumer's thread: the batch, ready to use."""
@@ -170,6 +188,12 @@ def _column(pack: Pack, field: Field, recipe: Recipe) -> Source | None:
     if field.name != IMAGE:
         return Kernel(images, None)
     return Kernel(images, recipe.normal, recipe.window(shape[:2]), recipe.crops)
+
+
+def _for_device(kernel: Kernel, recipe: Recipe) -> bool:
+    """Functions see finished NumPy rows and boxes are resized by the host; all else a device can
+    do from the stored bytes."""
+    return not recipe.functions and not recipe.resizes and kernel.images.dtype == np.uint8
 
 
 def _checked(fields: object, batch: Batch) -> Batch:

@@ -1,14 +1,16 @@
 """Where batches are delivered: NumPy arrays, or torch tensors on a device.
 
 On the CPU a tensor shares the lent buffer. For CUDA (not yet tested on a GPU) buffers are pinned,
-the worker thread starts the copy on a side stream, the consumer's stream waits for its event, and
-the host buffer is held until the copy is done. torch is imported only when a device is asked for.
+the worker thread starts the copy on a side stream, and behind it what else is to be done there; the
+consumer's stream waits for its event, and the host buffer is held until the copy is done. Nothing
+waits on the host. torch is imported only when a device is asked for.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -21,12 +23,21 @@ if TYPE_CHECKING:
     import torch
 
 
+#: What is done with a placed batch, on the device.
+Finish = Callable[[Batch], Batch]
+
+
 class Device(Protocol):
+    @property
+    def augments(self) -> Any:
+        """The torch device that changes pixels itself; None where the host does."""
+
     def allocate(self, size: int) -> Memory:
         """Host memory from which this device takes batches."""
 
-    def place(self, batch: Batch) -> tuple[Batch, Any]:
-        """In a worker thread: start the copy; the placed batch, and what to wait for."""
+    def place(self, batch: Batch, finish: Finish | None = None) -> tuple[Batch, Any]:
+        """In a worker thread: start the copy, then ``finish``; the placed batch, and what to wait
+        for."""
 
     def receive(self, batch: Batch, event: Any) -> Batch:
         """In the consumer's thread: the batch, ready for work issued from now on."""
@@ -35,10 +46,12 @@ class Device(Protocol):
 class Host:
     """NumPy arrays."""
 
+    augments: Any = None
+
     def allocate(self, size: int) -> Memory:
         return page_aligned(size)
 
-    def place(self, batch: Batch) -> tuple[Batch, Any]:
+    def place(self, batch: Batch, finish: Finish | None = None) -> tuple[Batch, Any]:
         return batch, None
 
     def receive(self, batch: Batch, event: Any) -> Batch:
@@ -48,43 +61,55 @@ class Host:
 class TorchHost(Host):
     """torch tensors on the CPU, without a copy."""
 
-    def place(self, batch: Batch) -> tuple[Batch, Any]:
+    def place(self, batch: Batch, finish: Finish | None = None) -> tuple[Batch, Any]:
         import torch
 
         return batch.replace({n: _tensor(torch, values) for n, values in batch.items()}), None
 
 
-class Cuda:
-    """torch tensors on a GPU, copied ahead of the consumer."""
+class Accelerator:
+    """torch tensors on a device with streams of its own, copied ahead of the consumer.
+
+    The CPU counts as one without parallel streams, for the tests: every line but the pinning runs.
+    """
 
     def __init__(self, device: torch.device) -> None:
         import torch
 
         self._torch = torch
-        self._device = device
-        self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._streams = torch.get_device_module(device)
+        self.augments: Any = device
+        self._pinned = device.type == "cuda"
+        self._side = self._streams.Stream(device) if self._pinned else self._streams.Stream()
         self._lock = threading.Lock()
         self._copying: deque[tuple[Any, Batch]] = deque()
 
     def allocate(self, size: int) -> Memory:
-        memory: Memory = self._torch.empty(size, dtype=self._torch.uint8, pin_memory=True).numpy()
+        memory: Memory = self._torch.empty(
+            size, dtype=self._torch.uint8, pin_memory=self._pinned
+        ).numpy()
         return memory
 
-    def place(self, batch: Batch) -> tuple[Batch, Any]:
+    def place(self, batch: Batch, finish: Finish | None = None) -> tuple[Batch, Any]:
         torch = self._torch
-        with torch.cuda.stream(self._side):
+        with self._streams.stream(self._side):
             placed = batch.replace(
                 {name: self._moved(_tensor(torch, values)) for name, values in batch.items()}
             )
+            if finish is not None:
+                placed = finish(placed)
             event = self._side.record_event()
-        with self._lock:
-            self._copying.append((event, batch))
-            while self._copying and self._copying[0][0].query():
-                self._copying.popleft()
+        if event is not None:  # the CPU has none: there everything is done by now
+            with self._lock:
+                self._copying.append((event, batch))
+                while self._copying and self._copying[0][0].query():
+                    self._copying.popleft()
         return placed, event
 
     def receive(self, batch: Batch, event: Any) -> Batch:
-        current = self._torch.cuda.current_stream(self._device)
+        if event is None:
+            return batch
+        current = self._streams.current_stream(self.augments)
         current.wait_event(event)
         for values in batch.values():
             for value in values if isinstance(values, list) else [values]:
@@ -96,7 +121,7 @@ class Cuda:
         if isinstance(values, list):
             return [self._moved(value) for value in values]
         if isinstance(values, self._torch.Tensor):
-            return values.to(self._device, non_blocking=True)
+            return values.to(self.augments, non_blocking=True)
         return values
 
 
@@ -124,7 +149,7 @@ def of(name: str | None) -> Device:
     if device.type == "cpu":
         return TorchHost()
     if device.type == "cuda" and torch.cuda.is_available():
-        return Cuda(device)
+        return Accelerator(device)
     raise UsageError(
         "no such device here",
         expected="None, 'cpu'" + (", 'cuda'" if torch.cuda.is_available() else ""),

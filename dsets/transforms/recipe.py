@@ -47,6 +47,11 @@ class Recipe:
         """How often each image is shown."""
         return CROPS if any(isinstance(one, TenCrop) for one in self.geometry) else 1
 
+    @property
+    def resizes(self) -> bool:
+        """True when boxes are resized."""
+        return any(isinstance(one, RandomResizedCrop) for one in self.geometry)
+
     def window(self, size: tuple[int, int]) -> tuple[int, int]:
         """Height and width of what is shown of images of ``size`` (height, width)."""
         for transform in self.geometry:
@@ -159,15 +164,14 @@ def _check_image(recipe: Recipe, fields: Sequence[Field]) -> None:
         )
     height, width, channels = found[0].shape
     window = recipe.window((height or 0, width or 0))
-    resizes = any(isinstance(one, RandomResizedCrop) for one in recipe.geometry)
-    if not resizes and (window[0] > (height or 0) or window[1] > (width or 0)):
+    if not recipe.resizes and (window[0] > (height or 0) or window[1] > (width or 0)):
         raise UsageError(
             "the crop is larger than the image",
             where="transform",
             expected=f"at most {height} by {width} pixels, as in {found[0]}",
             got=f"{window[0]} by {window[1]}",
         )
-    if resizes and (channels not in (1, 3) or found[0].dtype != "uint8"):
+    if recipe.resizes and (channels not in (1, 3) or found[0].dtype != "uint8"):
         raise UsageError(
             "RandomResizedCrop does not fit the image",
             where="transform",

@@ -10,8 +10,19 @@ import pytest
 
 from dsets.errors import MissingLibraryError
 from dsets.pack import Pack
-from dsets.stream import Batch, batches
-from dsets.transforms import Flip, Normalise, PadCrop
+from dsets.stream import Batch, batches, device
+from dsets.transforms import (
+    Crop,
+    Flip,
+    Lighting,
+    Normalise,
+    PadCrop,
+    RandomResizedCrop,
+    SubtractMean,
+    TenCrop,
+    alexnet_test,
+    alexnet_train,
+)
 
 MakePack = Callable[..., Pack]
 
@@ -54,6 +65,59 @@ def test_a_function_may_return_reversed_frozen_and_other_things(make_pack: MakeP
     plain = next(iter(batches(make_pack(37), 8, shuffle=False)))
     assert np.array_equal(batch["image"].numpy(), plain["image"][:, :, ::-1])
     assert batch["name"][7] == "sample 7"
+
+
+RECIPES: dict[str, Callable[[Pack], list[Any]]] = {
+    "plain": lambda pack: [Flip()],
+    "pad": lambda pack: [PadCrop(2), Flip(), Normalise.of(pack)],
+    "crop": lambda pack: [Flip(), Crop((5, 4)), Lighting.of(pack), Normalise.of(pack, "float16")],
+    "mean": lambda pack: [PadCrop(3), Flip(), Lighting.of(pack), SubtractMean.of(pack)],
+    "alexnet": lambda pack: alexnet_train(pack, 4),
+    "ten": lambda pack: alexnet_test(pack, 5),
+    "ten bytes": lambda pack: [TenCrop(5)],
+    "resized": lambda pack: [RandomResizedCrop(5), Flip(), Lighting.of(pack), Normalise.of(pack)],
+    "values": lambda pack: [Lighting.of(pack), Normalise.of(pack)],
+}
+
+
+@pytest.mark.parametrize("layout", ["HWC", "CHW"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_device_that_augments_gives_the_same_bits(
+    make_pack: MakePack, name: str, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path of CUDA, on the CPU: stored bytes and choices are placed, then finished there."""
+    torch = pytest.importorskip("torch")
+    pack = make_pack(37, size=(8, 7, 3), layout=layout)
+    transform = RECIPES[name](pack)
+    arrays = list(batches(pack, 8, seed=3, transform=transform))
+    monkeypatch.setattr(device, "of", lambda name: device.Accelerator(torch.device("cpu")))
+    stream = batches(pack, 5, seed=3, transform=transform, device="cuda")
+    assert (stream._assembly._on_device is None) == (name == "resized")
+    tensors = list(stream)
+    assert set(tensors[0]) == set(arrays[0])
+    for field in ("image", "label"):
+        ours = np.concatenate([batch[field].numpy() for batch in tensors])
+        wanted = np.concatenate([batch[field] for batch in arrays])
+        assert ours.dtype == wanted.dtype and np.array_equal(ours, wanted)
+    if name != "resized":  # the stored bytes are free again once they are finished
+        assert stream._assembly.pools["image"].extra == 0
+
+
+def test_functions_see_the_same_batch_whatever_device_follows(
+    make_pack: MakePack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    pack = make_pack(11)
+    seen = []
+
+    def look(batch: Batch) -> Mapping[str, Any]:
+        seen.append(batch["image"].copy())
+        return batch
+
+    monkeypatch.setattr(device, "of", lambda name: device.Accelerator(torch.device("cpu")))
+    stream = batches(pack, 11, transform=[Flip(), Normalise.of(pack), look], device="cuda")
+    batch = next(iter(stream))
+    assert np.array_equal(batch["image"].numpy(), seen[0]) and seen[0].dtype == np.float32
 
 
 def test_without_torch_a_device_is_refused_with_the_remedy(

@@ -28,9 +28,14 @@ ROWS = 257
 ROW = 1024
 #: Images added up in 32 bits: 2**24 * 255 still fits.
 IMAGES = 2**24
-#: Pixels multiplied at a time: 255 * 255 * 2**17 < 2**34, so every partial sum is an integer that a
-#: float64 holds exactly (below 2**53), in whatever order BLAS adds.
-PIXELS = 2**14
+#: Values of an image added up over all images at a time: their sums stay in the processor's cache.
+VALUES = 2**14
+#: Grey levels are multiplied less this, and so many products are added up in float32: 128 * 128 *
+#: 2**10 = 2**24, so every partial sum is an integer that a float32 holds, in whatever order BLAS
+#: adds. So small a product BLAS also leaves to one thread; the others would spin, waiting for it.
+MIDDLE, PRODUCTS = 128, 2**10
+#: Such blocks handed to BLAS in one call.
+BLOCKS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -229,10 +234,15 @@ def _sums(
     channels = shape[-1]
     total, outer = np.zeros(shape, np.uint64), np.zeros((channels, channels), np.uint64)
     if not native or channels not in (1, 3):
-        for stack in stacks:
+        pixels = 0
+        for stack in map(np.ascontiguousarray, stacks):
             total += _sum(stack)
-            outer += _outer(np.ascontiguousarray(stack).reshape(-1), channels)
-        return total, outer
+            outer += _outer(stack.reshape(-1), channels)
+            pixels += stack.size // channels
+        # Σxy = Σ(x - m)(y - m) + m Σx + m Σy - N m², modulo 2**64, below which the result is
+        sums = total.reshape(-1, channels).sum(0, dtype=np.uint64)
+        outer += np.uint64(MIDDLE) * (sums[:, None] + sums)
+        return total, outer - np.uint64(MIDDLE**2 * pixels % 2**64)
     squares = np.zeros(channels, np.uint64)
     part, held = np.zeros(shape, np.uint32), 0
     for stack in map(np.ascontiguousarray, stacks):
@@ -248,27 +258,32 @@ def _sums(
 
 def _sum(images: npt.NDArray[np.uint8]) -> Counts:
     """uint64 (H, W, C): Σ over the images."""
-    total = np.zeros(images.shape[1:], np.uint64)
-    for start in range(0, len(images), ROWS):
-        total += np.add.reduce(images[start : start + ROWS], axis=0, dtype=np.uint16)
-    return total
+    flat = images.reshape(len(images), -1)
+    total = np.zeros(flat.shape[1], np.uint64)
+    for start in range(0, len(flat), ROWS):
+        for at in range(0, len(total), VALUES):
+            part = flat[start : start + ROWS, at : at + VALUES]
+            total[at : at + VALUES] += np.add.reduce(part, axis=0, dtype=np.uint16)
+    return total.reshape(images.shape[1:])
 
 
 def _outer(values: npt.NDArray[np.uint8], channels: int) -> Counts:
-    """uint64 (C, C): Σ over the pixels of the products of their channels.
+    """uint64 (C, C), modulo 2**64: Σ over the pixels of their channels' products, less MIDDLE each.
 
     Several pixels are laid side by side into one row, since BLAS is slow on very narrow matrices;
     the diagonal blocks of the product are the sums wanted.
     """
     fold = max(1, 12 // channels)
-    total = np.zeros((channels, channels), np.uint64)
+    total = np.zeros((channels, channels), np.int64)
     whole = values.size // (channels * fold) * (channels * fold)
     for part, side in ((values[:whole], fold), (values[whole:], 1)):
         rows = part.reshape(-1, channels * side)
-        step = max(1, PIXELS // side)
-        for start in range(0, len(rows), step):
-            block = rows[start : start + step].astype(np.float64)
-            product = (block.T @ block).reshape(side, channels, side, channels)
-            for k in range(side):
-                total += product[k, :, k].astype(np.uint64)
-    return total
+        even = len(rows) // PRODUCTS * PRODUCTS
+        added = np.zeros((channels * side, channels * side))  # below 2**53 for 2**39 pixels
+        for blocks in (rows[:even].reshape(-1, PRODUCTS, channels * side), rows[None, even:]):
+            for start in range(0, len(blocks), BLOCKS):
+                some = np.subtract(blocks[start : start + BLOCKS], MIDDLE, dtype=np.float32)
+                added += np.matmul(some.transpose(0, 2, 1), some).sum(0, dtype=np.float64)
+        products = added.reshape(side, channels, side, channels)
+        total += sum(products[k, :, k].astype(np.int64) for k in range(side))
+    return total.view(np.uint64)

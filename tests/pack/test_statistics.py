@@ -214,6 +214,19 @@ def test_the_extension_counts_what_numpy_counts(channels: int, value: int | None
     assert all(np.array_equal(a, b) for a, b in zip(fast, slow, strict=True))
 
 
+@pytest.mark.parametrize("shape", [(3, 35, 41, 3), (300, 7, 5, 1), (2, 65, 67, 4), (2, 9, 9, 13)])
+@pytest.mark.parametrize("value", [None, 0, 255])
+def test_numpy_counts_what_integers_count(shape: tuple[int, ...], value: int | None) -> None:
+    images = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    if value is not None:
+        images[:] = value
+    total, outer = _sums([images, images[:1]], native=False)
+    wide = np.concatenate([images, images[:1]]).astype(np.uint64)
+    pixels = wide.reshape(-1, shape[-1])
+    assert np.array_equal(total, wide.sum(0))
+    assert np.array_equal(outer, pixels.T @ pixels)
+
+
 @pytest.mark.parametrize(
     "change",
     [

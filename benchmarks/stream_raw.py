@@ -19,7 +19,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,26 +142,28 @@ def processor(process: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK") + sum(processor(int(child)) for child in children)
 
 
-def rates(
-    workload: str, folder: Path, peers: str | None, rounds: int, seconds: float
+def take_turns(
+    names: Sequence[str],
+    begin: Callable[[str], subprocess.Popen[str]],
+    rounds: int,
+    seconds: float,
 ) -> tuple[dict[str, list[float]], dict[str, dict[str, float]]]:
     """Samples a second of each contestant and round; until ready, memory at the end, and
     processor time, which is the better figure on a busy machine."""
-    names = [*OURS, *(WORKLOADS[workload] if peers else ())]
     running: dict[str, subprocess.Popen[str]] = {}
     facts: dict[str, dict[str, float]] = {}
     taken: dict[str, list[float]] = {}
     spent: dict[str, list[float]] = {}
     try:
         for name in names:
-            begin = time.perf_counter()
-            process = running[name] = start(name, workload, folder, peers)
+            asked = time.perf_counter()
+            process = running[name] = begin(name)
             assert process.stdout is not None
             if process.stdout.readline() != "ready\n":
-                print(f"{workload} {name}: does not run here", file=sys.stderr)
+                print(f"{name}: does not run here", file=sys.stderr)
                 process.kill()
                 del running[name]
-            facts[name] = {"ready_s": round(time.perf_counter() - begin, 2)}
+            facts[name] = {"ready_s": round(time.perf_counter() - asked, 2)}
         for number in range(rounds):
             for name in list(running)[:: -1 if number % 2 else 1]:
                 process = running[name]
@@ -178,6 +181,31 @@ def rates(
             process.kill()
             process.wait()
     return taken, facts
+
+
+def report(
+    workload: str,
+    taken: dict[str, list[float]],
+    known: dict[str, dict[str, float]],
+    conditions: dict[str, Any],
+    limit: str = "memcpy",
+) -> list[dict[str, Any]]:
+    """Print a line a contestant and return them, with ratios round by round."""
+    peers = [name for name in taken if name not in OURS and name != limit]
+    best = max(peers, key=lambda name: statistics.median(taken[name]), default=None)
+    lines = []
+    for name, values in taken.items():
+        facts: dict[str, Any] = {**conditions, **known[name]}
+        for label, other in (("ratio_to_best_peer", best), (f"ratio_to_{limit}", limit)):
+            if other and name != other:
+                each = [a / b for a, b in zip(values, taken[other], strict=True)]
+                facts[label.replace(" ", "_")] = round(statistics.median(each), 3)
+        entry = record.line(f"{workload} {name}", "samples/s", values, facts)
+        lines.append(entry)
+        spread = f"{entry['min']:9.0f} … {entry['max']:9.0f}"
+        ratios = " ".join(f"{k} {v}" for k, v in facts.items())
+        print(f"{entry['what']:28} {entry['median']:9.0f}   {spread}   {ratios}")
+    return lines
 
 
 def main() -> int:
@@ -202,20 +230,10 @@ def main() -> int:
             if any((workload == "W4") == (side == 32) for workload in options.only):
                 prepare(folder, side, count, options.layout)
         for workload in options.only:
-            taken, known = rates(workload, folder, options.peers, options.rounds, options.seconds)
-            peers = [name for name in taken if name not in OURS]
-            best = max(peers, key=lambda name: statistics.median(taken[name]), default=None)
-            for name, values in taken.items():
-                facts: dict[str, Any] = {"layout": options.layout, **known[name]}
-                for label, other in (("ratio_to_best_peer", best), ("ratio_to_memcpy", "memcpy")):
-                    if other and name != other:
-                        each = [a / b for a, b in zip(values, taken[other], strict=True)]
-                        facts[label] = round(statistics.median(each), 3)
-                entry = record.line(f"{workload} {name}", "samples/s", values, facts)
-                lines.append(entry)
-                spread = f"{entry['min']:9.0f} … {entry['max']:9.0f}"
-                ratios = " ".join(f"{k} {v}" for k, v in facts.items())
-                print(f"{entry['what']:28} {entry['median']:9.0f}   {spread}   {ratios}")
+            names = [*OURS, *(WORKLOADS[workload] if options.peers else ())]
+            begin = partial(start, workload=workload, folder=folder, peers=options.peers)
+            taken, known = take_turns(names, begin, options.rounds, options.seconds)
+            lines += report(workload, taken, known, {"layout": options.layout})
     if options.save:
         record.append("stream", lines)
     return 0

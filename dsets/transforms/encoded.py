@@ -58,7 +58,7 @@ class Encoded:
 
     strings: Strings
     recipe: Recipe
-    native: bool = extension.jpeg
+    native: bool = True
     window: tuple[int, int] = field(init=False)
     _rows: Any = field(init=False)
 
@@ -67,7 +67,8 @@ class Encoded:
         if window == (0, 0):
             window = codecs.size_of(self.strings.get(0))
         object.__setattr__(self, "window", window)
-        native = self.native and all(bounds.dtype.isnative for bounds in self.strings.bounds)
+        native = self.native and extension.jpeg
+        native = native and all(bounds.dtype.isnative for bounds in self.strings.bounds)
         made = (
             extension.native.strings(self.strings.shards, self.strings.bounds) if native else None
         )

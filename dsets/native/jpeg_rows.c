@@ -167,7 +167,8 @@ static int showing_fits(const struct showing *ask) {
         !is_array(&ask->out, count * image, item) ||
         (ask->finish.type != GATHER_UINT8 &&
          (!ask->scale.buf || !is_array(&ask->scale, 3, sizeof(float)) || !ask->bias.buf ||
-          !is_array(&ask->bias, 3, sizeof(float)))))
+          !(is_array(&ask->bias, 3, sizeof(float)) ||
+            is_array(&ask->bias, 3 * count, sizeof(float))))))
         return 0;
     for (int64_t i = 0; i < 4 * count; i++)
         if (box[i] < (i % 4 < 2 ? -(1 << 20) : 1) || box[i] > 1 << 20) return 0;
@@ -184,9 +185,11 @@ static int showing_run(struct showing *ask) {
     int result = SHOWN;
     ask->finish.scale = ask->scale.buf;
     ask->finish.bias = ask->bias.buf;
+    int each = ask->bias.len != 3 * (Py_ssize_t)sizeof(float); /* a bias of its own */
     for (int64_t i = 0; result >= 0 && i < count; i++, out += step, box += 4) {
         struct jpeg_view view = {box[0],     box[1],       box[2], box[3],
                                  ask->lines, ask->columns, mirrored && mirrored[i]};
+        if (each && ask->bias.buf) ask->finish.bias = (const float *)ask->bias.buf + 3 * i;
         size_t length = 0;
         const uint8_t *data = string_of(ask->strings, index[i], &length);
         result = data ? jpeg_show(data, length, &view, &ask->finish, ask->most_pixels, &space, out)
@@ -202,7 +205,8 @@ static int showing_run(struct showing *ask) {
    strings().
 
    index: int64 (n,); boxes: int64 (n, 4) of top, left, height, width; mirrored: bytes (n,) or None;
-   out: (n, one image); window: (lines, columns); finish as gather's; status: bytes (n,), which
+   out: (n, one image); window: (lines, columns); finish: (type, scale, bias, bypass), scale
+   float32 (3,), bias float32 (3,) or (n, 3), None for uint8; status: bytes (n,), which
    become 0 where a row was shown and else an enum jpeg_shown: its out is then undefined. */
 PyObject *jpeg_rows(PyObject *self, PyObject *args) {
     struct showing ask = {0};

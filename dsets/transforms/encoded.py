@@ -23,6 +23,7 @@ from dsets.transforms.compiled import finish
 from dsets.transforms.crop import CentreCrop, Crop
 from dsets.transforms.random import Draws
 from dsets.transforms.recipe import Recipe
+from dsets.transforms.view import Views
 
 CHANNELS = 3
 
@@ -94,7 +95,8 @@ class Encoded:
         unknown = sizes[:, 0] == 0
         sizes[unknown] = self.window  # any that serves; these rows are not shown
         self._check(sizes)
-        boxes, mirrored = self._boxes(sizes, draws)
+        views = self.recipe.choose((sizes[:, 0].copy(), sizes[:, 1].copy()), draws)
+        boxes, mirrored = self._boxes(views, len(index)), views.mirrored
         status = np.ones(len(index), np.uint8)
         if self._rows is not None:
             extension.native.jpeg_rows(
@@ -104,15 +106,14 @@ class Encoded:
                 None if mirrored is None else np.ascontiguousarray(mirrored, np.bool_),
                 out,
                 self.window,
-                finish(self.recipe.normal, out),
+                finish(self.recipe.normal, out, views.bias),
                 codecs.MAX_PIXELS,
                 status,
             )
         found = []
         for row in np.flatnonzero(status | unknown).tolist():
-            turned = mirrored is not None and bool(mirrored[row])
             try:
-                self._show(int(index[row]), boxes[row], turned, out[row])
+                self._show(int(index[row]), codecs.Box(*boxes[row].tolist()), views, row, out[row])
             except DataError as error:
                 found.append(Unreadable(row, str(error)))
         return tuple(found)
@@ -145,21 +146,22 @@ class Encoded:
                 "images that make no batch", where="image", expected=expected, got=got
             )
 
-    def _boxes(self, sizes: Ints, draws: Draws) -> tuple[Ints, npt.NDArray[np.bool_] | None]:
-        """Boxes int64 (n, 4) of top, left, height, width in the images, and what is mirrored."""
-        height, width = np.ascontiguousarray(sizes.T)
-        views = self.recipe.choose((height, width), draws)
-        boxes = np.zeros((len(sizes), 4), np.int64)
+    def _boxes(self, views: Views, rows: int) -> Ints:
+        """Top, left, height and width in the images, int64 (rows, 4)."""
+        boxes = np.zeros((rows, 4), np.int64)
         boxes[:, 2:] = self.window
         chosen = (views.top, views.left, views.height, views.width)
         for column, values in enumerate(chosen):
             if values is not None:
                 boxes[:, column] = values
-        return boxes, views.mirrored
+        return boxes
 
-    def _show(self, number: int, box: Ints, mirrored: bool, out: npt.NDArray[Any]) -> None:
+    def _show(
+        self, number: int, box: codecs.Box, views: Views, row: int, out: npt.NDArray[Any]
+    ) -> None:
         """One image without the extension. Raises DataError."""
-        shown = codecs.window(self.strings.get(number), codecs.Box(*box.tolist()), self.window)
-        shown = shown[:, ::-1] if mirrored else shown
-        normal = self.recipe.normal
-        out[...] = shown if normal is None else specification.normalise(shown, normal)
+        shown = codecs.window(self.strings.get(number), box, self.window)
+        if views.mirrored is not None and views.mirrored[row]:
+            shown = shown[:, ::-1]
+        normal, bias = self.recipe.normal, None if views.bias is None else views.bias[row]
+        out[...] = shown if normal is None else specification.normalise(shown, normal, bias=bias)

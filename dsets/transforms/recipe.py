@@ -191,7 +191,6 @@ def _check_image(recipe: Recipe, fields: Sequence[Field]) -> None:
 
 def _check_encoded(recipe: Recipe) -> None:
     for kind, there in (
-        ("Lighting", recipe.lighting is not None),
         ("SubtractMean", isinstance(recipe.normal, SubtractMean)),
         ("TenCrop", recipe.crops > 1),
     ):

@@ -16,7 +16,7 @@ from dsets.errors import StreamError, UsageError
 from dsets.field import Field
 from dsets.pack import Pack, finish, samples_digest, shard
 from dsets.stream.gather import Strings
-from dsets.transforms import CentreCrop, Crop, Flip, Normalise, PadCrop, RandomResizedCrop
+from dsets.transforms import CentreCrop, Crop, Flip, Lighting, Normalise, PadCrop, RandomResizedCrop
 from dsets.transforms.encoded import Encoded
 from dsets.transforms.random import Draws
 from dsets.transforms.recipe import parse
@@ -24,6 +24,7 @@ from dsets.transforms.view import Views
 from tests.codecs import jpegs
 
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
+LIGHTING = Lighting((0.2, 0.02, 0.004), ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
 ENCODED = Field("image", "uint8", (None,))
 Write = Callable[[Field, Sequence[Any]], Pack]
 
@@ -74,12 +75,14 @@ RECIPES = {
     "centre": [CentreCrop(30), Normalise(MEAN, STD, "float16")],
     "flip first": [Flip(), Crop(24), Normalise(MEAN, STD)],
     "pad": [PadCrop(4), Flip(), Normalise(MEAN, STD)],
+    "boxes": [RandomResizedCrop(20), Flip(), Normalise(MEAN, STD)],
+    "lighting": [Crop(24), LIGHTING, Normalise(MEAN, STD)],
     "flip": [Flip()],
     "normalise": [Normalise(MEAN, STD)],
 }
 
 
-BOXES = [RandomResizedCrop(24), Flip(), Normalise(MEAN, STD)]
+BOXES = [RandomResizedCrop(24), Flip(), LIGHTING, Normalise(MEAN, STD)]
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)

@@ -238,9 +238,9 @@ static size_t plane_bytes(const struct stored *stored, const struct window *wind
 
 size_t gather_scratch(const struct stored *stored, const struct window *window) {
     size_t line = (size_t)(window->width * stored->channels);
-    size_t floats = 2 * plane_bytes(stored, window); /* scaled, and the field behind them */
+    size_t floats = 2 * plane_bytes(stored, window); /* scaled, and the field behind the bytes */
     return plane_bytes(stored, window) * (size_t)stored->channels + floats * sizeof(float) + line +
-           LINE;
+           2 * LINE;
 }
 
 /* The field of one channel, as the window shows lines y … y + count - 1 of it. */
@@ -272,9 +272,10 @@ void gather(const uint8_t *image, const struct stored *stored, const struct wind
     scratch += -(uintptr_t)scratch % LINE;
     size_t item = finish->type == GATHER_FLOAT32 ? sizeof(float) : sizeof(uint16_t);
     size_t most = plane_bytes(stored, window);
-    float *field = (float *)(void *)scratch + most;
     void *scaled = scratch;
-    uint8_t *bytes = scratch + 2 * most * sizeof(float);
+    uint8_t *bytes = scratch + most * sizeof(float);
+    uint8_t *behind = bytes + most * (size_t)stored->channels;
+    float *field = (float *)(void *)(behind + -(uintptr_t)behind % LINE);
     int64_t step = lines_a_block(stored, window), size = window->height * window->width;
     for (int64_t y = 0; y < window->height; y += step) {
         int64_t lines = clamp(window->height - y, 1, step);

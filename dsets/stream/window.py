@@ -50,7 +50,8 @@ class Window:
             row[rows] = Permutation(here, keys)(row[rows], tweaks[rows])
         start = mix(np.uint64(keys[0][0]) ^ mix(lane.astype(np.uint64) + np.uint64(1)))
         turned = number * self.window + row + (start % size.astype(np.uint64)).astype(np.int64)
-        return lane * each + np.minimum(lane, more) + turned % size
+        found: Numbers = lane * each + np.minimum(lane, more) + turned % size
+        return found
 
     def share(self, position: int, total: int, rank: int, ranks: int) -> Numbers:
         """The positions, rising, that ``rank`` takes of ``total`` from ``position`` on.

@@ -30,10 +30,10 @@ from contestant import MEAN, STD, serve
 
 HERE = Path(__file__).parent
 WORKLOADS = {
-    "W2a": ("dataloader", "ffcv"),
-    "W2b": ("dataloader", "ffcv"),
-    "W2c": ("dataloader", "ffcv"),
-    "W4": ("torch", "ffcv"),
+    "W2a": ("dali", "dataloader", "ffcv"),
+    "W2b": ("dali", "dataloader", "ffcv"),
+    "W2c": ("dali", "dataloader", "ffcv"),
+    "W4": ("dali", "torch", "ffcv"),
 }
 OURS = ("dsets", "dsets without extension", "memcpy")
 
@@ -116,7 +116,8 @@ def start(name: str, workload: str, folder: Path, peers: str | None) -> subproce
         command = [sys.executable, __file__, "--contestant", name]
         command += ["--only", workload, "--folder", str(folder)]
     else:
-        command = [str(peers), str(HERE / "stream_peers.py"), name, workload, str(folder)]
+        script = "stream_dali.py" if name == "dali" else "stream_peers.py"
+        command = [str(peers), str(HERE / script), name, workload, str(folder)]
     return subprocess.Popen(command, stdin=-1, stdout=-1, text=True, bufsize=1)
 
 
@@ -216,7 +217,7 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=5000, help="of 256²")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="of a round")
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help="keep the images here, for the next run")
     parser.add_argument("--contestant", choices=OURS, help=argparse.SUPPRESS)
     parser.add_argument("--save", action="store_true", help="append to results/stream.jsonl")
     options = parser.parse_args()
@@ -225,9 +226,10 @@ def main() -> int:
         return 0
     lines = []
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+        folder = options.folder or Path(temporary)
         for side, count in ((256, options.images), (32, 50_000)):
-            if any((workload == "W4") == (side == 32) for workload in options.only):
+            wanted = any((workload == "W4") == (side == 32) for workload in options.only)
+            if wanted and not (folder / f"pack-{side}" / "index.json").exists():
                 prepare(folder, side, count, options.layout)
         for workload in options.only:
             names = [*OURS, *(WORKLOADS[workload] if options.peers else ())]

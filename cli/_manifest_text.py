@@ -41,6 +41,7 @@ def as_data(manifest: Manifest, plan: Plan) -> dict[str, Any]:
                 "samples": split.samples,
                 "files": list(split.files),
                 "training": split.training,
+                "on_request": split.on_request,
                 "reader": _thawed(split.options),
             }
             for split in manifest.splits
@@ -70,7 +71,12 @@ def as_text(manifest: Manifest, plan: Plan) -> str:
     ]
     about += [("manifest", manifest.origin), ("sha256", manifest.digest)]
     splits = [
-        (split.name, count(split.samples), "training" * split.training, " ".join(split.files))
+        (
+            split.name,
+            count(split.samples),
+            "training" * split.training + "on request" * split.on_request,
+            " ".join(split.files),
+        )
         for split in manifest.splits
     ]
     heading = f"files, {_size(download_bytes(manifest))}, in {plan.folder}"
@@ -109,6 +115,8 @@ def _file_blocks(plan: Plan) -> Iterator[str]:
             for member in file.members
         ]
         marks = ["unverified: adopted, not an official file"] if file.unverified else []
+        marks += [f"part {file.part}"] if file.part else []
+        marks += [f"or {digest}" for digest in file.also]
         blocks = [*marks, table(digests), *file.addresses]
         if members:
             blocks.append(section("members", [table(members)]))
@@ -124,6 +132,7 @@ def _file_data(file: File, state: str) -> dict[str, Any]:
         "name": file.name,
         "bytes": file.bytes,
         "unverified": file.unverified,
+        "part": file.part,
         **{name: getattr(file, name) for name in DIGESTS},
         "addresses": list(file.addresses),
         "members": [

@@ -25,6 +25,13 @@ from ._text import plain, size, table
     metavar="URL",
     help="Try the files by name below this address or folder first. May be repeated.",
 )
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    metavar="PART",
+    help="Only the files of this part, such as annotations. May be repeated.",
+)
 @click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 32), metavar="N")
 @click.option("--offline", is_flag=True, help="Use what is here; fail if anything is missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -33,6 +40,7 @@ def command(
     name: str,
     dry_run: bool,
     mirrors: tuple[str, ...],
+    parts: tuple[str, ...],
     jobs: int,
     offline: bool,
     as_json: bool,
@@ -40,13 +48,17 @@ def command(
 ) -> None:
     """Fetch the raw files of a dataset and verify them.
 
-    NAME is a dataset, or DATASET/SPLIT for the files of one split only. What is here already is
+    NAME is a dataset, or DATASET/SPLIT for the files of one split only; 'dsets show' lists splits
+    and parts. What is here already is
     kept, and half a file is continued. Mirrors come first, then DSETS_MIRROR, then the addresses
     of the manifest.
     """
     dataset, slash, split = name.partition("/")
     found = manifest.find(dataset)
-    wanted = found.split(split).files if slash else None
+    wanted = found.split(split).files if slash else found.default_files
+    if parts:
+        named = [name for part in parts for name in found.part(part)]
+        wanted = tuple(name for name in named if not slash or name in wanted)
     with bars(quiet=quiet) as report:
         plan = fetch.plan(
             found, store.raw(found.name), files=wanted, mirrors=mirrors, progress=report

@@ -59,6 +59,28 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     return np.asarray(_loaded(_opened(data)))
 
 
+def decode_indices(data: bytes) -> NDArray[np.uint8]:
+    """The indices of an 8-bit PNG, as stored: uint8 (height, width). Its palette is passed over.
+
+    Raises:
+        DataError: it is no whole PNG, or has colours in place of indices.
+    """
+    import numpy as np
+
+    image = _opened(data)
+    if image.format != "PNG" or image.mode not in ("P", "L"):
+        raise DataError(
+            "not a map of indices",
+            expected="a PNG with a palette, or in greys",
+            got=f"{image.format}, {image.mode}",
+        )
+    try:
+        image.load()
+    except Exception as error:
+        raise _unreadable(error) from error
+    return np.array(image, np.uint8)
+
+
 def size_of(data: bytes) -> tuple[int, int]:
     """Height and width of the image, by its header. Raises DataError."""
     image = _opened(data)

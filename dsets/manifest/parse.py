@@ -124,7 +124,17 @@ def _check_whole(top: Table, manifest: Manifest) -> None:
 
 
 def _file(table: Table) -> File:
-    table.only("name", "addresses", "bytes", *_DIGESTS, "member", "unverified", "listed_bytes")
+    table.only(
+        "name",
+        "addresses",
+        "bytes",
+        *_DIGESTS,
+        "member",
+        "unverified",
+        "listed_bytes",
+        "also",
+        "part",
+    )
     members = tuple(_member(inner) for inner in table.tables("member"))
     _distinct(table, "member", (member.name for member in members))
     name = table.text("name")
@@ -136,6 +146,12 @@ def _file(table: Table) -> File:
     for i, address in enumerate(addresses):
         if problem := _bad_address(address):
             raise table.error(f"addresses[{i}]", "bad address", problem, address)
+    also = table.texts("also")
+    for i, digest in enumerate(also):
+        algorithm, _, value = digest.partition(":")
+        if not re.fullmatch(f"[0-9a-f]{{{_DIGESTS.get(algorithm, 0)}}}", value) or not value:
+            expected = "sha256:, sha1: or md5: and lower-case hexadecimal digits"
+            raise table.error(f"also[{i}]", "bad digest", expected, digest)
     return File(
         name=name,
         addresses=addresses,
@@ -146,6 +162,10 @@ def _file(table: Table) -> File:
         members=members,
         unverified=table.flag("unverified"),
         listed_bytes=table.size("listed_bytes"),
+        also=also,
+        part=_matching(table, "part", _NAME, "lower-case letters")
+        if "part" in table.values
+        else "",
     )
 
 
@@ -163,7 +183,7 @@ def _member(table: Table) -> Member:
 
 
 def _split(name: str, table: Table, known: Set[str]) -> Split:
-    table.only("samples", "files", "training", "withheld", "reader")
+    table.only("samples", "files", "training", "withheld", "on_request", "reader")
     if not _NAME.fullmatch(name):
         raise table.error("", "bad split name", "lower-case letters, digits, dots, _ and -", name)
     needed = table.texts("files", needed=True)
@@ -178,6 +198,7 @@ def _split(name: str, table: Table, known: Set[str]) -> Split:
         training=table.flag("training"),
         options=table.table("reader").plain(),
         withheld=table.texts("withheld"),
+        on_request=table.flag("on_request"),
     )
 
 

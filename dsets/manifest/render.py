@@ -37,6 +37,8 @@ def _lines(manifest: Manifest) -> Iterator[str]:
         yield f"files = {_value(split.files)}"
         if split.withheld:
             yield f"withheld = {_value(split.withheld)}"
+        if split.on_request:
+            yield "on_request = true"
         if split.options:
             yield from ("", f"[split.{_key(split.name)}.reader]")
             yield from (f"{_key(key)} = {_value(value)}" for key, value in split.options.items())
@@ -55,6 +57,10 @@ def _file(file: File) -> Iterator[str]:
     for key in _FILE:
         if (value := getattr(file, key)) is not None:
             yield f"{key} = {_value(value)}"
+    if file.also:
+        yield f"also = {_value(file.also)}"
+    if file.part:
+        yield f"part = {_value(file.part)}"
     if file.addresses:
         yield f"addresses = {_value(file.addresses)}"
     for member in file.members:

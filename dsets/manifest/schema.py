@@ -31,6 +31,8 @@ class File:
 
     ``unverified`` marks one that nobody published, which ``adopt`` accepted as the user's word.
     ``listed_bytes`` is the size of everything that the file lists, where it is a listing.
+    ``also`` has digests ("md5:…") of other issues of the file, any of which proves it right too.
+    ``part`` names what it belongs to, such as "annotations".
     """
 
     name: str
@@ -42,6 +44,8 @@ class File:
     members: tuple[Member, ...] = ()
     unverified: bool = False
     listed_bytes: int | None = None
+    also: tuple[str, ...] = ()
+    part: str = ""
 
     @property
     def digest(self) -> tuple[str, str] | None:
@@ -89,7 +93,8 @@ class Split:
     ``training`` marks the one split that statistics are computed from. ``options`` is the table
     ``[split.NAME.reader]``, read-only and with tuples for lists; each reader documents and checks
     its own keys. ``withheld`` names the integer fields whose values nobody published for this
-    split: they are WITHHELD in every sample of it.
+    split: they are WITHHELD in every sample of it. ``on_request`` marks one that is prepared, and
+    whose files of a part are fetched, only when it is named: it repeats others' samples, as a rule.
     """
 
     name: str
@@ -98,6 +103,7 @@ class Split:
     training: bool
     options: Mapping[str, Any]
     withheld: tuple[str, ...] = ()
+    on_request: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", Options(self.options))
@@ -122,6 +128,29 @@ class Manifest:
     origin: str
     notes: str = ""
     schema: int = SCHEMA
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that files belong to, in the order of the files."""
+        return tuple(dict.fromkeys(file.part for file in self.files if file.part))
+
+    @property
+    def default_splits(self) -> tuple[Split, ...]:
+        """The splits that are meant where none is named."""
+        return tuple(split for split in self.splits if not split.on_request)
+
+    @property
+    def default_files(self) -> tuple[str, ...]:
+        """The files that are meant where none are named: of a part, those that such splits need."""
+        needed = {name for split in self.default_splits for name in split.files}
+        return tuple(file.name for file in self.files if not file.part or file.name in needed)
+
+    def part(self, name: str) -> tuple[str, ...]:
+        """The files of a part. Raises ManifestError when there is none of that name."""
+        if name not in self.parts:
+            known = f"one of {', '.join(self.parts)}" if self.parts else "none: it has no parts"
+            raise ManifestError("no such part", where=self.name, expected=known, got=name)
+        return tuple(file.name for file in self.files if file.part == name)
 
     def unverified(self, split: Split) -> tuple[str, ...]:
         """The files of a split that nobody published: what is made of them carries the mark."""

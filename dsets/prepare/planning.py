@@ -202,7 +202,9 @@ def _available(manifest: Manifest, raw: Path, folder: Path) -> Sequence[Split]:
         for split in manifest.splits
         if (folder / split.name).exists() or all((raw / name).exists() for name in split.files)
     ]
-    return here if here and manifest.access != "open" else manifest.splits
+    if here and manifest.access != "open":
+        return [split for split in here if not split.on_request] or here
+    return manifest.default_splits
 
 
 def sample_bytes(fields: Sequence[Field], manifest: Manifest, split: Split) -> int:

@@ -6,7 +6,6 @@ Of the training archive it takes seconds to make and milliseconds to open, so ea
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsets import locks
 from dsets.errors import ManifestError
 from dsets.manifest.schema import WITHHELD, Source
 from dsets.readers import (
@@ -99,20 +97,16 @@ def opened(source: Source, options: Options) -> Index:
 
 
 def _stored(source: Source, options: Options, key: list[Any]) -> Index:
-    path = _index_file.path(source)
-    if index := _read(path, key, len(options.classes)):
-        return index
-    with ExitStack() as stack:
-        with suppress(OSError):  # a store that cannot be written to still can be read from
-            path.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locks.holding(path.parent, folder=True))
-            if index := _read(path, key, len(options.classes)):
-                return index  # another process made it while we waited
-        index = _made(source, options)
+    def write(path: Path, index: Index) -> None:
         facts = {"stem": index.stem, "places": index.places, "suffixes": index.suffixes}
-        with suppress(OSError):
-            _index_file.write(path, key, facts, index.columns)
-    return index
+        _index_file.write(path, key, facts, index.columns)
+
+    return _index_file.opened(
+        source,
+        lambda path: _read(path, key, len(options.classes)),
+        lambda: _made(source, options),
+        write,
+    )
 
 
 def _read(path: Path, key: list[Any], classes: int) -> Index | None:
@@ -167,15 +161,8 @@ def _key(source: Source, options: Options) -> list[Any]:
     if options.truth and options.truth[0] != "labels":
         names.append(options.truth[1])
     names += [name for name in options.boxes if source.path(name).is_file()]
-    files = [_identity(source.path(name)) for name in names]
+    files = [_index_file.identity(source.path(name)) for name in names]
     return [VERSION, source.manifest.digest, source.split.name, *files]
-
-
-def _identity(path: Path) -> list[Any]:
-    with suppress(FileNotFoundError):
-        status = path.stat()
-        return [str(path.absolute()), status.st_ino, status.st_mtime_ns, status.st_size]
-    return [str(path.absolute())]
 
 
 def _made(source: Source, options: Options) -> Index:

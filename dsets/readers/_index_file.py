@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from dsets import atomic, store
+from dsets import atomic, locks, store
 from dsets.manifest.schema import Source
 
 Columns = Mapping[str, npt.NDArray[Any]]
+T = TypeVar("T")
 
 _MAGIC = b"dsetsix1"
 _HEAD = struct.Struct("<8sII")
@@ -43,6 +45,39 @@ def path(source: Source) -> Path:
     """Where the columns of a split are kept."""
     manifest, split = source.manifest, source.split
     return store.index(manifest.name) / f"{split.name}-{manifest.digest[:16]}.columns"
+
+
+def opened(
+    source: Source,
+    read: Callable[[Path], T | None],
+    make: Callable[[], T],
+    write: Callable[[Path, T], None],
+) -> T:
+    """The index of a split: read from its file, or made now and written there.
+
+    Of several processes that need it one makes it, and the others wait for that.
+    """
+    target = path(source)
+    if (found := read(target)) is not None:
+        return found
+    with ExitStack() as stack:
+        with suppress(OSError):  # a store that cannot be written to still can be read from
+            target.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locks.holding(target.parent, folder=True))
+            if (found := read(target)) is not None:
+                return found  # another process made it while we waited
+        made = make()
+        with suppress(OSError):
+            write(target, made)
+    return made
+
+
+def identity(file: Path) -> list[Any]:
+    """What tells whether a raw file is still the one that an index was made from."""
+    with suppress(FileNotFoundError):
+        status = file.stat()
+        return [str(file.absolute()), status.st_ino, status.st_mtime_ns, status.st_size]
+    return [str(file.absolute())]
 
 
 def write(target: Path, key: object, facts: Mapping[str, Any], columns: Columns) -> None:

@@ -1,0 +1,87 @@
+"""Pipelines of annotated pictures: what is drawn on a picture stays on it."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dsets import manifest, pipeline
+from dsets.codecs import rle
+from dsets.errors import DataError, PipelineError
+from dsets.readers import Sample
+
+
+def sample(**more: Any) -> Sample:
+    """A black picture of 100 x 150 with a white box from (30, 20) to (90, 80)."""
+    pixels = np.zeros((100, 150, 3), np.uint8)
+    pixels[20:80, 30:90] = 255
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    values = {
+        "image": out.getvalue(),
+        "boxes": np.array([[30, 20, 90, 80]], np.float32),
+        "labels": np.array([4]),
+        "crowd": np.array([False]),
+    }
+    return Sample("one", values | more)
+
+
+def white(image: np.ndarray) -> list[int]:
+    rows, columns = np.nonzero(image[..., 0] > 127)
+    return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+
+def test_boxes_and_masks_follow_the_picture() -> None:
+    mask = np.zeros((100, 150), np.uint8)
+    mask[20:80, 30:90] = 1
+    codes, ends = rle.encode([mask])
+    made: Any = pipeline.load("detection").make(sample(mask=codes, mask_ends=ends))
+    assert made["boxes"].tolist() == [[60, 60, 180, 240]]
+    assert np.abs(np.array(white(made["image"])) - [60, 60, 180, 240]).max() <= 1
+    (resized,) = rle.masks(made["mask"], made["mask_ends"], (300, 300))
+    assert white(resized[..., None] * 255) == [60, 60, 180, 240]
+
+
+def test_a_class_mask_keeps_its_indices_and_void() -> None:
+    mask = np.full((100, 150), 255, np.uint8)
+    mask[20:80, 30:90] = 7
+    made: Any = pipeline.load("segmentation").make(sample(class_mask=mask))
+    assert set(np.unique(made["class_mask"])) == {7, 255}
+    assert made["class_mask"][256, 200] == 7 and made["class_mask"].shape == (512, 512)
+    with pytest.raises(DataError, match="no segmentation of this picture"):
+        pipeline.load("segmentation").make(sample(class_mask=np.zeros((0, 0), np.uint8)))
+
+
+def test_small_objects_are_painted_over_large_ones_and_crowds_are_void() -> None:
+    large, small = np.ones((100, 150), np.uint8), np.zeros((100, 150), np.uint8)
+    small[:, :75] = 1
+    codes, ends = rle.encode([small, large])
+    made: Any = pipeline.load("segmentation").make(
+        sample(mask=codes, mask_ends=ends, labels=np.array([4, 9]), crowd=np.array([True, False]))
+    )
+    assert made["class_mask"][0, 0] == 255 and made["class_mask"][0, -1] == 10
+
+
+@pytest.mark.parametrize("name", ["detection", "segmentation"])
+def test_a_dataset_without_annotations_is_refused(name: str) -> None:
+    with pytest.raises(PipelineError, match="this dataset has no"):
+        pipeline.load(name).fields(manifest.find("mnist"))
+
+
+@pytest.mark.parametrize(
+    "code", [b"", b"\xff", b"o" * 30, b"04", b"P", b"ooooooooooooooooooooooooo0"]
+)
+def test_run_lengths_that_lie_are_refused(code: bytes) -> None:
+    with pytest.raises(DataError, match="bad run lengths"):
+        rle.masks(*rle.join([code]), (3, 2))
+
+
+def test_run_lengths_as_pycocotools_writes_them() -> None:
+    random = np.random.default_rng(1)
+    masks = [(random.random((40, 30)) < share).astype(np.uint8) for share in (0, 0.1, 0.5, 1)]
+    found = rle.masks(*rle.encode(masks), (40, 30))
+    assert all(np.array_equal(one, other) for one, other in zip(found, masks, strict=True))

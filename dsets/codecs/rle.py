@@ -65,7 +65,8 @@ def encode(found: Iterable[NDArray[Any]]) -> Codes:
     """The codes of masks (height, width), where what is not 0 belongs to the object."""
     from pycocotools import mask
 
-    return join(mask.encode(np.asfortranarray(one > 0, dtype=np.uint8))["counts"] for one in found)
+    codes = (mask.encode(np.asfortranarray(one > 0, dtype=np.uint8))["counts"] for one in found)
+    return join(code.encode() if isinstance(code, str) else code for code in codes)
 
 
 def _runs(code: bytes) -> list[int] | None:

@@ -30,6 +30,7 @@ COMMANDS = {
     "prepare": ("prepare", "Raw files become sharded packs, one Dask task a shard."),
     "repair": ("repair", "Make the damaged files of a pack again, to the same bytes."),
     "stats": ("stats", "The exact statistics of a training pack's pixels."),
+    "bench": ("bench", "Measure how fast a pack streams, and where the time goes."),
     "digest": ("digest", "The digest of a pack's epochs that any machine must reproduce."),
     "train": ("train", "Train a reference model on prepared packs."),
     "demo": ("demo", "The whole main job, offline, on generated digits."),

@@ -18,7 +18,7 @@ from ._text import count, plain, size, table
 LISTED = 20
 
 
-def as_data(path: Path, index: Index) -> dict[str, Any]:
+def as_data(path: Path | str, index: Index) -> dict[str, Any]:
     """The pack for JSON."""
     statistics = index.statistics
     return {
@@ -50,7 +50,7 @@ def as_data(path: Path, index: Index) -> dict[str, Any]:
     }
 
 
-def as_text(path: Path, index: Index) -> str:
+def as_text(path: Path | str, index: Index) -> str:
     """The pack for people."""
     about = [
         ("split", plain(index.split)),

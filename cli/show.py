@@ -32,11 +32,15 @@ INDEX = "index.json"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str, samples: bool, split: str | None, limit: int, as_json: bool) -> None:
-    """Show a dataset by NAME, or a pack, or every pack of a folder, by its path.
+    """Show a dataset by NAME, or a pack, or every pack of a folder, by its path or address.
 
     A path has a slash in it (./mnist) where a dataset has the same name.
     """
-    if os.sep in name or (name and Path(name).is_dir() and name not in manifest.names()):
+    if "://" in name:
+        if samples or split:
+            raise UsageError("--samples and --split are for datasets", got=f"the address {name}")
+        click.echo(_remote(name, as_json))
+    elif os.sep in name or (name and Path(name).is_dir() and name not in manifest.names()):
         if samples or split:
             raise UsageError("--samples and --split are for datasets", got=f"the path {name}")
         click.echo(_packs(Path(name), as_json))
@@ -97,6 +101,18 @@ def _packs(path: Path, as_json: bool) -> str:
         data = [_pack_text.as_data(*pack) for pack in packs]
         return _json(data[0] if folders == [path] else data)
     return "\n\n\n".join(_pack_text.as_text(*pack) for pack in packs)
+
+
+def _remote(address: str, as_json: bool) -> str:
+    from dsets.fetch import shown
+    from dsets.pack import Pack
+
+    from . import _pack_text
+
+    pack = Pack.open(address)
+    if as_json:
+        return _json(_pack_text.as_data(shown(address), pack.index))
+    return _pack_text.as_text(shown(address), pack.index)
 
 
 def _json(data: Any) -> str:

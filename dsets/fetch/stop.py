@@ -30,6 +30,10 @@ class Stop:
             for response in self._open:
                 _break(response)
 
+    @property
+    def called(self) -> bool:
+        return self._called.is_set()
+
     def check(self) -> None:
         if self._called.is_set():
             raise Stopped

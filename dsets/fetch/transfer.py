@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dsets.fetch import answers
+from dsets.fetch import answers, objects
 from dsets.fetch.answers import Cut, Refused
 from dsets.fetch.hashing import CHUNK
 from dsets.fetch.part import Origin, Part
@@ -93,8 +93,10 @@ def attempt(address: str, part: Part, wire: Wire) -> None:
         _copy(path, part, wire)
     elif address.partition("://")[0].lower() in SCHEMES:
         _download(address, part, wire)
+    elif objects.scheme(address) in objects.LIBRARIES:
+        objects.attempt(address, part, wire)
     else:
-        raise Refused("is not an address of http, https or file")
+        raise Refused("is not an address of http, https, s3, gs or file")
 
 
 def _copy(path: Path, part: Part, wire: Wire) -> None:
@@ -114,7 +116,7 @@ def _copy(path: Path, part: Part, wire: Wire) -> None:
                 wire.stop.check()
                 if part.size == 0:
                     answers.check_head(part.file, data[:HEAD])
-                _take(part, data, wire)
+                take(part, data, wire)
     except FileNotFoundError:
         raise Refused("no such file") from None
     except PermissionError:
@@ -210,12 +212,12 @@ def _receive(address: str, response: Response, part: Part, wire: Wire) -> None:
         part.pieced = True
     if total is not None:
         _check_space(part, total)
-    _take(part, head, wire)
+    take(part, head, wire)
     begun, size = time.monotonic(), part.size
     try:
         while data and (data := _read(response, decode)):
             wire.stop.check()
-            _take(part, data, wire)
+            take(part, data, wire)
             if (now := time.monotonic()) - begun >= wire.patience.slow_s:
                 if part.size - size < wire.patience.slow_bytes:
                     raise Cut(f"only {part.size - size} bytes came in {now - begun:.0f} s")
@@ -237,7 +239,8 @@ def _read(response: Response, decode: bool) -> bytes:
     return data
 
 
-def _take(part: Part, data: bytes, wire: Wire) -> None:
+def take(part: Part, data: bytes, wire: Wire) -> None:
+    """Append what came, unless it is more than the file has."""
     limit = part.file.bytes
     if limit is not None and part.size + len(data) > limit:
         part.clear()

@@ -42,7 +42,7 @@ def check_file(path: Path, size: int) -> None:
         PackError: missing, a link, a folder or device, or of another size.
     """
     try:
-        _check(os.lstat(path), path, size)
+        check_stat(os.lstat(path), path, size)
     except OSError as error:
         raise PackError("cannot be read", where=path, got=error.strerror) from error
 
@@ -55,17 +55,18 @@ def map_file(path: Path, size: int) -> memoryview:
     """
     try:
         with open_plain(path) as file:
-            _check(os.fstat(file.fileno()), path, size)
+            check_stat(os.fstat(file.fileno()), path, size)
             address = _map(file.fileno(), size)
     except OSError as error:
         raise PackError("cannot be mapped", where=path, got=error.strerror) from error
     buffer = (ctypes.c_ubyte * size).from_address(address)
-    end = weakref.finalize(buffer, _libc().munmap, address, size)
+    end = weakref.finalize(buffer, libc().munmap, address, size)
     end.atexit = False  # threads may still read while the interpreter goes down
     return memoryview(buffer).cast("B").toreadonly()
 
 
-def _check(found: os.stat_result, path: Path, size: int) -> None:
+def check_stat(found: os.stat_result, path: Path, size: int) -> None:
+    """Refuse what isn't a plain file of exactly ``size`` bytes, as a PackError."""
     if not stat.S_ISREG(found.st_mode):
         raise PackError("not a plain file", where=path, got=stat.filemode(found.st_mode))
     if found.st_size != size:
@@ -79,14 +80,15 @@ def _check(found: os.stat_result, path: Path, size: int) -> None:
 
 
 def _map(descriptor: int, size: int) -> int:
-    address: int | None = _libc().mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
+    address: int | None = libc().mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
     if address is None or address == _FAILED:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return address
 
 
-def _libc() -> ctypes.CDLL:
+def libc() -> ctypes.CDLL:
+    """The C library, with the types of ``mmap`` and ``munmap`` told."""
     library = ctypes.CDLL(None, use_errno=True)
     library.mmap.restype = ctypes.c_void_p
     library.mmap.argtypes = (

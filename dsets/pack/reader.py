@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ from dsets.pack.mapping import check_file
 from dsets.pack.rows import KEY, Rows, map_datasets
 from dsets.pack.schema import STATISTICS, Index
 from dsets.pack.statistics import Statistics
+
+if TYPE_CHECKING:
+    from dsets.remote.ahead import Ahead
 
 
 class Pack:
@@ -50,9 +54,15 @@ class Pack:
     def open(cls, path: str | Path) -> Pack:
         """The pack in a folder. Reads the index and the sizes of the files, no data.
 
+        ``https://``, ``s3://`` and ``gs://`` addresses: see ``dsets.remote.open``.
+
         Raises:
             PackError: no pack, or one that is damaged, hostile, or of an unknown version.
         """
+        if isinstance(path, str) and "://" in path:
+            from dsets import remote
+
+            return remote.open(path)
         folder = Path(path).absolute()
         content = index.read(folder)
         for shard in content.shards:
@@ -171,6 +181,21 @@ class Pack:
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.path, self.digest)
 
+    def holding(self, numbers: npt.NDArray[np.int64]) -> AbstractContextManager[None]:
+        """While the block runs, the arrays of these samples' shards may be read.
+
+        Nothing to do here; a remote pack fetches them.
+        """
+        return nullcontext()
+
+    def reserved(self, name: str) -> tuple[np.ndarray, ...]:
+        """As ``arrays``, to be read only while ``holding``: a remote pack fetches nothing yet."""
+        return self.arrays(name)
+
+    def ahead(self) -> Ahead | None:
+        """Who brings what a stream will need; None for a local pack."""
+        return None
+
     def _find(self, number: int) -> tuple[Rows, int]:
         """The shard of a sample, and its row there."""
         count, given = len(self), operator.index(number)
@@ -183,7 +208,7 @@ class Pack:
     def _rows(self, shard: int) -> Rows:
         found = self._shards[shard]
         if found is None:  # two threads may both map it; one map is then dropped
-            found = Rows(self.path, self.index.shards[shard], self.fields)
+            found = Rows.map(self.path, self.index.shards[shard], self.fields)
             self._shards[shard] = found
         return found
 

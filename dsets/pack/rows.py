@@ -21,7 +21,11 @@ def map_datasets(path: Path, size: int, extents: Mapping[str, Extent]) -> dict[s
     Raises:
         PackError: the file is not there or of another size.
     """
-    memory = map_file(path, size)
+    return datasets(map_file(path, size), extents)
+
+
+def datasets(memory: memoryview, extents: Mapping[str, Extent]) -> dict[str, np.ndarray]:
+    """The datasets in a file's memory, in place."""
     return {name: _view(memory, extent) for name, extent in extents.items()}
 
 
@@ -38,14 +42,28 @@ class Rows:
 
     __slots__ = ("arrays", "name")
 
-    def __init__(self, folder: Path, shard: Shard, fields: tuple[Field, ...]) -> None:
-        """Map the shard and check the offsets of its variable-size fields.
+    def __init__(self, shard: Shard, memory: memoryview) -> None:
+        """Over the shard's memory, which is not read yet."""
+        self.name = shard.name
+        self.arrays = datasets(memory, shard.datasets)
+
+    @classmethod
+    def map(cls, folder: Path, shard: Shard, fields: tuple[Field, ...]) -> Rows:
+        """Map the shard and check it.
 
         Raises:
             PackError: the file is not what the index says, or offsets fall or lead outside.
         """
-        self.name = shard.name
-        self.arrays = map_datasets(folder / shard.name, shard.bytes, shard.datasets)
+        rows = cls(shard, map_file(folder / shard.name, shard.bytes))
+        rows.check(fields)
+        return rows
+
+    def check(self, fields: tuple[Field, ...]) -> None:
+        """Check the offsets of the variable-size fields.
+
+        Raises:
+            PackError: offsets fall or lead outside.
+        """
         for field in (*fields, KEY):
             if not field.fixed:
                 self._check_offsets(field)

@@ -52,7 +52,7 @@ class Assembly:
         self._columns: dict[str, Source | None] = {}
         self._on_device: OnDevice | None = None
         self._size = (0, 0)
-        self._key_hash = Column(pack.arrays("key_hash"), pack.starts)
+        self._key_hash = Column(pack.reserved("key_hash"), pack.starts)
         for field in pack.fields:
             column = _column(pack, field, recipe)
             self._columns[field.name] = column
@@ -78,7 +78,8 @@ class Assembly:
 
     def _draws(self, epoch: int, index: npt.NDArray[np.int64]) -> Draws:
         key_hash = np.empty(len(index), np.uint64)
-        self._key_hash.take(index, key_hash)
+        with self._pack.holding(index):
+            self._key_hash.take(index, key_hash)
         return Draws(self._seed, epoch, key_hash)
 
     def make(self, job: Job) -> Made:
@@ -109,8 +110,10 @@ class Assembly:
 
     def _gathered(self, job: Job) -> Batch:
         """The batch before the user's functions."""
+        with self._pack.holding(job.index):
+            fields = {name: self._gather(name, one, job) for name, one in self._columns.items()}
         return Batch(
-            {name: self._gather(name, column, job) for name, column in self._columns.items()},
+            fields,
             index=job.index,
             valid=job.valid,
             epoch=job.epoch,
@@ -175,11 +178,11 @@ def _column(pack: Pack, field: Field, recipe: Recipe) -> Source | None:
     """How to gather a field: plainly, as images, encoded or not, or, for varying sizes, one by one
     (None)."""
     if field.name == IMAGE and field.encoded and (recipe.geometry or recipe.normal):
-        bounds = pack.arrays(f"offsets/{IMAGE}")
-        return Encoded(Strings(pack.arrays(IMAGE), bounds, pack.starts), recipe)
+        bounds = pack.reserved(f"offsets/{IMAGE}")
+        return Encoded(Strings(pack.reserved(IMAGE), bounds, pack.starts), recipe)
     if not field.fixed:
         return None
-    column = Column(pack.arrays(field.name), pack.starts)
+    column = Column(pack.reserved(field.name), pack.starts)
     changed = field.name == IMAGE and (recipe.geometry or recipe.normal)
     if not changed and field.layout == "HWC":
         return column

@@ -21,6 +21,7 @@ from dsets.transforms.recipe import Transform
 
 if TYPE_CHECKING:
     from dsets.pack import Pack
+    from dsets.remote.ahead import Ahead
 
 
 def batches(
@@ -95,6 +96,8 @@ class Stream:
             self._ahead + 2,
         )
         self._state = State()
+        self._pack = pack
+        self._fetching: Ahead | None = None
         self._prefetch: Prefetch[Job, Made] | None = None
         self._closed = False
 
@@ -134,7 +137,9 @@ class Stream:
         if self._closed:
             raise StreamError("the stream was closed within its loop")
         if self._prefetch is None or self._prefetch.forked:
-            jobs = plan.jobs(self._order, self._assembly.choose, self._state)
+            self._fetching = self._pack.ahead()
+            expect = self._fetching.expect if self._fetching else None
+            jobs = plan.jobs(self._order, self._assembly.choose, self._state, expect)
             self._prefetch = Prefetch(jobs, self._assembly.make, self._threads, self._ahead)
         batch = self._assembly.receive(self._prefetch.get())
         self._state = State(batch.epoch, self._order.after(batch.position))
@@ -158,6 +163,9 @@ class Stream:
         if self._prefetch is not None:
             self._prefetch.close()
             self._prefetch = None
+        if self._fetching is not None:
+            self._fetching.close()
+            self._fetching = None
 
     def close(self) -> None:
         """End the threads; batches already taken stay valid. Idempotent."""

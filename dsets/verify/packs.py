@@ -9,14 +9,19 @@ from dsets.progress import Progress, ignore
 from dsets.verify.report import Check, Report
 
 
-def pack(path: Path, *, deep: bool = False, progress: Progress = ignore) -> Report:
+def pack(path: Path | str, *, deep: bool = False, progress: Progress = ignore) -> Report:
     """One check a problem, which names file, field and sample; a single one when all is right.
 
     ``deep`` also compares every sample's own checksum and adds the statistics up again.
     """
+    from dsets import fetch, remote
     from dsets.pack import verify
 
-    problems = verify(path, progress, deep=deep)
+    if isinstance(path, str) and "://" in path:
+        problems = remote.verify(path, progress, deep=deep)
+        path = fetch.shown(path)
+    else:
+        problems = verify(path, progress, deep=deep)
     wrong = (Check(one.file, False, one.finding, asdict(one)) for one in problems)
     found = tuple(wrong) or (Check("pack", True, "every byte is as its index says"),)
     return Report(str(path), found)

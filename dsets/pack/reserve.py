@@ -1,0 +1,64 @@
+"""Address space for a file that comes and goes: arrays over it stay valid, and their place too.
+
+A remote pack may be larger than the cache, yet kernels want the address of every shard once. So
+each shard has its range of addresses from the beginning, without memory behind it; the file is
+mapped into it while it is held. Whoever reads a range that is not held is killed by the system, so
+only ``dsets.remote.pack`` does this, which holds what is read.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import weakref
+from pathlib import Path
+
+from dsets.errors import PackError
+from dsets.pack.mapping import check_stat, libc, open_plain
+
+_FIXED = 0x10
+_NOTHING = 0  # PROT_NONE
+_LAZY = getattr(mmap, "MAP_NORESERVE", 0)
+
+
+class Reserved:
+    """``size`` bytes of addresses; ``memory`` is a read-only view of them."""
+
+    __slots__ = ("__weakref__", "_address", "_size", "memory")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _LAZY
+        self._address = _mmap(None, size, _NOTHING, flags, -1)
+        buffer = (ctypes.c_ubyte * size).from_address(self._address)
+        end = weakref.finalize(buffer, libc().munmap, self._address, size)
+        end.atexit = False
+        self.memory = memoryview(buffer).cast("B").toreadonly()
+
+    def fill(self, path: Path) -> None:
+        """Map the file into the range.
+
+        Raises:
+            PackError: it is no plain file of this size, or the system refuses.
+        """
+        try:
+            with open_plain(path) as file:
+                check_stat(os.fstat(file.fileno()), path, self._size)
+                flags = mmap.MAP_SHARED | _FIXED
+                _mmap(self._address, self._size, mmap.PROT_READ, flags, file.fileno())
+        except OSError as error:
+            raise PackError("cannot be mapped", where=path, got=error.strerror) from error
+
+    def empty(self) -> None:
+        """Let go of the file; the addresses stay ours."""
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _LAZY | _FIXED
+        _mmap(self._address, self._size, _NOTHING, flags, -1)
+
+
+def _mmap(address: int | None, size: int, access: int, flags: int, descriptor: int) -> int:
+    found: int | None = libc().mmap(address, size, access, flags, descriptor, 0)
+    if found is None or found == ctypes.c_void_p(-1).value:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return found

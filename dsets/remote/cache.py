@@ -1,0 +1,187 @@
+"""The cache of fetched shards: one folder, many processes, a limit.
+
+    <cache>/index/<sha256 of the address>/index.json
+    <cache>/packs/<pack digest>/<shard>                with its receipt beside it (dsets.fetch)
+    <cache>/held/<process and number>.json             what a process holds: name → bytes
+
+Every change of what is held, and every removal, is made under the lock of the folder. A process
+keeps the lock of its file below ``held``: one that can be locked was left by a dead process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from dsets.errors import SpaceError, UsageError
+from dsets.fetch import receipts
+from dsets.locks import holding
+from dsets.store import home
+
+FOLDER = "DSETS_CACHE"
+SIZE = "DSETS_CACHE_SIZE"
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def folder() -> Path:
+    """``$DSETS_CACHE``, or ``remote`` in the home."""
+    given = os.environ.get(FOLDER)
+    return Path(given).expanduser().absolute() if given else home() / "remote"
+
+
+def limit() -> int | None:
+    """``$DSETS_CACHE_SIZE`` in bytes, as in 200G; None where it is not set.
+
+    Raises:
+        UsageError: it is no size.
+    """
+    text = os.environ.get(SIZE, "").strip()
+    if not text:
+        return None
+    match = re.fullmatch(r"(\d{1,15})\s*([KMGT]?)(?:i?B)?", text, re.I)
+    if not match:
+        raise UsageError("bad size", where=SIZE, expected="bytes, or as in 200G", got=repr(text))
+    return int(match[1]) * _UNITS[match[2].upper()]
+
+
+class Cache:
+    """A process's view of the cache. ``take`` and ``drop`` count; not for several threads at once.
+
+    A forked child has its own list from its first ``take`` on; its parent's stays locked with it.
+    """
+
+    def __init__(self, root: Path, limit: int | None) -> None:
+        self.root = root
+        self.limit = limit
+        self._held: Counter[str] = Counter()
+        self._bytes: dict[str, int] = {}
+        self._file: int | None = None
+        self._process = 0
+
+    def path(self, name: str) -> Path:
+        return self.root / "packs" / name
+
+    def take(self, name: str, size: int) -> bool:
+        """Hold a shard of ``size`` bytes, there or still to be fetched; make room if need be.
+
+        False, and nothing changed, where what is held leaves no room for it.
+        """
+        if self._process == os.getpid() and self._held[name]:
+            self._held[name] += 1
+            return True
+        self._begin()
+        with holding(self.root, folder=True):
+            if not self._make_room(name, size):
+                return False
+            self._held[name] += 1
+            self._bytes[name] = size
+            self._write()
+        with suppress(OSError):  # used now; the receipt believes in the modification time
+            there = self.path(name).stat()
+            os.utime(self.path(name), ns=(_now(there), there.st_mtime_ns))
+        return True
+
+    def drop(self, name: str) -> None:
+        """Let go of what ``take`` gave."""
+        if self._process != os.getpid() or not self._held[name]:
+            return
+        self._held[name] -= 1
+        if not self._held[name]:
+            del self._held[name], self._bytes[name]
+            with holding(self.root, folder=True):
+                self._write()
+
+    def close(self) -> None:
+        """Hold nothing any more. Idempotent."""
+        if self._file is not None and self._process == os.getpid():
+            os.close(self._file)
+            self._path.unlink(missing_ok=True)
+        self._file = None
+        self._held.clear()
+        self._bytes.clear()
+
+    def full(self, name: str) -> SpaceError:
+        return SpaceError(
+            "the cache has no room for a shard: everything in it is in use",
+            where=self.path(name),
+            expected=f"at most {self.limit} bytes",
+            remedy=f"give it more ({SIZE}), or stream with Window(lanes, …) of fewer lanes",
+        )
+
+    def _begin(self) -> None:
+        if self._process == os.getpid() and self._file is not None:
+            return
+        if self._file is not None:  # the parent's: closing our copy leaves its lock with it
+            os.close(self._file)
+        self._held.clear()
+        self._bytes.clear()
+        beside = self.root / "held"
+        beside.mkdir(parents=True, exist_ok=True)
+        with holding(self.root, folder=True):
+            self._path = beside / f"{os.getpid()}-{secrets.token_hex(4)}.json"
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._file = os.open(self._path, flags, 0o666)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._process = os.getpid()
+
+    def _write(self) -> None:
+        assert self._file is not None
+        data = json.dumps(self._bytes).encode()
+        os.pwrite(self._file, data, 0)
+        os.ftruncate(self._file, len(data))
+
+    def _make_room(self, name: str, size: int) -> bool:
+        if self.limit is None:
+            return True
+        held = dict(self._bytes) | self._others() | {name: size}
+        there = {one: found for one, found in self._there().items() if one not in held}
+        total = sum(held.values()) + sum(found.st_size for found in there.values())
+        if sum(held.values()) > self.limit:
+            return False
+        for one in sorted(there, key=lambda one: there[one].st_atime_ns):
+            if total <= self.limit:
+                break
+            self.path(one).unlink(missing_ok=True)
+            receipts.forget(self.path(one))
+            total -= there[one].st_size
+        return True
+
+    def _others(self) -> dict[str, int]:
+        """What other processes hold; the lists of dead ones are removed."""
+        found: dict[str, int] = {}
+        for path in (self.root / "held").glob("*.json"):
+            if path == self._path:
+                continue
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
+            except BlockingIOError:
+                with suppress(ValueError):
+                    found |= json.loads(path.read_bytes())
+            finally:
+                os.close(descriptor)
+        return found
+
+    def _there(self) -> dict[str, os.stat_result]:
+        """The shards that we put there: those whose receipt still holds."""
+        found = {}
+        for path in (self.root / "packs").glob("*/.*.receipt.json"):
+            shard = path.with_name(path.name.removeprefix(".").removesuffix(".receipt.json"))
+            if receipts.read(shard) is not None:
+                found[f"{shard.parent.name}/{shard.name}"] = shard.lstat()
+        return found
+
+
+def _now(there: os.stat_result) -> int:
+    return max(time.time_ns(), there.st_atime_ns + 1)

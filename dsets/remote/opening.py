@@ -1,0 +1,99 @@
+"""Opening a remote pack: its index, as it is now, or as it was when nobody may be asked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from dsets.errors import FetchError, OfflineError, PackError, UsageError
+from dsets.fetch import Patience, shown
+from dsets.fetch.objects import LIBRARIES, filesystem, scheme
+from dsets.fetch.receipts import receipt_path
+from dsets.fetch.stop import Stop
+from dsets.locks import holding
+from dsets.manifest import File
+from dsets.pack import Problem, index, strict
+from dsets.pack import verify as verify_folder
+from dsets.pack.schema import INDEX, Index
+from dsets.progress import Progress, ignore
+from dsets.remote import cache, shards
+from dsets.remote.pack import RemotePack
+
+SCHEMES = ("http", "https", *LIBRARIES)
+
+
+def open(
+    address: str,
+    *,
+    folder: Path | None = None,
+    limit: int | None = None,
+    patience: Patience | None = None,
+) -> RemotePack:
+    """The pack at an address of http, https, s3 or gs. Reads the index, no shard.
+
+    Args:
+        folder: the cache; by default ``$DSETS_CACHE``, or ``remote`` in ``$DSETS_HOME``.
+        limit: its size in bytes; by default ``$DSETS_CACHE_SIZE``, or none.
+
+    Raises:
+        UsageError: no such kind of address.
+        FetchError: the index cannot be had; OfflineError where nobody may be asked.
+        PackError: it is damaged, hostile, or of an unknown version.
+        MissingLibraryError: ``s3fs`` or ``gcsfs`` is not installed.
+    """
+    if scheme(address) not in SCHEMES:
+        raise UsageError(
+            "no address of a pack", where=shown(address), expected=f"one of {', '.join(SCHEMES)}"
+        )
+    if scheme(address) in LIBRARIES and not shards.offline():
+        filesystem(address)  # says what is missing
+    root = cache.folder() if folder is None else Path(folder).absolute()
+    kept = cache.Cache(root, cache.limit() if limit is None else limit)
+    patience = patience or Patience()
+    return RemotePack(address, _index(address, root, patience), kept, patience)
+
+
+def _index(address: str, root: Path, patience: Patience) -> Index:
+    name = hashlib.sha256(address.encode()).hexdigest()
+    place = root / "index" / name
+    kept = place / INDEX
+    where = shards.below(shown(address), INDEX)
+    if shards.offline():
+        try:
+            return index.parse(kept.read_bytes(), where)
+        except FileNotFoundError:
+            raise OfflineError("offline, and never opened before", where=shown(address)) from None
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with holding(place, folder=True):
+        fresh = place / "fresh.json"
+        for old in (fresh, receipt_path(fresh), fresh.with_name("fresh.json.part")):
+            old.unlink(missing_ok=True)
+        file = File(fresh.name, (shards.below(address, INDEX),))
+        try:
+            shards.bring(file, fresh, Stop(), patience, shards.at_most(strict.BYTES))
+        except FetchError as error:
+            raise FetchError("no pack here", where=shown(address), got=error) from error
+        content = index.parse(fresh.read_bytes(), where)  # before it takes the place of the old one
+        os.replace(fresh, kept)
+        receipt_path(fresh).unlink(missing_ok=True)
+    return content
+
+
+def verify(address: str, progress: Progress = ignore, *, deep: bool = False) -> list[Problem]:
+    """As ``dsets.pack.verify``, after fetching what is not in the cache.
+
+    Raises:
+        SpaceError: the cache is smaller than the pack.
+        OfflineError: something is missing and nobody may be asked.
+    """
+    try:
+        pack = open(address)
+    except PackError as error:
+        return [Problem(INDEX, str(error))]
+    with pack:
+        problems = pack.download()
+        if problems:
+            return problems
+        (pack.path / INDEX).write_bytes(index.render(pack.index))
+        return verify_folder(pack.path, progress, deep=deep)

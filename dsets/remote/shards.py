@@ -1,0 +1,58 @@
+"""Bringing files of a remote pack into the cache, through the machinery of dsets.fetch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from dsets.errors import FetchError, OfflineError
+from dsets.fetch import Patience, Step, errand
+from dsets.fetch.job import OFFLINE
+from dsets.fetch.planning import found
+from dsets.fetch.stop import Stop
+from dsets.manifest import File
+from dsets.progress import Event, Progress, ignore
+
+
+def offline() -> bool:
+    """Whether ``$DSETS_OFFLINE`` forbids asking anyone."""
+    return os.environ.get(OFFLINE, "0") not in ("", "0")
+
+
+def below(address: str, name: str) -> str:
+    """The address of a file of the pack at ``address``; a query stays behind it."""
+    base, mark, query = address.partition("?")
+    return f"{base.rstrip('/')}/{quote(name)}{mark}{query}"
+
+
+def bring(
+    file: File, path: Path, stop: Stop, patience: Patience, progress: Progress = ignore
+) -> None:
+    """Have the file at ``path``, with the size and sha256 that it names, if it names them.
+
+    Raises:
+        OfflineError: it is not here and nobody may be asked.
+        FetchError: it could not be had; SpaceError where the disk is full.
+        Stopped: the work was called off.
+    """
+    if found(file, path) is not None:
+        return
+    if offline():
+        raise OfflineError(
+            "offline, and not in the cache", where=file.name, remedy=f"unset {OFFLINE}"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    errand.run(Step(file, path, "download", 0, file.addresses), patience, stop, progress)
+
+
+def at_most(limit: int) -> Progress:
+    """Refuse a file that goes on beyond ``limit`` bytes."""
+
+    def watch(event: Event) -> None:
+        if (event.total or event.done) > limit or event.done > limit:
+            raise FetchError(
+                "too big", where=event.task, expected=f"at most {limit} bytes", got=event.done
+            )
+
+    return watch

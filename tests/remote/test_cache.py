@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dsets import remote
+from dsets.errors import SpaceError, UsageError
+from dsets.remote import cache
+from tests.server import Server
+
+#: Opens the pack, holds sample 0's shard where asked to, streams, and tells when it is done.
+CHILD = """
+import sys
+from pathlib import Path
+import numpy as np
+from dsets import remote
+from dsets.stream import Window, batches
+address, root, limit, what = sys.argv[1:]
+pack = remote.open(address, folder=Path(root), limit=int(limit) or None)
+if what == "hold":
+    with pack.holding(np.array([0])):
+        print("holding", flush=True)
+        sys.stdin.readline()
+        assert pack[0]["key"] == "k0"
+if what == "stream":
+    with batches(pack, 5, shuffle=Window(2, 4)) as stream:
+        for _ in range(3):
+            assert sum(len(batch.index) for batch in stream) == 60
+if what == "get":
+    print(pack[10]["key"], flush=True)
+pack.close()
+print("done", flush=True)
+"""
+
+
+def start(address: str, root: Path, limit: int, what: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CHILD, address, str(root), str(limit), what]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_processes_that_share_a_cache_fetch_once_and_keep_to_its_size(
+    address: str, root: Path, server: Server, shard_bytes: int
+) -> None:
+    children = [start(address, root, 0, "stream") for _ in range(3)]
+    for child in children:
+        assert child.communicate()[0].split() == ["done"]
+        assert child.returncode == 0
+    assert all(len(server.asked(f"/train/s-{number}.h5")) == 1 for number in range(6))
+    assert not list(root.glob("**/*.part")) and not list(root.glob("held/*"))
+    with remote.open(address, folder=root, limit=2 * shard_bytes) as pack:
+        assert pack[0]["key"] == "k0"
+        shards = list(root.glob("packs/*/s-*.h5"))
+        assert sum(path.stat().st_size for path in shards) <= 2 * shard_bytes
+
+
+def test_what_another_process_holds_is_never_removed(
+    address: str, root: Path, shard_bytes: int, kept: Callable[[], set[str]]
+) -> None:
+    with start(address, root, 2 * shard_bytes, "hold") as child:
+        assert child.stdout and child.stdin and child.stdout.readline() == "holding\n"
+        with remote.open(address, folder=root, limit=2 * shard_bytes) as pack:
+            for sample in range(10, 60):
+                assert pack[sample]["key"] == f"k{sample}"
+                assert "s-0.h5" in kept() and len(kept()) <= 2
+            with pytest.raises(SpaceError):
+                pack[10:30]
+        child.stdin.write("\n")
+        child.stdin.close()
+        assert child.stdout.readline() == "done\n"
+    with remote.open(address, folder=root, limit=2 * shard_bytes) as pack:
+        pack[10], pack[20]
+        assert kept() == {"s-1.h5", "s-2.h5"}  # the oldest went, now that nobody holds it
+
+
+def test_a_killed_process_leaves_only_a_part_and_holds_nothing(
+    address: str, root: Path, server: Server, shard_bytes: int, kept: Callable[[], set[str]]
+) -> None:
+    server.routes["/train/s-1.h5"].stall_after = 5000
+    with start(address, root, shard_bytes, "get") as child:
+        server.stalled.wait(30)
+        child.send_signal(signal.SIGKILL)
+    assert kept() == set()
+    assert [path.name for path in root.glob("packs/*/s-*")] == ["s-1.h5.part"]
+    server.routes["/train/s-1.h5"].stall_after = None
+    with remote.open(address, folder=root, limit=shard_bytes) as pack:
+        assert pack[0]["key"] == "k0"  # nothing is reserved for the dead
+        assert pack[10]["key"] == "k10"
+    assert kept() == {"s-1.h5"}
+    assert not list(root.glob("held/*")) and not list(root.glob("**/*.part"))
+
+
+def test_files_that_dsets_did_not_put_there_stay(
+    address: str, root: Path, shard_bytes: int, kept: Callable[[], set[str]]
+) -> None:
+    with remote.open(address, folder=root, limit=shard_bytes) as pack:
+        pack[0]
+        mine = [pack.path / "s-9.h5", pack.path / "notes.txt", root / "more"]
+        for path in mine:
+            path.write_bytes(bytes(10 * shard_bytes))
+        for sample in (10, 20, 30):
+            pack[sample]
+        assert kept() == {"s-3.h5", "s-9.h5"}
+        assert all(path.exists() for path in mine)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("", None), ("5", 5), ("200G", 200 << 30), ("1 kib", 1024), ("2TB", 2 << 40)]
+)
+def test_sizes_are_read(text: str, size: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSETS_CACHE_SIZE", text)
+    assert cache.limit() == size
+
+
+def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSETS_CACHE_SIZE", "lots")
+    with pytest.raises(UsageError, match="DSETS_CACHE_SIZE"):
+        cache.limit()
+
+
+def test_a_forked_child_reads_and_fetches_for_itself(address: str, root: Path) -> None:
+    with remote.open(address, folder=root) as pack:
+        pack[0]
+        child = os.fork()
+        if not child:
+            good = pack[1]["key"] == "k1" and pack[11]["key"] == "k11"
+            os._exit(0 if good else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert pack[2]["key"] == "k2"

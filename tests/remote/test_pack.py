@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dsets import remote
+from dsets.errors import FetchError, OfflineError, PackError, SpaceError, UsageError
+from dsets.pack import Pack
+from dsets.stream import Window, batches
+from dsets.transforms import Crop, Flip, Normalise
+from tests.remote.conftest import QUICK
+from tests.server import Server
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[k], other[k]) for k in one)
+
+
+def test_a_sample_fetches_its_shard_and_no_other(local: Pack, address: str, server: Server) -> None:
+    with Pack.open(address) as pack:  # type: ignore[attr-defined]
+        assert len(pack) == 60 and pack.digest == local.digest
+        assert {request.path for request in server.requests} == {"/train/index.json"}
+        assert same(pack[25], local[25]) and same(pack[-31], local[-31])
+        assert server.asked("/train/s-2.h5") and not server.asked("/train/s-3.h5")
+        assert same(pack[27], local[27])
+        assert len(server.asked("/train/s-2.h5")) == 1
+        pack.check(3)
+        assert pack.keys([59, 0]) == ["k59", "k0"]
+        with pytest.raises(IndexError):
+            pack[60]
+
+
+def test_slices_arrays_and_statistics_are_those_of_the_local_pack(
+    local: Pack, address: str
+) -> None:
+    with remote.open(address) as pack:
+        some, same_ones = pack[5:33:3], local[5:33:3]
+        assert np.array_equal(some["image"], same_ones["image"]) and some["key"] == same_ones["key"]
+        assert pack.statistics is not None and local.statistics is not None
+        assert pack.statistics.digest == local.statistics.digest
+        for one, other in zip(pack.arrays("label"), local.arrays("label"), strict=True):
+            assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("shuffle", [True, False, Window(4, 8)])
+@pytest.mark.parametrize("shards_kept", [None, 5])
+def test_a_stream_gives_what_the_local_pack_gives_with_a_small_cache_too(
+    local: Pack,
+    address: str,
+    root: Path,
+    shard_bytes: int,
+    shuffle: Any,
+    shards_kept: int | None,
+    kept: Callable[[], set[str]],
+) -> None:
+    limit = None if shards_kept is None else shards_kept * shard_bytes
+    if shuffle is True and limit:  # a batch of three samples needs three shards at most
+        limit = 6 * shard_bytes
+    recipe = [Crop(8), Flip(), Normalise.of(local)]
+    with (
+        remote.open(address, folder=root, limit=limit) as pack,
+        batches(pack, 3, seed=2, shuffle=shuffle, transform=recipe) as far,
+        batches(local, 3, seed=2, shuffle=shuffle, transform=recipe) as near,
+    ):
+        for _ in range(2):
+            for one, other in zip(far, near, strict=True):
+                assert np.array_equal(one.index, other.index)
+                assert np.array_equal(one["image"], other["image"])
+                assert np.array_equal(one["label"], other["label"])
+                assert all(map(np.array_equal, one["note"], other["note"]))
+                if limit:
+                    held = sum(path.stat().st_size for path in root.glob("packs/*/s-*.h5"))
+                    assert held <= limit
+
+
+def test_each_shard_is_fetched_once_for_many_epochs(address: str, server: Server) -> None:
+    with remote.open(address) as pack, batches(pack, 7, shuffle=Window(3, 4)) as stream:
+        for _ in range(3):
+            assert sum(len(batch.index) for batch in stream) == 60
+    assert all(len(server.asked(f"/train/s-{number}.h5")) == 1 for number in range(6))
+
+
+def test_afterwards_it_works_offline(
+    local: Pack, address: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with remote.open(address) as pack:
+        assert same(pack[0], local[0])
+    server.routes.clear()
+    monkeypatch.setenv("DSETS_OFFLINE", "1")
+    before = len(server.requests)
+    with remote.open(address) as pack:
+        assert same(pack[9], local[9])
+        with pytest.raises(OfflineError, match=r"s-5\.h5: offline, and not in the cache"):
+            pack[59]
+        assert same(pack[1], local[1])  # nothing is stuck
+    assert len(server.requests) == before
+    with pytest.raises(OfflineError, match="never opened"):
+        remote.open(address + "2")
+
+
+def test_a_damaged_shard_is_never_shown(address: str, server: Server, root: Path) -> None:
+    good = server.routes["/train/s-1.h5"].data
+    server.routes["/train/s-1.h5"].data = good[:-1] + bytes([good[-1] ^ 1])
+    with remote.open(address, folder=root, patience=QUICK) as pack:
+        with pytest.raises(FetchError, match="sha256"):
+            pack[10]
+        assert not list(root.glob("packs/*/s-1.h5*"))
+        server.routes["/train/s-1.h5"].data = good
+        assert pack[10]["key"] == "k10"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        ({"statuses": [500] * 9}, "500"),
+        ({"statuses": [404] * 9}, "404"),
+        ({"data": b"short"}, "5 bytes"),
+        ({"cut_after": 100, "ranges": False}, "after"),
+    ],
+)
+def test_what_the_server_cannot_give_is_one_clear_error(
+    address: str, server: Server, spoil: dict[str, Any], message: str
+) -> None:
+    for name, value in spoil.items():
+        setattr(server.routes["/train/s-1.h5"], name, value)
+    with remote.open(address, patience=QUICK) as pack:
+        with pytest.raises(FetchError, match=message):
+            pack[10]
+        with batches(pack, 20, shuffle=False) as stream, pytest.raises(FetchError, match=message):
+            next(iter(stream))
+
+
+def test_a_cut_is_continued_where_it_was(address: str, server: Server) -> None:
+    route = server.routes["/train/s-1.h5"]
+    route.cut_after, route.cuts = 4000, 2
+    with remote.open(address, patience=QUICK) as pack:
+        assert pack[10]["key"] == "k10"
+    asked = server.asked("/train/s-1.h5")
+    assert [request.status for request in asked] == [200, 206, 206]
+    assert [request.headers.get("If-Range") for request in asked] == [None, '"1"', '"1"']
+
+
+def test_a_cache_too_small_for_one_batch_says_so(
+    address: str, root: Path, shard_bytes: int
+) -> None:
+    with (
+        remote.open(address, folder=root, limit=2 * shard_bytes) as pack,
+        batches(pack, 40, shuffle=False) as stream,
+        pytest.raises(SpaceError, match="DSETS_CACHE_SIZE"),
+    ):
+        next(iter(stream))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table["shards"][0].update(name="../x"), "shards"),
+        (lambda table: table["format"].update(major=2), "major version"),
+        (lambda table: table["shards"][0].update(sha256="0" * 64), "pack_digest"),
+    ],
+)
+def test_a_hostile_index_is_refused_and_the_good_one_stays(
+    address: str,
+    server: Server,
+    change: Callable[[Any], None],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    remote.open(address)
+    table = json.loads(server.routes["/train/index.json"].data)
+    change(table)
+    server.routes["/train/index.json"].data = json.dumps(table).encode()
+    with pytest.raises(PackError, match=message):
+        remote.open(address)
+    monkeypatch.setenv("DSETS_OFFLINE", "1")
+    assert len(remote.open(address)) == 60
+
+
+def test_an_index_without_end_is_given_up(
+    address: str, server: Server, monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    monkeypatch.setattr("dsets.pack.strict.BYTES", 1000)
+    with pytest.raises(FetchError, match="too big"):
+        remote.open(address, folder=root)
+
+
+def test_no_pack_there_is_told(server: Server) -> None:
+    with pytest.raises(FetchError, match=r"no pack here.*404"):
+        remote.open(f"{server.url}/nothing")
+    with pytest.raises(UsageError, match="one of http, https, s3, gs"):
+        Pack.open("ftp://example.invalid/pack")
+
+
+def test_a_pack_travels_by_pickle_as_its_address(address: str, local: Pack) -> None:
+    with remote.open(address) as pack:
+        copy = pickle.loads(pickle.dumps(pack))
+        assert copy.digest == local.digest and copy.address == address
+
+
+def test_verify_reads_everything_and_tells_what_is_wrong(address: str, server: Server) -> None:
+    assert remote.verify(address, deep=True) == []
+    server.routes["/train/index.json"].data = b"{"
+    assert "JSON" in remote.verify(address)[0].message

@@ -132,7 +132,8 @@ class Cache:
         self._process = os.getpid()
 
     def _write(self) -> None:
-        assert self._file is not None
+        if self._file is None:
+            return
         data = json.dumps(self._bytes).encode()
         os.pwrite(self._file, data, 0)
         os.ftruncate(self._file, len(data))

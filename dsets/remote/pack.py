@@ -54,8 +54,8 @@ class RemotePack(Pack):
         self._pins = [0] * len(content.shards)
         #: Shards whose file is in its place, the one not used for longest first.
         self._mapped: dict[int, None] = {}
-        #: Shards that were fetched, or are, before anyone holds them.
-        self._early: set[int] = set()
+        #: Shards fetched before anyone holds them; False while that is still going on.
+        self._early: dict[int, bool] = {}
         self._all = False
         names = (STATISTICS, *(shard.name for shard in content.shards))
         self._fetching = {name: threading.Lock() for name in names}
@@ -121,9 +121,13 @@ class RemotePack(Pack):
             here = shard in self._mapped or shard in self._early
             if here or not room() or not self._place(shard, early=True):
                 return
-            self._early.add(shard)
+            self._early[shard] = False
         try:
             self.bring(one, stop)
+            with self._changed:
+                if shard in self._early:
+                    self._early[shard] = True
+                self._changed.notify_all()
         except BaseException:
             with self._changed:
                 self._forget(shard)
@@ -132,13 +136,12 @@ class RemotePack(Pack):
     def forget_early(self) -> None:
         """Keep nothing any more that was fetched early, and wake who waits to fetch."""
         with self._changed:
-            for shard in tuple(self._early):
+            for shard in [one for one, done in self._early.items() if done]:
                 self._forget(shard)
             self._changed.notify_all()
 
     def _forget(self, shard: int) -> None:
-        if shard in self._early:
-            self._early.discard(shard)
+        if self._early.pop(shard, None) is not None:
             self._leave(shard)
 
     def _place(self, shard: int, *, early: bool = False) -> bool:
@@ -146,10 +149,11 @@ class RemotePack(Pack):
         one = self.index.shards[shard]
         while not self._cache.take(self._name(shard), one.bytes):
             idle = next((other for other in self._mapped if not self._pins[other]), None)
+            ready = next((other for other, done in self._early.items() if done), None)
             if idle is not None:
                 self._unmap(idle)
-            elif self._early and not early:
-                self._forget(next(iter(self._early)))
+            elif ready is not None and not early:
+                self._forget(ready)
             else:
                 return False
         return True
@@ -203,10 +207,15 @@ class RemotePack(Pack):
         with self._changed:
             found = self._shards[shard]
             if found is None:
-                reserved = Reserved(self.index.shards[shard].bytes)
-                found = Rows(self.index.shards[shard], reserved.memory)
-                self._reserved[shard], self._shards[shard] = reserved, found
+                found = Rows(self.index.shards[shard], self._space(shard).memory)
+                self._shards[shard] = found
             return found
+
+    def _space(self, shard: int) -> Reserved:
+        found = self._reserved[shard]
+        if found is None:
+            found = self._reserved[shard] = Reserved(self.index.shards[shard].bytes)
+        return found
 
     @contextmanager
     def _holding(self, wanted: list[int]) -> Iterator[None]:
@@ -256,7 +265,7 @@ class RemotePack(Pack):
             for one in missing:
                 self._leave(one)
             self._release(wanted)
-            if not any(self._pins):
+            if not any(self._pins) and not self._early:
                 raise self._cache.full(self._name(shard))
             self._changed.wait()
 
@@ -270,9 +279,7 @@ class RemotePack(Pack):
         if shard in self._mapped:  # another thread was faster
             self._leave(shard)
             return
-        rows = self._rows(shard)
-        reserved = self._reserved[shard]
-        assert reserved is not None
+        rows, reserved = self._rows(shard), self._space(shard)
         reserved.fill(self.path / rows.name)
         try:
             rows.check(self.fields)
@@ -283,10 +290,8 @@ class RemotePack(Pack):
         self._forget(shard)
 
     def _unmap(self, shard: int) -> None:
-        reserved = self._reserved[shard]
-        assert reserved is not None
         del self._mapped[shard]
-        reserved.empty()
+        self._space(shard).empty()
         self._leave(shard)
 
 

@@ -60,7 +60,7 @@ class Assembly:
                 self._size = column.images.size[:2]
                 if _for_device(column, recipe) and device.augments is not None:
                     self._on_device = OnDevice.of(column, device.augments)
-                    self._columns[IMAGE] = column = Column(pack.arrays(IMAGE), pack.starts)
+                    self._columns[IMAGE] = column = Column(pack.reserved(IMAGE), pack.starts)
                     for name, bytes_ in self._on_device.sizes().items():
                         self.pools[name] = Pool(bytes_ * rows, buffers, device.allocate)
             if column is not None:

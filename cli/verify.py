@@ -26,10 +26,11 @@ from ._text import plain
 def command(subject: str, deep: bool, as_json: bool, quiet: bool) -> int:
     """Verify the raw files of a dataset, or a pack, or every pack in a folder.
 
-    A folder with an index.json is a pack, and so is an address, whose shards are fetched; a folder of such folders is verified pack by pack;
-    anything else is a dataset's name. With --deep, the samples of a dataset are read and compared
-    with the manifest; those of a pack with their own checksums, and its statistics are added up
-    again. Exit code 0 if all is right, 1 if anything is not.
+    A folder with an index.json is a pack, and so is an address, whose shards are fetched; a folder
+    of such folders is verified pack by pack; anything else is a dataset's name. With --deep, the
+    samples of a dataset are read and compared with the manifest; those of a pack with their own
+    checksums, and its statistics are added up again. Exit code 0 if all is right, 1 if anything is
+    not.
     """
     if "://" in subject:
         with bars(quiet=quiet) as report:

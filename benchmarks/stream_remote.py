@@ -1,0 +1,148 @@
+"""A pack of JPEG files over HTTP with 50 ms latency, beside the same pack on the local disk.
+
+    python benchmarks/stream_remote.py [--images N] [--rounds N] [--save]
+
+JPEG files of 256² noise-free patterns, batches of 256 in window order, random resized crop of 224 and
+mirror; the server is a process of its own that waits 50 ms before it answers. Rounds alternate: the
+local pack, and the remote one with an empty cache. Every round begins with a new stream and ends
+with the epoch. What is reported is samples a second of the whole epoch, the first batch included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import multiprocessing
+import tempfile
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import record
+
+LATENCY_S = 0.05
+
+
+class _Late(SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        time.sleep(LATENCY_S)
+        super().do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def serve(folder: Path, tell: Connection) -> None:
+    """Serve a folder for ever; tells the port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Late, directory=str(folder)))
+    tell.send(server.server_port)
+    server.serve_forever()
+
+
+def prepare(folder: Path, images: int, per_shard: int) -> None:
+    """A pack of JPEG files of 256²: smooth random fields with some grain, quality 90."""
+    from PIL import Image
+
+    from dsets import pack
+    from dsets.field import Field
+
+    random = np.random.default_rng(0)
+    files = []
+    for _ in range(64):
+        small = Image.fromarray(random.integers(0, 256, (24, 24, 3), np.uint8))
+        smooth = np.asarray(small.resize((256, 256), Image.Resampling.BICUBIC), np.int16)
+        grain = random.integers(-12, 13, smooth.shape)
+        buffer = io.BytesIO()
+        pixels = np.clip(smooth + grain, 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
+        files.append(np.frombuffer(buffer.getvalue(), np.uint8))
+    fields = (Field("image", "uint8", (None,)), Field("label", "int64", ()))
+    keys = [f"train/{number:06d}" for number in range(images)]
+    shards = []
+    for first in range(0, images, per_shard):
+        numbers = range(first, min(first + per_shard, images))
+        values = {
+            "image": [files[number % 64] for number in numbers],
+            "label": np.array(numbers) % 10,
+        }
+        path = folder / f"shard-{len(shards):05d}.h5"
+        part = keys[numbers.start : numbers.stop]
+        shards.append(pack.shard.write(path, fields, part, values))
+    pack.finish(
+        folder,
+        split="train",
+        fields=fields,
+        shards=shards,
+        statistics=None,
+        statistics_of=None,
+        quarantine=(),
+        samples_digest=pack.samples_digest(keys),
+        provenance={},
+    )
+
+
+def epoch(pack: Any) -> float:
+    """Samples a second of one epoch of a new stream."""
+    from dsets.stream import Window, batches
+    from dsets.transforms import Flip, RandomResizedCrop
+
+    begun, rows, total = time.perf_counter(), 0, 0
+    shown = [RandomResizedCrop(224), Flip()]
+    with batches(pack, 256, shuffle=Window(8, 512), transform=shown) as stream:
+        for batch in stream:
+            rows += len(batch.index)
+            total += int(batch["image"].sum(dtype=np.uint64))  # every byte is read
+    assert total
+    return rows / (time.perf_counter() - begun)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=12_800)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--save", action="store_true")
+    given = parser.parse_args()
+    from dsets import remote
+    from dsets.pack import Pack
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "train"
+        folder.mkdir()
+        prepare(folder, given.images, 200)
+        ours, theirs = multiprocessing.Pipe()
+        server = multiprocessing.get_context("spawn").Process(target=serve, args=(folder, theirs))
+        server.start()
+        try:
+            address = f"http://127.0.0.1:{ours.recv()}"
+            size = sum(path.stat().st_size for path in folder.iterdir())
+            found: dict[str, list[float]] = {"local": [], "remote": []}
+            epoch(Pack.open(folder))  # the page cache and the kernels are warm
+            for number in range(given.rounds):
+                cache = Path(place) / f"cache-{number}"
+                with remote.open(address, folder=cache, limit=size * 6 // 10) as pack:
+                    found["remote"].append(epoch(pack))
+                found["local"].append(epoch(Pack.open(folder)))
+        finally:
+            server.kill()
+            server.join()
+    ratios = [far / near for far, near in zip(found["remote"], found["local"], strict=True)]
+    facts = {"images": given.images, "bytes": size, "latency_ms": 50, "cache": 0.6, "lanes": 8}
+    lines = [
+        record.line("JPEG pack, local", "samples/s", found["local"], facts),
+        record.line("JPEG pack, HTTP with 50 ms", "samples/s", found["remote"], facts),
+        record.line("HTTP with 50 ms over local", "ratio", ratios, facts),
+    ]
+    for line in lines:
+        print(line["what"], line["median"], f"({line['min']} to {line['max']})", line["unit"])
+    if given.save:
+        print(record.append("stream_remote", lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dsets.archive import names
 from dsets.archive.stream import CHUNK_BYTES, Stream, excerpt
 from dsets.errors import DataError
 
 BLOCK_BYTES = 512
-NAME_BYTES = 4096  # as long as a path may be on Linux
 EXTENSION_BYTES = 1 << 16
 
 _KINDS = {
@@ -33,8 +33,6 @@ _PAX = b"x"
 _PAX_GLOBAL = b"g"
 #: A number as tar writes it, in octal.
 _OCTAL = re.compile(rb"[ \0]*([0-7]*)[ \0]*")
-#: A name that needs no closer look: by far the most, and a look costs more than reading a header.
-_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-][A-Za-z0-9_.-]{0,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,22 +223,12 @@ def _records(stream: Stream, data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _safe(stream: Stream, name: str) -> str:
-    """The name without ``./`` and a folder's last slash, if it stays inside on every platform."""
-    if _PLAIN.fullmatch(name):
-        return name
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    hostile = (
-        name.startswith("/")
-        or ".." in parts
-        or "\\" in name
-        or any(ord(letter) < 32 or ord(letter) == 127 for letter in name)
-        or (parts and parts[0][1:2] == ":")
-        or len(name) > NAME_BYTES
-    )
-    if hostile or not name:
-        shown = repr(name if len(name) < 100 else name[:100] + "…")
-        raise stream.error("hostile member name", expected="a plain relative path", got=shown)
-    return "/".join(parts) or "."
+    found = names.safe(name)
+    if found is None:
+        raise stream.error(
+            "hostile member name", expected="a plain relative path", got=names.shown(name)
+        )
+    return found
 
 
 def _end(stream: Stream) -> None:

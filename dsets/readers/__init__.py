@@ -76,7 +76,8 @@ def forget(source: Source) -> None:
 def kept(dataset: str) -> list[Path]:
     """The files in which readers keep what they found out about a dataset's raw files."""
     folder = store.index(dataset)
-    return sorted([*folder.glob("*.columns"), *folder.glob(".*.columns.*.part")])
+    ends = ("*.columns", ".*.columns.*.part", "*.inner.zip", ".*.inner.zip.*.part")
+    return sorted(path for end in ends for path in folder.glob(end))
 
 
 def remove_kept(dataset: str) -> None:

@@ -66,7 +66,26 @@ def test_small_objects_are_painted_over_large_ones_and_crowds_are_void() -> None
     assert made["class_mask"][0, 0] == 255 and made["class_mask"][0, -1] == 10
 
 
-@pytest.mark.parametrize("name", ["detection", "segmentation"])
+def test_only_people_whose_joints_are_marked_are_kept() -> None:
+    points = np.zeros((2, 17, 3), np.float32)
+    points[1, 4] = (75, 50, 2)
+    boxes = np.array([[0, 0, 9, 9], [30, 20, 90, 80]], np.float32)
+    made: Any = pipeline.load("keypoints").make(sample(keypoints=points, boxes=boxes))
+    assert made["keypoints"].shape == (1, 17, 3)
+    assert made["keypoints"][0, 4].tolist() == [192, 192, 2]
+    assert np.allclose(made["boxes"], [[76.8, 76.8, 230.4, 307.2]])
+
+
+def test_captions_stay_whole() -> None:
+    text, ends = rle.join(["Ein Bär.".encode(), b"A bear\n"])
+    made: Any = pipeline.load("captions").make(sample(caption=text, caption_ends=ends))
+    found = [one.decode() for one in rle.split(made["caption"], made["caption_ends"])]
+    assert found == ["Ein Bär.", "A bear\n"]
+    with pytest.raises(DataError, match="no caption of this picture"):
+        pipeline.load("captions").make(sample(caption=text[:0], caption_ends=ends[:0]))
+
+
+@pytest.mark.parametrize("name", ["captions", "detection", "keypoints", "segmentation"])
 def test_a_dataset_without_annotations_is_refused(name: str) -> None:
     with pytest.raises(PipelineError, match="this dataset has no"):
         pipeline.load(name).fields(manifest.find("mnist"))

@@ -17,6 +17,8 @@ from dsets.readers import Sample
 
 def made_up(field: Field, number: int) -> np.ndarray | bytes:
     """A value as a reader gives it; bytes of varying size are an image as published."""
+    if field.name in ("mask", "mask_ends"):  # of no objects
+        return np.zeros(0, field.dtype)
     if field.dtype == "uint8" and field.shape == (None,):
         file = io.BytesIO()
         Image.new("RGB", (300 + number, 280), (number, 100, 200)).save(file, "JPEG")

@@ -61,7 +61,7 @@ def pixels_of(packed: Pack) -> list[np.ndarray]:
 
 
 def test_the_pipelines_for_pictures_are_these() -> None:
-    annotated = {"detection", "segmentation"}  # in test_annotated
+    annotated = {"captions", "detection", "keypoints", "segmentation"}  # in test_annotated
     assert set(NAMES) | annotated | {"as_is"} == set(pipeline.names())
 
 

@@ -1,0 +1,76 @@
+"""A segmentation as COCO writes it: polygons, run lengths, or compressed run lengths.
+
+Which one it is shows in its type, not in ``iscrowd``. All come out as compressed run lengths, drawn
+by pycocotools, whose rounding is what COCO's figures are defined by.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from dsets.codecs import rle
+from dsets.errors import DataError
+
+
+class _Runs(msgspec.Struct):
+    counts: list[int] | str
+    size: tuple[int, int]
+
+
+_DECODER = msgspec.json.Decoder(list[list[float]] | _Runs)
+
+
+def code(text: bytes, size: tuple[int, int], where: str) -> bytes:
+    """The compressed run lengths of a segmentation in an image of ``size`` (height, width).
+
+    A polygon of fewer than three corners covers nothing.
+
+    Raises:
+        DataError: it is none, or not one of such an image.
+    """
+    from pycocotools import mask as drawing
+
+    mask: Any = drawing
+    try:
+        found = _DECODER.decode(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise DataError("bad segmentation", where=where, got=f"{error!s:.120}") from error
+    height, width = size
+    if isinstance(found, _Runs):
+        if found.size != size:
+            raise DataError(
+                "a mask of another size than its image", where=where, expected=size, got=found.size
+            )
+        if isinstance(found.counts, str):
+            packed = found.counts.encode()
+            try:
+                rle.decode(packed, size)
+            except DataError as error:
+                raise DataError(error.what, where=where, expected=error.expected) from error
+            return packed
+        if sum(found.counts) != height * width or any(run < 0 for run in found.counts):
+            raise DataError(
+                "bad run lengths of a mask",
+                where=where,
+                expected=f"runs over {height} x {width} pixels",
+            )
+        drawn = mask.frPyObjects({"counts": found.counts, "size": list(size)}, height, width)
+        return _counts(drawn)
+    # pycocotools walks along every edge: one that leads far away would cost any memory.
+    far = 2 * max(size)
+    polygons = [polygon for polygon in found if len(polygon) >= 6]
+    for polygon in polygons:
+        if len(polygon) % 2 or not all(-far <= value <= 2 * far for value in polygon):
+            raise DataError(
+                "bad polygon", where=where, expected=f"pairs of numbers in {height} x {width}"
+            )
+    if not polygons:
+        return _counts(mask.frPyObjects({"counts": [height * width], "size": list(size)}, *size))
+    return _counts(mask.merge(mask.frPyObjects(polygons, height, width)))
+
+
+def _counts(drawn: Any) -> bytes:
+    counts = drawn["counts"]
+    return counts.encode() if isinstance(counts, str) else bytes(counts)

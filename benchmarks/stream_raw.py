@@ -12,7 +12,6 @@ worker processes each. ``--peers`` is a Python with torch and FFCV; those not th
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,8 @@ from typing import Any
 import numpy as np
 import record
 from contestant import MEAN, STD, serve
+
+from dsets.bench import memory, processor
 
 HERE = Path(__file__).parent
 WORKLOADS = {
@@ -119,28 +120,6 @@ def start(name: str, workload: str, folder: Path, peers: str | None) -> subproce
         script = "stream_dali.py" if name == "dali" else "stream_peers.py"
         command = [str(peers), str(HERE / script), name, workload, str(folder)]
     return subprocess.Popen(command, stdin=-1, stdout=-1, text=True, bufsize=1)
-
-
-def memory(process: int) -> int:
-    """Bytes that a process and its children hold beside the page cache (Linux; else 0)."""
-    try:
-        status = Path(f"/proc/{process}/status").read_text().splitlines()
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    except FileNotFoundError:
-        return 0
-    own = [line.split()[1] for line in status if line.startswith(("RssAnon", "RssShmem"))]
-    return sum(map(int, own)) * 1024 + sum(memory(int(child)) for child in children)
-
-
-def processor(process: int) -> float:
-    """Processor seconds of a process and its children so far (Linux; else 0)."""
-    try:
-        own = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    except FileNotFoundError:
-        return 0.0
-    ticks = int(own[11]) + int(own[12])
-    return ticks / os.sysconf("SC_CLK_TCK") + sum(processor(int(child)) for child in children)
 
 
 def take_turns(

@@ -13,13 +13,15 @@ from dsets.errors import DataError
 from dsets.field import Field
 from dsets.manifest.schema import WITHHELD, File, Member, Source
 from dsets.progress import Event, Progress, ignore
-from dsets.readers import Sample
+from dsets.readers import Reader, Sample
 from dsets.verify.report import Check, Report
 
 if TYPE_CHECKING:
     import pandas as pd
 
 EVERY = 1024  # samples between two events
+ALONE = 256  # rows read one by one after a bad one, since readers read ahead
+REPORTED = 1000  # bad samples with a check of their own
 RATIO = 100  # how far an archive of undeclared size may inflate; deflate itself stops at 1,032
 SLACK_BYTES = 16 << 20
 
@@ -28,8 +30,8 @@ def samples(source: Source, progress: Progress = ignore) -> Report:
     """Read a whole split and compare it with its manifest.
 
     The checks: ``table`` (number of samples, unique keys), ``samples`` (each one's key, and dtype
-    and shape of each field), one a field with classes (each value is one; ``counts`` in details) or
-    withheld (each value says so), one for an encoded ``image`` (each begins like one; it is not
+    and shape of each field), one a bad sample, called by its key, with the reason, one a field with
+    classes (each value is one; ``counts`` in details) or withheld (each value says so), one for an encoded ``image`` (each begins like one; it is not
     decoded), one a published member of an archive (its size and digests; of an archive that several
     splits need, with the first). Damage is a failed check; only a manifest that its reader cannot
     follow raises.
@@ -65,31 +67,33 @@ def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
     formats: dict[str | None, int] = {}
     strange = ""
     outside: dict[Field, str] = {}
-    wrong = ""
+    bad: list[tuple[str, str]] = []
     count = 0
-    try:
-        for sample in reader.samples(source, range(len(table))):
-            wrong = wrong or _mismatch(fields, sample, columns, count)
-            for field, tally in tallies.items():
-                value: Any = sample.values.get(field.name)
-                if _fits(field, value) and field.shape == () and 0 <= value < len(tally):
-                    tally[int(value)] += 1
-                else:
-                    outside.setdefault(field, f"{value!s:.40} in {sample.key}")
-            for field in withheld:
-                withheld[field] += bool(sample.values.get(field.name) != WITHHELD)
-            if isinstance(image := sample.values.get("image"), bytes):
-                kind = codecs.format_of(image)
-                formats[kind] = formats.get(kind, 0) + 1
-                strange = strange or ("" if kind else sample.key)
-            count += 1
-            if count % EVERY == 0:
-                progress(Event(task, count, source.split.samples))
-        if count != len(table) and not wrong:
-            wrong = f"{count} samples came, the table has {len(table)}"
-    except DataError as error:
-        wrong = str(error)
-    yield Check("samples", not wrong, wrong or f"{count} samples read", {"samples": count})
+    for row, sample in _read(reader, source, len(table)):
+        if isinstance(sample, DataError):
+            bad.append((columns["key"][row], str(sample)))
+            continue
+        if wrong := _mismatch(fields, sample, columns, row):
+            bad.append((sample.key, wrong))
+        for field, tally in tallies.items():
+            value: Any = sample.values.get(field.name)
+            if _fits(field, value) and _count(value, tally):
+                continue
+            outside.setdefault(field, f"{value!s:.40} in {sample.key}")
+        for field in withheld:
+            withheld[field] += bool(sample.values.get(field.name) != WITHHELD)
+        if isinstance(image := sample.values.get("image"), bytes):
+            kind = codecs.format_of(image)
+            formats[kind] = formats.get(kind, 0) + 1
+            strange = strange or ("" if kind else sample.key)
+        count += 1
+        if count % EVERY == 0:
+            progress(Event(task, count, source.split.samples))
+    if count != len(table) and not bad:
+        bad.append(("samples", f"{count} samples came, the table has {len(table)}"))
+    yield _summary(bad, count)
+    if len(bad) > 1:
+        yield from (Check(key, False, reason) for key, reason in bad[:REPORTED])
     if formats:
         yield _images(formats, strange)
     for field, tally in tallies.items():
@@ -97,6 +101,47 @@ def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
     for field, known in withheld.items():
         message = f"withheld, so {WITHHELD} in each sample"
         yield Check(field.name, not known, f"{message}, but not in {known}" if known else message)
+
+
+def _read(reader: Reader, source: Source, rows: int) -> Iterator[tuple[int, Sample | DataError]]:
+    """Each row's sample, or what is wrong with it; no more after damage to the whole file, which
+    shows in two samples for the very same reason."""
+    row, alone, before = 0, 0, ""
+    while row < rows:
+        try:
+            for sample in reader.samples(source, range(row, row + 1 if alone else rows)):
+                yield row, sample
+                row += 1
+                alone = max(0, alone - 1)
+            if row < rows and not alone:
+                return  # too few came
+        except DataError as error:
+            if not alone:
+                alone = ALONE  # it may be of a later row
+                continue
+            yield row, error
+            if str(error) == before:
+                return
+            row, alone, before = row + 1, ALONE, str(error)
+
+
+def _count(value: Any, tally: list[int]) -> bool:
+    """Count labels, one or many, by class; False when one is none."""
+    labels = value.reshape(-1).tolist()
+    if not all(0 <= label < len(tally) for label in labels):
+        return False
+    for label in labels:
+        tally[int(label)] += 1
+    return True
+
+
+def _summary(bad: Sequence[tuple[str, str]], count: int) -> Check:
+    details: dict[str, object] = {"samples": count}
+    if not bad:
+        return Check("samples", True, f"{count} samples read", details)
+    details["bad"] = [list(one) for one in bad]
+    more = f"{len(bad)} bad samples, the first: " if len(bad) > 1 else ""
+    return Check("samples", False, more + bad[0][1], details)
 
 
 def _table(source: Source, table: pd.DataFrame) -> Check:
@@ -149,7 +194,8 @@ def _classes(field: Field, tally: list[int], outside: str | None) -> Check:
     details = {"counts": dict(zip(field.classes, tally, strict=True))}
     if outside:
         return Check(field.name, False, f"not a class: {outside}", details)
-    message = f"{len(tally)} classes, {min(tally)} to {max(tally)} samples in each"
+    what = "samples" if field.shape == () else "values"
+    message = f"{len(tally)} classes, {min(tally)} to {max(tally)} {what} in each"
     return Check(field.name, True, message, details)
 
 

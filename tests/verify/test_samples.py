@@ -170,7 +170,7 @@ class Lying:
         return table
 
     def samples(self, source: Source, rows: Sequence[int]) -> Iterator[Sample]:
-        yield from self.change(list(idx.samples(source, range(source.split.samples))))
+        yield from self.change(list(idx.samples(source, rows)))
 
 
 def lie(kind: type, change: Any) -> Lying:
@@ -187,6 +187,28 @@ def with_values(samples: list[Sample], **changes: Any) -> list[Sample]:
 def damaged(samples: list[Sample]) -> Iterator[Sample]:
     yield samples[0]
     raise DataError("damaged in the middle")
+
+
+def rotten(samples: list[Sample]) -> list[Sample]:
+    """As from a reader that reads ahead: nothing comes when any of them is bad."""
+    for one in samples:
+        if one.key in ("train/00002", "train/00005"):
+            raise DataError(f"{one.key} is rotten")
+    return samples
+
+
+def test_every_bad_sample_is_reported_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "load", lambda name: lie(list, rotten))
+    report = verify.samples(raw.digits(tmp_path))
+    assert failed(report) == {
+        "samples": "2 bad samples, the first: train/00002 is rotten",
+        "train/00002": "train/00002 is rotten",
+        "train/00005": "train/00005 is rotten",
+    }
+    assert check(report, "samples").details["samples"] == 5
+    assert sum(check(report, "label").details["counts"].values()) == 5  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -10,21 +10,21 @@ import numpy.typing as npt
 Boxes = npt.NDArray[Any]
 
 
-def resized(boxes: Boxes, old: tuple[int, int], new: tuple[int, int]) -> Boxes:
-    """Of an image that was resized from (height, width) ``old`` to ``new``."""
+def resized(boxes: Boxes, old: tuple[Any, Any], new: tuple[int, int]) -> Boxes:
+    """Of an image that was resized from (height, width) ``old``, perhaps (n,) each, to ``new``."""
     down, across = new[0] / old[0], new[1] / old[1]
-    found: Boxes = (boxes * np.array([across, down, across, down])).astype(boxes.dtype)
+    found: Boxes = (boxes * np.stack([across, down, across, down], -1)).astype(boxes.dtype)
     return found
 
 
-def cropped(boxes: Boxes, window: tuple[int, int, int, int]) -> Boxes:
-    """As seen in a window (top, left, height, width), cut off at its border.
+def cropped(boxes: Boxes, window: tuple[Any, Any, Any, Any]) -> Boxes:
+    """As seen in a window (top, left, height, width), perhaps (n,) each, cut off at its border.
 
     There are as many as before: what lies outside has become a box without area. ``areas`` tells.
     """
     top, left, height, width = window
-    moved = boxes - np.array([left, top, left, top], boxes.dtype)
-    found: Boxes = moved.clip(0, np.array([width, height, width, height], boxes.dtype))
+    moved = boxes - np.stack([left, top, left, top], -1).astype(boxes.dtype)
+    found: Boxes = moved.clip(0, np.stack([width, height, width, height], -1).astype(boxes.dtype))
     return found
 
 

@@ -18,16 +18,18 @@ Points = npt.NDArray[Any]
 COCO_PAIRS = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 
 
-def resized(points: Points, old: tuple[int, int], new: tuple[int, int]) -> Points:
-    """Of an image that was resized from (height, width) ``old`` to ``new``."""
-    found: Points = (points * np.array([new[1] / old[1], new[0] / old[0], 1])).astype(points.dtype)
+def resized(points: Points, old: tuple[Any, Any], new: tuple[int, int]) -> Points:
+    """Of an image that was resized from (height, width) ``old``, perhaps (n, 1), to ``new``."""
+    found: Points = (
+        points * np.stack([new[1] / old[1], new[0] / old[0], np.ones_like(old[0])], -1)
+    ).astype(points.dtype)
     return found
 
 
-def cropped(points: Points, window: tuple[int, int, int, int]) -> Points:
-    """As seen in a window (top, left, height, width); those outside become absent."""
+def cropped(points: Points, window: tuple[Any, Any, Any, Any]) -> Points:
+    """As seen in a window (top, left, height, width), perhaps (n, 1) each; others become absent."""
     top, left, height, width = window
-    found: Points = points - np.array([left, top, 0], points.dtype)
+    found: Points = points - np.stack([left, top, np.zeros_like(top)], -1).astype(points.dtype)
     inside = (found[..., 0] >= 0) & (found[..., 0] <= width)
     inside &= (found[..., 1] >= 0) & (found[..., 1] <= height)
     found[~inside | (points[..., 2] == 0)] = 0

@@ -24,8 +24,9 @@
 
 from dsets.stream.batch import Batch
 from dsets.stream.order import Order
+from dsets.stream.ragged import Ragged
 from dsets.stream.state import Key, State
 from dsets.stream.stream import Stream, batches
 from dsets.stream.window import Window
 
-__all__ = ["Batch", "Key", "Order", "State", "Stream", "Window", "batches"]
+__all__ = ["Batch", "Key", "Order", "Ragged", "State", "Stream", "Window", "batches"]

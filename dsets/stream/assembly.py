@@ -14,7 +14,8 @@ from dsets.field import Field
 from dsets.stream.batch import Batch
 from dsets.stream.buffers import Pool
 from dsets.stream.device import Device
-from dsets.stream.gather import Column, Strings
+from dsets.stream.follow import drawn, follow, refuse
+from dsets.stream.gather import Column, Strings, Varying
 from dsets.stream.plan import Job
 from dsets.transforms.encoded import Encoded, Unreadable
 from dsets.transforms.kernel import Images, Kernel
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from dsets.pack import Pack
 
 
-Source = Column | Kernel | Encoded
+Source = Column | Kernel | Encoded | Varying
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,17 @@ class Assembly:
                     self._columns[IMAGE] = column = Column(pack.reserved(IMAGE), pack.starts)
                     for name, bytes_ in self._on_device.sizes().items():
                         self.pools[name] = Pool(bytes_ * rows, buffers, device.allocate)
-            if column is not None:
+            if column is not None and not isinstance(column, Varying):
                 size = int(np.prod(column.shape)) * column.dtype.itemsize * rows
                 self.pools[field.name] = Pool(size, buffers, device.allocate)
+
+        self._drawn: tuple[str, ...] = ()
+        if recipe.geometry:
+            if isinstance(self._columns.get(IMAGE), Encoded):
+                refuse(pack.fields, "encoded images are of many sizes")
+            if recipe.crops > 1:
+                refuse(pack.fields, "it is shown several times")
+            self._drawn = drawn(pack.fields, self._size)
 
     def choose(self, epoch: int, index: npt.NDArray[np.int64]) -> Views | None:
         """The views of these samples in an epoch; None when every image is shown as it is, and
@@ -112,6 +121,8 @@ class Assembly:
         """The batch before the user's functions."""
         with self._pack.holding(job.index):
             fields = {name: self._gather(name, one, job) for name, one in self._columns.items()}
+        if job.views is not None and self._drawn:
+            fields |= follow(fields, self._drawn, job.views, self._size)
         return Batch(
             fields,
             index=job.index,
@@ -123,6 +134,8 @@ class Assembly:
     def _gather(self, name: str, column: Source | None, job: Job) -> Any:
         if column is None:
             return [self._pack[number][name] for number in job.index.tolist()]
+        if isinstance(column, Varying):
+            return column.take(job.index)
         out = self.pools[name].lend((len(job.index), *column.shape), column.dtype)
         if isinstance(column, Encoded):
             failed = column.fill(job.index, self._draws(job.epoch, job.index), out)
@@ -181,7 +194,11 @@ def _column(pack: Pack, field: Field, recipe: Recipe) -> Source | None:
         bounds = pack.reserved(f"offsets/{IMAGE}")
         return Encoded(Strings(pack.reserved(IMAGE), bounds, pack.starts), recipe)
     if not field.fixed:
-        return None
+        inner = tuple(size for size in field.shape[1:] if size is not None)
+        if field.shape[0] is not None or len(inner) + 1 != len(field.shape):
+            return None
+        bounds = pack.reserved(f"offsets/{field.name}")
+        return Varying(pack.reserved(field.name), bounds, pack.starts, inner)
     column = Column(pack.reserved(field.name), pack.starts)
     changed = field.name == IMAGE and (recipe.geometry or recipe.normal)
     if not changed and field.layout == "HWC":

@@ -12,7 +12,8 @@ import numpy.typing as npt
 class Batch(Mapping[str, Any]):
     """Field name → array (rows, …); or, with a device, a tensor there.
 
-    A field whose samples differ in size is a list of arrays. The arrays are the receiver's own: to
+    A field whose samples differ in their first size only, such as boxes, is a ``Ragged``; where
+    they differ otherwise, a list of arrays. The arrays are the receiver's own: to
     keep, to change, to hand on.
     """
 

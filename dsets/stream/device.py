@@ -18,6 +18,7 @@ import numpy as np
 from dsets.errors import MissingLibraryError, UsageError
 from dsets.stream.batch import Batch
 from dsets.stream.buffers import Memory, page_aligned
+from dsets.stream.ragged import Ragged
 
 if TYPE_CHECKING:
     import torch
@@ -112,12 +113,15 @@ class Accelerator:
         current = self._streams.current_stream(self.augments)
         current.wait_event(event)
         for values in batch.values():
+            values = values.values if isinstance(values, Ragged) else values
             for value in values if isinstance(values, list) else [values]:
                 if isinstance(value, self._torch.Tensor):
                     value.record_stream(current)
         return batch
 
     def _moved(self, values: Any) -> Any:
+        if isinstance(values, Ragged):
+            return Ragged(self._moved(values.values), values.offsets)
         if isinstance(values, list):
             return [self._moved(value) for value in values]
         if isinstance(values, self._torch.Tensor):
@@ -159,6 +163,8 @@ def of(name: str | None) -> Device:
 
 def _tensor(torch: Any, values: Any) -> Any:
     """Tensors for arrays, alone or in a list; anything else, as a function made it, unchanged."""
+    if isinstance(values, Ragged):
+        return Ragged(_tensor(torch, values.values), values.offsets)
     if isinstance(values, list):
         return [_tensor(torch, value) for value in values]
     if not isinstance(values, np.ndarray):

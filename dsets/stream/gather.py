@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from dsets.stream.ragged import Ragged
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,30 @@ class Column:
             rows = by_shard[first:last]
             number = shard[rows[0]]
             out[rows] = self.shards[number][index[rows] - self.starts[number]]
+
+
+@dataclass(frozen=True, slots=True)
+class Varying:
+    """A field whose rows differ in length: a flat array and the bounds of its rows, uint64
+    (n_shard + 1,), a shard; ``inner`` is the shape of one of a row's values."""
+
+    shards: Sequence[npt.NDArray[Any]]
+    bounds: Sequence[npt.NDArray[np.uint64]]
+    starts: npt.NDArray[np.int64]
+    inner: tuple[int, ...]
+
+    def take(self, index: npt.NDArray[np.int64]) -> Ragged:
+        """A copy of the rows ``index`` (m,)."""
+        shards = np.searchsorted(self.starts, index, side="right") - 1
+        parts = []
+        for number, shard in zip(index.tolist(), shards.tolist(), strict=True):
+            row = number - int(self.starts[shard])
+            begin, end = self.bounds[shard][row : row + 2].tolist()
+            parts.append(self.shards[shard][begin:end])
+        native = self.shards[0].dtype.newbyteorder("=")
+        values = np.concatenate(parts).astype(native, copy=False).reshape(-1, *self.inner)
+        sizes = np.array([0, *map(len, parts)], np.int64) // max(1, math.prod(self.inner))
+        return Ragged(values, np.cumsum(sizes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,178 @@
+"""Ragged fields in batches, and boxes, keypoints and masks that follow their images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsets.codecs import rle
+from dsets.errors import UsageError
+from dsets.field import Field
+from dsets.pack import Pack, finish, samples_digest, shard
+from dsets.stream import Ragged, batches
+from dsets.transforms import CentreCrop, Crop, Flip, PadCrop
+
+SIZE = (24, 32)
+COUNT = 11
+FIELDS = (
+    Field("image", "uint8", (*SIZE, 3)),
+    Field("boxes", "float32", (None, 4)),
+    Field("labels", "int64", (None,)),
+    Field("keypoints", "float32", (None, 17, 3)),
+    Field("class_mask", "uint8", SIZE),
+    Field("mask", "uint8", (None,)),
+    Field("mask_ends", "int64", (None,)),
+    Field("map", "uint8", (None, None)),
+)
+
+
+@given(st.lists(st.lists(st.integers(1, 9), max_size=4), min_size=1, max_size=6), st.integers(0, 5))
+def test_a_padded_view_has_each_rows_values(rows: list[list[int]], length: int) -> None:
+    offsets = np.cumsum([0, *map(len, rows)])
+    ragged = Ragged(np.array([one for row in rows for one in row], np.int64), offsets)
+    assert [row.tolist() for row in ragged] == rows and len(ragged) == len(rows)
+    assert ragged[-1].tolist() == rows[-1] and len(ragged[:2]) == len(rows[:2])
+    longest = max(map(len, rows))
+    assert ragged.padded(-1).tolist() == [row + [-1] * (longest - len(row)) for row in rows]
+    assert ragged.padded(0, length).tolist() == [(row + [0] * length)[:length] for row in rows]
+    assert ragged.lengths.tolist() == list(map(len, rows))
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    """White rectangles on black, each with a class; sample i has i mod 3 of them."""
+    folder = tmp_path_factory.mktemp("pack")
+    random = np.random.default_rng(3)
+    columns: dict[str, list[Any]] = {field.name: [] for field in FIELDS}
+    for number in range(COUNT):
+        boxes = []
+        for _ in range(number % 3):
+            x, y = random.integers(0, 24), random.integers(0, 16)
+            boxes.append([x, y, x + random.integers(1, 9), y + random.integers(1, 9)])
+        masks = [painted(box) for box in boxes]
+        image = np.maximum.reduce([np.zeros(SIZE, np.uint8), *masks])
+        points = np.zeros((len(boxes), 17, 3), np.float32)
+        for i, box in enumerate(boxes):
+            points[i, 1] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, 2]
+        codes, ends = rle.encode(masks)
+        columns["image"].append(np.repeat(image[..., None] * 255, 3, 2))
+        columns["boxes"].append(np.array(boxes, np.float32).reshape(-1, 4))
+        columns["labels"].append(np.arange(len(boxes)))
+        columns["keypoints"].append(points)
+        columns["class_mask"].append(image * 7)
+        columns["mask"].append(codes)
+        columns["mask_ends"].append(ends)
+        columns["map"].append(np.full((number % 2, number), number, np.uint8))
+    keys = [f"train/{i}" for i in range(COUNT)]
+    written = []
+    for part, rows in enumerate((slice(0, 4), slice(4, COUNT))):
+        path = folder / f"shard-{part:05d}.h5"
+        values = {
+            field.name: np.stack(columns[field.name][rows])
+            if field.fixed
+            else columns[field.name][rows]
+            for field in FIELDS
+        }
+        written.append(shard.write(path, FIELDS, keys[rows], values))
+    finish(
+        folder,
+        split="train",
+        fields=FIELDS,
+        shards=written,
+        statistics=None,
+        statistics_of=None,
+        quarantine=(),
+        samples_digest=samples_digest(keys),
+        provenance={},
+    )
+    return Pack.open(folder)
+
+
+def painted(box: Any) -> np.ndarray[Any, Any]:
+    xmin, ymin, xmax, ymax = map(round, box)
+    image = np.zeros(SIZE, np.uint8)
+    image[ymin:ymax, xmin:xmax] = 1
+    return image
+
+
+def test_a_batch_has_values_and_offsets(pack: Pack) -> None:
+    for batch in batches(pack, 4, seed=1):
+        boxes = batch["boxes"]
+        assert isinstance(boxes, Ragged) and boxes.values.dtype == np.float32
+        assert boxes.values.shape[1:] == (4,) and batch["keypoints"].values.shape[1:] == (17, 3)
+        for row, number in enumerate(batch.index.tolist()):
+            for name in ("boxes", "labels", "keypoints", "mask", "mask_ends"):
+                assert np.array_equal(batch[name][row], pack[number][name])
+            assert np.array_equal(batch["map"][row], pack[number]["map"])
+        assert batch["labels"].padded(-1).shape == (len(batch.index), boxes.lengths.max())
+        assert boxes.values.flags.writeable
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        [Crop((13, 17)), Flip()],
+        [Flip(), Crop(16)],
+        [PadCrop(5), Flip()],
+        [CentreCrop(20)],
+        [Flip()],
+    ],
+)
+def test_what_is_drawn_follows_the_picture(pack: Pack, transform: list[Any]) -> None:
+    seen = 0
+    for epoch in range(3):
+        stream = batches(pack, 4, seed=epoch, transform=transform)
+        for batch in stream:
+            for row in range(len(batch.index)):
+                image = batch["image"][row]
+                image = image[..., 0] if image.shape[-1] == 3 else image[0]
+                white, size = image > 127, image.shape
+                shown = np.zeros(size, bool)
+                for xmin, ymin, xmax, ymax in batch["boxes"][row].astype(int).tolist():
+                    shown[ymin:ymax, xmin:xmax] = True
+                assert np.array_equal(shown, white)
+                mask = batch["class_mask"][row]
+                assert np.array_equal(mask == 7, white) and set(np.unique(mask)) <= {0, 7, 255}
+                masks = rle.masks(batch["mask"][row], batch["mask_ends"][row], size)
+                union = np.maximum.reduce([np.zeros(size, np.uint8), *masks])
+                assert np.array_equal(union > 0, white)
+                for points, one in zip(batch["keypoints"][row], masks, strict=True):
+                    (there,) = np.nonzero(points[:, 2])
+                    for x, y, _ in points[there]:
+                        cell = one[min(int(y), size[0] - 1), min(int(x), size[1] - 1)]
+                        assert cell or one[int(y - 1e-3), int(x - 1e-3)]
+                seen += len(batch["boxes"][row])
+    assert seen == 3 * sum(i % 3 for i in range(COUNT))
+
+
+def test_boxes_that_could_not_follow_are_refused(tmp_path: Path, make_pack: Any) -> None:
+    fields = (Field("image", "uint8", (None,)), Field("boxes", "float32", (None, 4)))
+    values = {"image": [np.ones(3, np.uint8)], "boxes": [np.zeros((1, 4), np.float32)]}
+    written = [shard.write(tmp_path / "shard-00000.h5", fields, ["a"], values)]
+    finish(
+        tmp_path,
+        split="train",
+        fields=fields,
+        shards=written,
+        statistics=None,
+        statistics_of=None,
+        quarantine=(),
+        samples_digest=samples_digest(["a"]),
+        provenance={},
+    )
+    with pytest.raises(UsageError, match="boxes cannot follow the image"):
+        batches(Pack.open(tmp_path), 1, transform=[CentreCrop(2)])
+
+
+def test_tensors_are_ragged_too(pack: Pack) -> None:
+    torch = pytest.importorskip("torch")
+    batch = next(iter(batches(pack, 6, shuffle=False, device="cpu")))
+    boxes = batch["boxes"]
+    assert isinstance(boxes, Ragged) and isinstance(boxes.values, torch.Tensor)
+    assert boxes.padded(-1).shape == (6, 2, 4) and boxes.padded(0)[4, 1].any() == False  # noqa: E712
+    assert torch.equal(boxes[5], torch.from_numpy(pack[5]["boxes"]))

@@ -111,7 +111,7 @@ def _file_blocks(plan: Plan) -> Iterator[str]:
         file = step.file
         digests = [(name, digest) for name in DIGESTS if (digest := getattr(file, name))]
         members = [
-            (member.name, _size(member.bytes), member.sha256 or member.md5 or "")
+            (member.name, _size(member.bytes), member.sha256 or member.sha1 or member.md5 or "")
             for member in file.members
         ]
         marks = ["unverified: adopted, not an official file"] if file.unverified else []
@@ -136,7 +136,7 @@ def _file_data(file: File, state: str) -> dict[str, Any]:
         **{name: getattr(file, name) for name in DIGESTS},
         "addresses": list(file.addresses),
         "members": [
-            {"name": m.name, "bytes": m.bytes, "md5": m.md5, "sha256": m.sha256}
+            {"name": m.name, "bytes": m.bytes, **{name: getattr(m, name) for name in DIGESTS}}
             for m in file.members
         ],
         "state": state,

@@ -26,6 +26,8 @@ DTYPES = (
     "float64",
 )
 LAYOUTS = ("HWC", "CHW")
+#: Fields may not be called like the datasets that every shard of a pack has.
+RESERVED = ("key", "key_hash", "offsets", "shape", "checksum")
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,9 @@ def unproved(paths: Sequence[str], kit: File) -> Stranger | None:
 
 def _is(path: str, member: Member) -> bool:
     published = {
-        name: digest for name in ("sha256", "md5") if (digest := getattr(member, name)) is not None
+        name: digest
+        for name in ("sha256", "sha1", "md5")
+        if (digest := getattr(member, name)) is not None
     }
     try:
         if not published or member.bytes is None or os.stat(path).st_size != member.bytes:

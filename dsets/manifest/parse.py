@@ -13,15 +13,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dsets.errors import ManifestError
-from dsets.field import DTYPES, Field
+from dsets.field import DTYPES, RESERVED, Field
 from dsets.manifest.schema import ACCESS, SCHEMA, File, Manifest, Member, Split
 from dsets.manifest.table import Table, shown
 from dsets.manifest.toml import LARGEST, loads
 
 SCHEMES = ("https", "http", "file", "s3", "gs")
 _DIGESTS = {"sha256": 64, "sha1": 40, "md5": 32}
-#: A pack keeps its own books under these names.
-_RESERVED = ("key", "key_hash", "offsets", "checksum", "shape")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _MODULE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -170,7 +168,7 @@ def _file(table: Table) -> File:
 
 
 def _member(table: Table) -> Member:
-    table.only("name", "bytes", "sha256", "md5")
+    table.only("name", "bytes", *_DIGESTS)
     name = table.text("name")
     if len(name) > 1024 or "\\" in name or not all(p.strip(".") for p in name.split("/")):
         raise table.error("name", "bad member name", "a relative path with / and no ..", name)
@@ -178,6 +176,7 @@ def _member(table: Table) -> Member:
         name=name,
         bytes=table.size("bytes"),
         sha256=_digest(table, "sha256"),
+        sha1=_digest(table, "sha1"),
         md5=_digest(table, "md5"),
     )
 
@@ -204,8 +203,8 @@ def _split(name: str, table: Table, known: Set[str]) -> Split:
 
 def _field(name: str, table: Table) -> Field:
     table.only("dtype", "shape", "classes")
-    if not _IDENTIFIER.fullmatch(name) or name in _RESERVED:
-        expected = f"an identifier of at most 64 ASCII letters, none of {', '.join(_RESERVED)}"
+    if not _IDENTIFIER.fullmatch(name) or name in RESERVED:
+        expected = f"an identifier of at most 64 ASCII letters, none of {', '.join(RESERVED)}"
         raise table.error("", "bad field name", expected, name)
     dtype = _one_of(table, "dtype", DTYPES)
     shape = table.numbers("shape")

@@ -10,7 +10,7 @@ from dsets.manifest.schema import File, Manifest
 
 _TOP = ("schema", "name", "title", "homepage", "licence", "access", "citation")
 _FILE = ("bytes", "sha256", "sha1", "md5", "listed_bytes")
-_MEMBER = ("bytes", "md5", "sha256")
+_MEMBER = ("bytes", "sha256", "sha1", "md5")
 
 
 def render(manifest: Manifest) -> bytes:

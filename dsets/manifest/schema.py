@@ -21,8 +21,9 @@ class Member:
 
     name: str
     bytes: int | None = None
-    md5: str | None = None
     sha256: str | None = None
+    sha1: str | None = None
+    md5: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

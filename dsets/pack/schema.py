@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsets.errors import PackError
-from dsets.field import Field
+from dsets.field import RESERVED, Field
 from dsets.pack import digests
 
 MAJOR, MINOR = 1, 0
 ALIGNMENT = 4096
 INDEX = "index.json"
 STATISTICS = "statistics.h5"
-#: Fields may not be called like the datasets that every shard has.
-RESERVED = ("key", "key_hash", "offsets", "shape", "checksum")
 
 
 def field_table(field: Field) -> dict[str, Any]:

@@ -238,7 +238,7 @@ def _members(source: Source, file: File) -> Iterator[Check]:
 def _member(member: Member, chunks: Iterator[bytes]) -> Check:
     hashes = {
         name: hashlib.new(name, usedforsecurity=False)
-        for name in ("md5", "sha256")
+        for name in ("md5", "sha1", "sha256")
         if getattr(member, name)
     }
     size = 0

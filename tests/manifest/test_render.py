@@ -47,7 +47,7 @@ def test_any_manifest_comes_back(
     options: dict[str, Any], notes: str, title: str, sizes: tuple[int, int], unverified: bool
 ) -> None:
     found = manifest.find("mnist")
-    member = Member("folder/inner 'quoted' \"name\"", sizes[0], "0" * 32, None)
+    member = Member("folder/inner 'quoted' \"name\"", sizes[0], sha1="1" * 40, md5="0" * 32)
     file = File(
         "übung #1.gz",
         ("https://example.org/a%20b",),

@@ -46,7 +46,8 @@ def _row(found: manifest.Manifest) -> dict[str, Any]:
     return {
         "name": found.name,
         "title": found.title,
-        "samples": sum(split.samples for split in found.splits),
+        "samples": sum(split.samples for split in (variant or found).splits),
+        "official_samples": sum(split.samples for split in found.splits),
         "download_bytes": download_bytes(found),
         "access": found.access,
         "adopted": adopted,

@@ -91,7 +91,14 @@ def test_what_was_adopted_is_marked_wherever_it_is_shown(
     assert cli(["show", "tinynet"]) == 0
     assert "unverified: adopted, not an official file" in capsys.readouterr().out
     assert cli(["list"]) == 0
-    assert "login; unverified train, val" in capsys.readouterr().out
+    (tinynet,) = (
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("tinynet ")
+    )
+    assert "login; unverified train, val" in tinynet
+    assert cli(["list", "--json"]) == 0
+    (row,) = (row for row in json.loads(capsys.readouterr().out) if row["name"] == "tinynet")
+    there, official = row["samples"], row["official_samples"]
+    assert there == 18 + 7 and there < official
     assert cli(["verify", "tinynet", "--deep", "--quiet"]) == 0
     assert "as adopted, unverified" in capsys.readouterr().out
 

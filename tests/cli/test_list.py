@@ -54,6 +54,7 @@ def test_json_has_every_text_in_full_and_exact_numbers(
         "name": "cifar10",
         "title": cifar10.title,
         "samples": 60_000,
+        "official_samples": 60_000,
         "download_bytes": 170_498_071,
         "access": "open",
         "adopted": [],

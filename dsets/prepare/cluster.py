@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from importlib.util import find_spec
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +70,25 @@ def tasks(
         elif workers is not None:
             client = stack.enter_context(_local(workers, stack.enter_context(_scratch(root))))
             threads = max(1, cores() // workers)
-        with suppress(KeyError):  # a scheduler without one
-            # Without bokeh a dashboard of ours is an empty page; of another's we cannot know.
-            if (link := client.dashboard_link) and (scheduler or find_spec("bokeh")):
-                tell(f"Dask's dashboard: {link}")
+        tell(_dashboard(client))
         yield lambda plan: _on(client, plan, threads, tell)
+
+
+def _dashboard(client: Any) -> str:
+    """Where the cluster shows itself, or why it does not: the scheduler's host is asked."""
+    try:
+        link = client.dashboard_link
+    except KeyError:  # started without one
+        link = None
+    if not link:
+        return "the Dask cluster has no dashboard"
+    try:
+        client.run_on_scheduler(metadata.version, "bokeh")
+    except metadata.PackageNotFoundError:
+        return "the Dask cluster has no dashboard: bokeh is not installed where its scheduler runs"
+    except Exception as error:  # whatever a stranger's scheduler answers; no reason to stop
+        return f"Dask's dashboard, if it has one: {link} (asked: {_first_line(error)})"
+    return f"Dask's dashboard: {link}"
 
 
 def _here(plan: PackPlan) -> Iterator[Record]:

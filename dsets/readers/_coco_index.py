@@ -27,17 +27,17 @@ IMAGE_BYTES = 256 << 20
 _MEMBER = ("header", "end", "packed", "size", "crc", "method")
 _NUMBERS = {"id": "<i8", "label": "<i4", "area": "<f8", "crowd": "|i1", "end": "<i8"}
 _NUMBERS |= dict.fromkeys(("x", "y", "width", "height"), "<f8")
-_TEXT = {"text": "|u1", "text_end": "<i8", "end": "<i8"}
+_TEXT = {"text": "|u1", "text_start": "<i8", "text_end": "<i8", "end": "<i8"}
 #: Columns by what they are about: "object.label".
 DTYPES = {
     "image": dict.fromkeys(("id", "width", "height"), "<i8"),
-    "name": {"text": "|u1", "text_end": "<i8"},
+    "name": {"text": "|u1", "text_start": "<i8", "text_end": "<i8"},
     "file": dict.fromkeys(_MEMBER, "<i8"),
     "object": _NUMBERS | _TEXT | {"has": "|i1", "keypoints": "<f4"},
     "person": {"row": "<i8", "keypoints": "<f4"},
     "caption": _TEXT,
     "stuff": _NUMBERS | _TEXT | {"has": "|i1", "keypoints": "<f4"},
-    "segment": _NUMBERS | {"text": "|u1", "text_end": "<i8"},
+    "segment": _NUMBERS,
     "map": dict.fromkeys(_MEMBER, "<i8"),
 }
 _FLAT = {f"{about}.{name}": t for about, names in DTYPES.items() for name, t in names.items()}
@@ -58,9 +58,9 @@ class Index(NamedTuple):
         return slice(int(ends[row - 1]) if row else 0, int(ends[row]))
 
     def text(self, about: str, number: int) -> bytes:
-        ends = self.columns[f"{about}.text_end"]
-        start = int(ends[number - 1]) if number else 0
-        return self.columns[f"{about}.text"][start : int(ends[number])].tobytes()
+        start = int(self.columns[f"{about}.text_start"][number])
+        end = int(self.columns[f"{about}.text_end"][number])
+        return self.columns[f"{about}.text"][start:end].tobytes()
 
     def member(self, about: str, row: int) -> Member | None:
         found = Member(*(int(self.columns[f"{about}.{name}"][row]) for name in _MEMBER))
@@ -105,9 +105,10 @@ def _read(path: Path, key: list[Any]) -> Index | None:
         if ends and (len(column) != rows or (np.diff(column, prepend=0) < 0).any()):
             return None
         if what == "text_end":
-            text = columns.get(f"{about}.text")
-            whole = text is not None and (column[-1] if len(column) else 0) == len(text)
-            if not whole or (np.diff(column, prepend=0) < 0).any():
+            text, starts = (columns.get(f"{about}.{one}") for one in ("text", "text_start"))
+            if text is None or starts is None or starts.shape != column.shape:
+                return None
+            if not ((starts >= 0) & (starts <= column) & (column <= len(text))).all():
                 return None
     return Index(columns, kept.facts["maps"])
 
@@ -147,9 +148,11 @@ def _made(source: Source, options: Options) -> Index:
         for name in ("id", "width", "height")
     }
     names = [image.file_name.encode() for image in images]
+    ends = np.cumsum([len(name) for name in names], dtype=np.int64)
     found["name"] = {
         "text": np.frombuffer(b"".join(names), np.uint8),
-        "text_end": np.cumsum([len(name) for name in names], dtype=np.int64),
+        "text_start": np.append(0, ends[:-1]),
+        "text_end": ends,
     }
     archive = zipindex.members(source.path(options.images), remedy=remedy)
     places = [f"{options.folder}/{image.file_name}" for image in images]

@@ -158,25 +158,12 @@ class _Gathering:
         found["end"] = np.cumsum(np.bincount(row, minlength=count), dtype=np.int64)
         if len(self.text_end):
             ends = np.array(self.text_end, np.int64)
-            found |= _ordered(self.text, ends, order)
+            found["text"] = np.frombuffer(self.text, np.uint8)  # as it is: only its bounds move
+            found["text_start"], found["text_end"] = np.append(0, ends[:-1])[order], ends[order]
         else:
-            found |= {"text": np.empty(0, np.uint8), "text_end": np.empty(0, np.int64)}
+            found |= {"text": np.empty(0, np.uint8)}
+            found |= dict.fromkeys(("text_start", "text_end"), np.empty(0, np.int64))
         return found
-
-
-def _ordered(
-    text: bytearray, ends: npt.NDArray[np.int64], order: npt.NDArray[np.int64]
-) -> dict[str, npt.NDArray[Any]]:
-    given = np.frombuffer(text, np.uint8)
-    starts = np.append(0, ends[:-1])
-    sizes = (ends - starts)[order]
-    sorted_ends = np.cumsum(sizes, dtype=np.int64)
-    found = np.empty(len(given), np.uint8)
-    for begin, size, end in zip(
-        starts[order].tolist(), sizes.tolist(), sorted_ends.tolist(), strict=True
-    ):
-        found[end - size : end] = given[begin : begin + size]
-    return {"text": found, "text_end": sorted_ends}
 
 
 def objects(

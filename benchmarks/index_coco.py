@@ -34,41 +34,41 @@ def make(folder: Path, megabytes: int) -> int:
         pool.append(str(corners).replace(" ", ""))
     size = 0
     path = folder / "annotations_trainval2017.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open("annotations/instances_train2017.json", "w", force_zip64=True) as file:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("annotations/instances_train2017.json", "w", force_zip64=True) as file,
+    ):
 
-            def write(text: str) -> None:
-                nonlocal size
-                size += file.write(text.encode())
+        def write(text: str) -> None:
+            nonlocal size
+            size += file.write(text.encode())
 
-            write('{"info":{},"licenses":[],"images":[')
-            for start in range(0, IMAGES, 1000):
-                numbers = range(start, min(start + 1000, IMAGES))
-                write(
-                    "," * bool(start)
-                    + ",".join(
-                        f'{{"license":3,"file_name":"{n:012}.jpg","coco_url":"http://images.coco'
-                        f'dataset.org/train2017/{n:012}.jpg","height":480,"width":640,"date_captur'
-                        f'ed":"2013-11-14 11:18:45","flickr_url":"http://farm9.staticflickr.com/{n}'
-                        f'.jpg","id":{n}}}'
-                        for n in numbers
-                    )
-                )
+        write('{"info":{},"licenses":[],"images":[')
+        for start in range(0, IMAGES, 1000):
+            numbers = range(start, min(start + 1000, IMAGES))
             write(
-                '],"categories":[{"supercategory":"person","id":1,"name":"person"}],"annotations":['
+                "," * bool(start)
+                + ",".join(
+                    f'{{"license":3,"file_name":"{n:012}.jpg","coco_url":"http://images.coco'
+                    f'dataset.org/train2017/{n:012}.jpg","height":480,"width":640,"date_captur'
+                    f'ed":"2013-11-14 11:18:45","flickr_url":"http://farm9.staticflickr.com/{n}'
+                    f'.jpg","id":{n}}}'
+                    for n in numbers
+                )
             )
-            number = 0
-            while size < megabytes * 1_000_000:
-                parts = []
-                for _ in range(1000):
-                    parts.append(
-                        f'{{"segmentation":[{pool[number % len(pool)]}],"area":{number % 9999}.25,'
-                        f'"iscrowd":0,"image_id":{number * 7919 % IMAGES},"bbox":[10.5,20.25,'
-                        f'100.75,200.5],"category_id":1,"id":{number}}}'
-                    )
-                    number += 1
-                write("," * (number > 1000) + ",".join(parts))
-            write("]}")
+        write('],"categories":[{"supercategory":"person","id":1,"name":"person"}],"annotations":[')
+        number = 0
+        while size < megabytes * 1_000_000:
+            parts = []
+            for _ in range(1000):
+                parts.append(
+                    f'{{"segmentation":[{pool[number % len(pool)]}],"area":{number % 9999}.25,'
+                    f'"iscrowd":0,"image_id":{number * 7919 % IMAGES},"bbox":[10.5,20.25,'
+                    f'100.75,200.5],"category_id":1,"id":{number}}}'
+                )
+                number += 1
+            write("," * (number > 1000) + ",".join(parts))
+        write("]}")
     with zipfile.ZipFile(folder / "train2017.zip", "w", zipfile.ZIP_STORED) as archive:
         for n in range(IMAGES):
             archive.writestr(f"train2017/{n:012}.jpg", b"\xff\xd8\xff")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,12 +16,29 @@ from ._in_force import in_force
 from ._names import DATASET
 from ._text import count, plain
 
+if TYPE_CHECKING:
+    from dsets.readers import Reader
+
 INDEX = "index.json"
 
 
 @click.command("show")
 @click.argument("name", metavar="NAME|PACK", type=DATASET)
-@click.option("--samples", is_flag=True, help="Show the table that the reader makes of a split.")
+@click.option(
+    "--samples",
+    is_flag=False,
+    flag_value=0,
+    default=None,
+    type=click.IntRange(min=0),
+    metavar="[N]",
+    help="Show the table that the reader makes of a split; with N the first N samples in full.",
+)
+@click.option(
+    "--png",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="With --samples N: draw boxes, masks and keypoints on the pictures, a file a sample.",
+)
 @click.option("--split", help="With --samples: which split.  [default: the first]")
 @click.option(
     "--limit",
@@ -31,20 +48,34 @@ INDEX = "index.json"
     help="With --samples: how many rows, 0 for all.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(name: str, samples: bool, split: str | None, limit: int, as_json: bool) -> None:
+def command(
+    name: str,
+    samples: int | None,
+    png: Path | None,
+    split: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
     """Show a dataset by NAME, or a pack, or every pack of a folder, by its path or address.
 
     A path has a slash in it (./mnist) where a dataset has the same name.
     """
     if "://" in name:
-        if samples or split:
+        if samples is not None or split:
             raise UsageError("--samples and --split are for datasets", got=f"the address {name}")
         click.echo(_remote(name, as_json))
     elif os.sep in name or (name and Path(name).is_dir() and name not in manifest.names()):
-        if samples or split:
+        if samples is not None or split:
             raise UsageError("--samples and --split are for datasets", got=f"the path {name}")
         click.echo(_packs(Path(name), as_json))
+    elif png and not samples:
+        raise UsageError("--png goes with --samples N", got=f"--png {png}")
     elif samples:
+        from . import _sample_text
+
+        source, reader = _source(in_force(name), split)
+        click.echo(_sample_text.shown(source, reader, samples, png, as_json=as_json))
+    elif samples is not None:
         click.echo(_samples(in_force(name), split, limit, as_json))
     elif split:
         raise UsageError("--split goes with --samples", got=f"--split {split}")
@@ -64,7 +95,8 @@ def _dataset(found: manifest.Manifest, as_json: bool) -> str:
     return _manifest_text.as_text(found, plan)
 
 
-def _samples(found: manifest.Manifest, name: str | None, limit: int, as_json: bool) -> str:
+def _source(found: manifest.Manifest, name: str | None) -> tuple[manifest.Source, Reader]:
+    """A split whose files are here, and its reader."""
     from dsets import readers
 
     if not found.splits:
@@ -78,12 +110,17 @@ def _samples(found: manifest.Manifest, name: str | None, limit: int, as_json: bo
             raise DataError(
                 "not fetched yet", where=source.path(file), remedy=f"run: dsets fetch {found.name}"
             )
+    return source, reader
+
+
+def _samples(found: manifest.Manifest, name: str | None, limit: int, as_json: bool) -> str:
+    source, reader = _source(found, name)
     rows = reader.table(source)
     shown = rows.head(limit) if limit else rows
     if as_json:
         return str(shown.to_json(orient="records", indent=2))
     text = shown.map(lambda value: plain(str(value))).to_string()
-    return f"{text}\n\n{count(len(shown))} of {count(len(rows))} samples of {split.name}"
+    return f"{text}\n\n{count(len(shown))} of {count(len(rows))} samples of {source.split.name}"
 
 
 def _packs(path: Path, as_json: bool) -> str:

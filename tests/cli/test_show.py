@@ -171,7 +171,7 @@ def test_samples_of_what_is_not_here_say_which_command_brings_it(
 @pytest.mark.parametrize(
     ("right", "wrong", "says", "commands"),
     [
-        ('reader = "idx"', 'reader = "os"', "unknown value; expected one of cifar, idx", 5),
+        ('reader = "idx"', 'reader = "os"', "unknown value; expected one of cifar, coco, idx", 5),
         ("image = ", "imge = ", "train.reader: bad option imge, image; expected image, label", 4),
     ],
 )

@@ -1,0 +1,79 @@
+"""Boxes, masks and keypoints drawn on a picture, to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+VOID = 255
+#: Which of COCO's 17 keypoints are joined.
+_BONES = (
+    *((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7)),
+    *((6, 8), (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)),
+)
+
+
+def drawn(values: Mapping[str, Any], classes: Sequence[str]) -> NDArray[np.uint8]:
+    """uint8 (height, width, 3): the sample's picture with all that it has of annotations."""
+    from PIL import Image, ImageDraw
+
+    from dsets import codecs
+
+    image = values["image"]
+    pixels = codecs.decode(image) if isinstance(image, bytes) else image
+    pixels = np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else pixels
+    size = pixels.shape[:2]
+    pixels = pixels.astype(np.float32)
+    for mask, colour in _masks(values, size):
+        pixels[mask] = pixels[mask] / 2 + np.array(colour, np.float32) / 2
+    picture = Image.fromarray(pixels.astype(np.uint8))
+    pen = ImageDraw.Draw(picture)
+    for i, (xmin, ymin, xmax, ymax) in enumerate(_rows(values, "boxes")):
+        label = int(values["labels"][i]) if "labels" in values else i
+        right, bottom = max(xmin, xmax - 1), max(ymin, ymax - 1)
+        pen.rectangle((xmin, ymin, right, bottom), outline=_colour(label + 1), width=2)
+        if 0 <= label < len(classes):
+            pen.text((xmin + 3, ymin + 1), classes[label], fill=_colour(label + 1))
+    for points in _rows(values, "keypoints"):
+        for one, other in _BONES:
+            if points[one][2] > 0 and points[other][2] > 0:
+                pen.line((*points[one][:2], *points[other][:2]), fill=(255, 255, 0), width=2)
+        for x, y, visible in points:
+            if visible > 0:
+                pen.ellipse(
+                    (x - 2, y - 2, x + 2, y + 2), fill=(255, 0, 0) if visible > 1 else (0, 0, 255)
+                )
+    return np.asarray(picture)
+
+
+def _rows(values: Mapping[str, Any], name: str) -> list[Any]:
+    return values[name].tolist() if name in values else []
+
+
+def _masks(values: Mapping[str, Any], size: tuple[int, int]) -> list[tuple[Any, Any]]:
+    """Which pixels get which colour."""
+    found: list[tuple[Any, Any]] = []
+    if "mask" in values:
+        from dsets.codecs import rle
+
+        masks = rle.masks(values["mask"], values["mask_ends"], size)
+        labels = values["labels"].tolist()
+        found += [(m > 0, _colour(n + 1)) for m, n in zip(masks, labels, strict=True)]
+    for name in ("class_mask", "panoptic_map"):
+        if name in values and values[name].shape == size:
+            indices = values[name]
+            found += [(indices == one, _colour(int(one))) for one in np.unique(indices) if one]
+    return found
+
+
+def _colour(index: int) -> tuple[int, int, int]:
+    """A colour of its own for each class, as VOC's palette has them: bits dealt out in turn."""
+    colour = [0, 0, 0]
+    for place in range(8):
+        for channel in range(3):
+            colour[channel] |= (index >> channel & 1) << (7 - place)
+        index >>= 3
+    return colour[0], colour[1], colour[2]

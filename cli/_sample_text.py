@@ -1,0 +1,84 @@
+"""Samples in full: their values as text, and as pictures with what is marked on them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from dsets.field import Field
+from dsets.manifest import Source
+from dsets.readers import Reader, Sample
+
+from ._text import plain
+
+_ITEMS = 6  # of an array, as text
+
+
+def shown(source: Source, reader: Reader, limit: int, png: Path | None, *, as_json: bool) -> str:
+    """The first samples of a split; with ``png`` each one is drawn to a file in that folder."""
+    count = min(limit, len(reader.table(source)))
+    blocks, data = [], []
+    fields = {field.name: field for field in source.manifest.fields}
+    for sample in islice(reader.samples(source, range(count)), count):
+        texts = dict(_texts(sample, fields))
+        if png is not None:
+            texts["drawn"] = str(_draw(sample, fields, png))
+        blocks.append("\n".join([plain(sample.key), *(f"  {k}: {v}" for k, v in texts.items())]))
+        data.append({"key": sample.key, **texts})
+    return json.dumps(data, indent=2) if as_json else "\n\n".join(blocks)
+
+
+def _texts(sample: Sample, fields: Mapping[str, Field]) -> Iterable[tuple[str, str]]:
+    for name, value in sample.values.items():
+        if isinstance(value, bytes):
+            from dsets import codecs
+
+            yield name, f"{len(value):,} bytes, {codecs.format_of(value) or 'no image'}"
+        elif f"{name}_ends" in sample.values and name == "caption":
+            from dsets.codecs import rle
+
+            captions = rle.split(value, sample.values[f"{name}_ends"])
+            yield name, " | ".join(plain(one.decode("utf-8", "replace")) for one in captions)
+        else:
+            yield name, _array(fields[name], value)
+
+
+def _array(field: Field, value: Any) -> str:
+    if value.shape == ():
+        return _named(field, value.item())
+    shape = " x ".join(map(str, value.shape))
+    if value.ndim > 2 or field.dtype == "uint8":
+        return f"{field.dtype}, {shape}"
+    rows = value.tolist()
+    text = ", ".join(
+        _named(field, one) if value.ndim == 1 else f"({', '.join(_named(field, n) for n in one)})"
+        for one in rows[:_ITEMS]
+    )
+    return f"{shape}: {text}{', …' if len(rows) > _ITEMS else ''}"
+
+
+def _named(field: Field, value: Any) -> str:
+    known = field.classes and type(value) is int and 0 <= value < len(field.classes)
+    if known:
+        return plain(field.classes[value])
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _draw(sample: Sample, fields: Mapping[str, Field], folder: Path) -> Path:
+    from dsets import codecs
+    from dsets.atomic import replacing
+
+    from . import _drawing
+
+    folder.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", sample.key)[:100]
+    target = folder / f"{name}.png"
+    labels = fields.get("labels")
+    drawn = _drawing.drawn(sample.values, labels.classes if labels else ())
+    with replacing(target) as part:
+        part.write_bytes(codecs.encode_png(drawn))
+    return target

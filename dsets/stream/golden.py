@@ -135,9 +135,9 @@ def _parameters(pack: Pack, draws: Draws, window: tuple[int, int] | None) -> npt
         views = Views((height or 0, width or 0))
         for step in (Crop(window), Flip()):
             views = step.choose(views, draws)
-        assert views.top is not None and views.left is not None and views.mirrored is not None
-        size = [none + side for side in window]
-        box = [views.top, views.left, *size, views.mirrored.astype(np.int64)]
+        top, left = (none if corner is None else corner for corner in (views.top, views.left))
+        mirrored = none if views.mirrored is None else views.mirrored.astype(np.int64)
+        box = [top, left, *(none + side for side in window), mirrored]
     return np.stack([*words, *normals, *box], axis=1).astype("<i8")
 
 

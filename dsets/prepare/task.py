@@ -210,6 +210,8 @@ def _both(one: Statistics | None, other: Statistics | None) -> Statistics | None
 
 
 def _make(plan: PackPlan, sample: Sample) -> Sequence[np.ndarray]:
+    if sample.problem:
+        raise sample.problem
     try:
         made = plan.pipeline.make(sample)
     except (DataError, PipelineError):

@@ -7,6 +7,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def run(plan: PackPlan, *, own: bool) -> Trial:
     begun, end = time.process_time(), time.monotonic() + _SECONDS
     for row, sample in enumerate(itertools.chain([first], samples)):
         try:
-            values = checked(sample.key, plan.fields, plan.pipeline.make(sample))
+            values = _made(plan, sample)
         except DataError:
             bad += 1
             continue
@@ -124,10 +125,14 @@ def _picture(seed: int) -> bytes:
 
 def _warm_up(plan: PackPlan, sample: Sample) -> None:
     """Import and open what the first sample needs; what it costs is no sample's."""
-    try:
-        checked(sample.key, plan.fields, plan.pipeline.make(sample))
-    except DataError:
-        return
+    with suppress(DataError):
+        _made(plan, sample)
+
+
+def _made(plan: PackPlan, sample: Sample) -> list[np.ndarray]:
+    if sample.problem:
+        raise sample.problem
+    return checked(sample.key, plan.fields, plan.pipeline.make(sample))
 
 
 def _image(plan: PackPlan) -> Field | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from dsets import store
-from dsets.errors import ManifestError
+from dsets.errors import DataError, ManifestError
 from dsets.manifest.schema import Source
 
 if TYPE_CHECKING:
@@ -28,10 +28,15 @@ class Sample:
 
     A value is an array of the field's dtype and shape (images height, width, channels), or the
     encoded bytes as published where the field is ``uint8 (None,)``.
+
+    ``problem`` says that this one sample cannot be used though the raw files as a whole can: its
+    values are what was found, if anything. Whoever takes samples leaves it out and tells of it. Its
+    text is part of a pack's digest: fixed words, no path and nothing of a library's.
     """
 
     key: str
     values: Mapping[str, Any]
+    problem: DataError | None = None
 
 
 class Reader(Protocol):
@@ -53,6 +58,8 @@ class Reader(Protocol):
 
     def samples(self, source: Source, rows: Sequence[int]) -> Iterator[Sample]:
         """The samples of these rows of the table, in the order asked for (ascending is fast).
+
+        Each row gives one, if need be with a ``problem``.
 
         Raises:
             DataError: a file is not what the manifest or the format says.

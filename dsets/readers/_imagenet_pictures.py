@@ -8,11 +8,14 @@ handed out.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,16 +28,36 @@ from dsets.readers._imagenet_options import Options
 
 WINDOW_ROWS = 128
 WINDOW_BYTES = 32 << 20
+#: What reading one loose file may fail with because of that file; anything else (too many open
+#: files, no memory, a server that is gone) would fail for the next one, too.
+_OF_THE_FILE = {
+    errno.EACCES,
+    errno.EIO,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ENXIO,
+    errno.EPERM,
+}
 _OPEN = 64  # descriptors kept open at most, of a listing's archives
+
+
+class Picture(NamedTuple):
+    """The bytes of one row's picture; ``problem`` says why they are not to be used, if so."""
+
+    row: int
+    data: bytes
+    problem: DataError | None
 
 
 def read(
     source: Source, options: Options, index: Index, rows: npt.NDArray[np.int64]
-) -> Iterator[tuple[int, bytes]]:
+) -> Iterator[Picture]:
     """Each of the rows with its picture's bytes, in the order asked for.
 
     Raises:
-        DataError: a file has gone, is cut short, or has other bytes than its listing says.
+        DataError: an archive, or the folder of a listing, has gone or is cut short.
     """
     files = _Files(source, options, index)
     with ExitStack() as stack:
@@ -82,34 +105,45 @@ class _Files:
             offset, size = int(columns["offset"][row]), int(columns["bytes"][row])
             os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
 
-    def window(self, rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, bytes]]:
+    def window(self, rows: npt.NDArray[np.int64]) -> Iterator[Picture]:
         columns = self._index.columns
         order = np.lexsort((columns["offset"][rows], columns["place"][rows]))
-        found: list[bytes] = [b""] * len(rows)
+        found: dict[int, Picture] = {}
         for position in order.tolist():
             found[position] = self._picture(int(rows[position]))
-        yield from zip(rows.tolist(), found, strict=True)
+        yield from (found[position] for position in range(len(rows)))
 
-    def _picture(self, row: int) -> bytes:
+    def _picture(self, row: int) -> Picture:
         columns = self._index.columns
         offset, size = int(columns["offset"][row]), int(columns["bytes"][row])
         place = self._index.places[columns["place"][row]]
         if not self._listed:
-            return self._at(self._path, offset, size, row)
+            return Picture(row, self._at(self._path, offset, size, row), None)
         if offset:
-            return self._at(self._folder / place, offset, size, row)
+            return Picture(row, self._at(self._folder / place, offset, size, row), None)
         suffix = self._index.suffixes[columns["suffix"][row]]
         path = self._folder / place / f"{self._key(row)}{suffix}"
-        try:
-            with path.open("rb") as file:
-                data: bytes = file.read(size + 1)
-        except OSError as error:
-            raise DataError(f"cannot be read ({error.strerror})", where=path) from error
+        data = self._loose(path, size + 1)
+        if data is None:
+            return Picture(row, b"", DataError("the file is missing or cannot be read"))
         if hashlib.sha256(data).digest() != columns["sha256"][row].tobytes():
+            return Picture(row, data, DataError("not the bytes that were adopted"))
+        return Picture(row, data, None)
+
+    def _loose(self, path: Path, limit: int) -> bytes | None:
+        """At most ``limit`` bytes of a loose file; None if there is no such readable file."""
+        try:
+            # a pipe in its place would wait for ever
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            with open(descriptor, "rb") as file:
+                return file.read(limit) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        except OSError as error:
+            if error.errno in _OF_THE_FILE and self._folder.is_dir():
+                return None
+            where = path if self._folder.is_dir() else self._folder
             raise DataError(
-                "not the bytes that were adopted", where=path, remedy="adopt the folder again"
-            )
-        return data
+                f"cannot be read ({error.strerror})", where=where, remedy="adopt the folder again"
+            ) from error
 
     def _at(self, path: Path, offset: int, size: int, row: int) -> bytes:
         try:

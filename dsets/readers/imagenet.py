@@ -75,6 +75,10 @@ def table(source: Source) -> pd.DataFrame:
 def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
     """The samples of these rows, read a bounded way ahead in the order of the disk.
 
+    A loose file that is gone, cannot be read, or has other bytes than its listing says is the
+    ``problem`` of its sample; ``image`` is then what there is of it, at most a byte more than
+    listed.
+
     Raises:
         DataError: a raw file is not what the manifest or the format says, or has changed.
         ManifestError: the options are not those that the module describes.
@@ -84,7 +88,7 @@ def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
     index = _imagenet_index.opened(source, options)
     wanted = _rows.chosen(source, rows, len(index))
     ids = _ids(options)
-    for row, data in _imagenet_pictures.read(source, options, index, wanted):
+    for row, data, problem in _imagenet_pictures.read(source, options, index, wanted):
         label = index.columns["label"][row].astype(np.int64)
         values: dict[str, Any] = {
             "image": data,
@@ -93,7 +97,9 @@ def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
             "boxes": index.boxes(row),
         }
         yield Sample(
-            index.key(options.classes, row), {name: values[name] for name in options.fields}
+            index.key(options.classes, row),
+            {name: values[name] for name in options.fields},
+            problem,
         )
 
 

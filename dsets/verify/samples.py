@@ -110,7 +110,7 @@ def _read(reader: Reader, source: Source, rows: int) -> Iterator[tuple[int, Samp
     while row < rows:
         try:
             for sample in reader.samples(source, range(row, row + 1 if alone else rows)):
-                yield row, sample
+                yield row, sample.problem or sample
                 row += 1
                 alone = max(0, alone - 1)
             if row < rows and not alone:

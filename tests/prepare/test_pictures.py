@@ -17,32 +17,37 @@ from PIL import Image
 
 from dsets import manifest, prepare
 from dsets.pack import Pack
-from dsets.prepare import repair
+from dsets.prepare import repair, trial
+from tests.readers import tiny_imagenet as tiny
 
 WNID = "n01440764"
-Dataset = Callable[[Mapping[str, bytes]], Path]
+Dataset = Callable[..., Path]
 
 
 @pytest.fixture
 def dataset(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """Makes the dataset ``kinds`` of pictures by name; returns where its packs go."""
 
-    def make(pictures: Mapping[str, bytes]) -> Path:
-        data = tar({f"{WNID}.tar": tar({f"{WNID}_{k}.JPEG": v for k, v in pictures.items()})})
+    def make(pictures: Mapping[str, bytes], layout: str = "tar of tars") -> Path:
         raw = home / "raw" / "kinds"
         raw.mkdir(parents=True)
-        (raw / "train.tar").write_bytes(data)
+        files = {f"{WNID}_{key}.JPEG": data for key, data in pictures.items()}
+        if layout == "listing":
+            name, data = "train.listing", tiny.folder(raw / "train", files)
+        else:
+            name, data = "train.tar", tar({f"{WNID}.tar": tar(files)})
+        (raw / name).write_bytes(data)
         folder = tmp_path / "manifests"
         folder.mkdir()
         (folder / "kinds.toml").write_text(
             'schema = 1\nname = "kinds"\ntitle = "Kinds"\nhomepage = "https://example.org"\n'
             'licence = "CC0-1.0"\naccess = "open"\ncitation = "none"\nreader = "imagenet"\n'
-            f'pipeline = "alexnet"\n[[file]]\nname = "train.tar"\nbytes = {len(data)}\n'
+            f'pipeline = "alexnet"\n[[file]]\nname = "{name}"\nbytes = {len(data)}\n'
             f'sha256 = "{hashlib.sha256(data).hexdigest()}"\n'
-            'addresses = ["https://example.org/train.tar"]\n'
+            f'addresses = ["https://example.org/{name}"]\n'
             f"[split.train]\nsamples = {len(pictures)}\ntraining = true\n"
-            'files = ["train.tar"]\n[split.train.reader]\nimages = "train.tar"\n'
-            'layout = "tar of tars"\n[field.image]\ndtype = "uint8"\nshape = [-1]\n'
+            f'files = ["{name}"]\n[split.train.reader]\nimages = "{name}"\n'
+            f'layout = "{layout}"\n[field.image]\ndtype = "uint8"\nshape = [-1]\n'
             f'[field.label]\ndtype = "int64"\nshape = []\nclasses = ["{WNID}"]\n'
         )
         monkeypatch.setenv("DSETS_MANIFESTS", str(folder))
@@ -197,3 +202,35 @@ def test_a_pack_with_a_quarantine_is_mended_to_the_same_bytes(
     (out / "train" / "statistics.h5").unlink()
     assert repair.run(repair.plan(out / "train")).damaged == ()
     assert hashes(out) == before
+
+
+@pytest.mark.parametrize("recipe", ["alexnet", "original"])
+def test_loose_pictures_that_changed_or_went_are_listed_and_stop_nothing(
+    dataset: Dataset, recipe: str, home: Path, hashes: Callable[[Path], dict[str, str]]
+) -> None:
+    good = encoded(plain("RGB", (200, 100, 50)))
+    out = dataset({str(n): good for n in range(1, 31)}, layout="listing")
+    train = home / "raw" / "kinds" / "train"
+    (train / f"{WNID}_3.JPEG").write_bytes(good + b"more")
+    (train / f"{WNID}_17.JPEG").unlink()
+    for workers in (None, 2):
+        plan = prepare.plan(
+            manifest.find("kinds"), pipeline=recipe, out=out / str(workers), shard_bytes=600_000
+        )
+        (index,) = prepare.run(plan, workers=workers)
+        assert [(bad.key, bad.reason, bad.sha256) for bad in index.quarantine] == [
+            (
+                f"{WNID}_3",
+                "not the bytes that were adopted",
+                hashlib.sha256(good + b"m").hexdigest(),
+            ),
+            (
+                f"{WNID}_17",
+                "the file is missing or cannot be read",
+                hashlib.sha256(b"").hexdigest(),
+            ),
+        ]
+        assert len(Pack.open(plan.packs[0].out)) == 28
+    assert hashes(out / "None") == hashes(out / "2")
+    tried = trial.run(plan.packs[0], own=True)
+    assert (tried.samples, tried.bad) == (28, 2)

@@ -6,7 +6,7 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -551,17 +551,46 @@ def loose(root: Path) -> Source:
     return tiny.source(root, {"train.listing": listing}, layout="listing")
 
 
-def test_a_loose_file_with_other_bytes_is_never_used(tmp_path: Path) -> None:
+def problems(source: Source) -> dict[str, str]:
+    found = imagenet.samples(source, range(5))
+    return {sample.key: str(sample.problem) for sample in found if sample.problem}
+
+
+def test_a_loose_file_with_other_bytes_is_a_problem_of_its_sample_alone(tmp_path: Path) -> None:
     source = loose(tmp_path)
-    assert len(keys_and_bytes(source)) == 3
+    assert problems(source) == {}
     path = tmp_path / "train" / "n01440764_10026.JPEG"
-    for content in (path.read_bytes()[:-1] + b"x", path.read_bytes() + b"x", b""):
+    good = path.read_bytes()
+    for content in (good[:-1] + b"x", good + b"x" * 999, b""):
         path.write_bytes(content)
-        with pytest.raises(DataError, match="not the bytes that were adopted"):
-            keys_and_bytes(source)
+        assert problems(source) == {path.stem: "not the bytes that were adopted"}
+        (found,) = (one for one in imagenet.samples(source, range(5)) if one.problem)
+        assert found.values["image"] == content[: len(good) + 1]
+    report = verify.samples(source)
+    assert not report.ok and any("not the bytes" in check.message for check in report.checks)
+
+
+@pytest.mark.parametrize(
+    "replace",
+    [lambda path: None, Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path)],
+    ids=["gone", "folder", "pipe", "loop"],
+)
+def test_a_loose_file_that_cannot_be_read_is_a_problem_of_its_sample_alone(
+    tmp_path: Path, replace: Callable[[Path], object]
+) -> None:
+    source = loose(tmp_path)
+    path = tmp_path / "train" / "n01440764_10026.JPEG"
     path.unlink()
-    with pytest.raises(DataError, match="cannot be read"):
-        keys_and_bytes(source)
+    replace(path)
+    assert problems(source) == {path.stem: "the file is missing or cannot be read"}
+
+
+def test_a_listed_folder_that_is_gone_is_no_problem_of_its_pictures(tmp_path: Path) -> None:
+    source = loose(tmp_path)
+    assert problems(source) == {}
+    (tmp_path / "train").rename(tmp_path / "unmounted")
+    with pytest.raises(DataError, match=r"train: cannot be read .*; adopt the folder again"):
+        problems(source)
 
 
 def test_the_folder_of_a_listing_may_be_a_link(tmp_path: Path) -> None:

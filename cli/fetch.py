@@ -26,6 +26,13 @@ from ._text import plain, size, table
     help="Try the files by name below this address or folder first. May be repeated.",
 )
 @click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    metavar="SPLIT",
+    help="Only the files of this split. May be repeated.",
+)
+@click.option(
     "--part",
     "parts",
     multiple=True,
@@ -40,6 +47,7 @@ def command(
     name: str,
     dry_run: bool,
     mirrors: tuple[str, ...],
+    splits: tuple[str, ...],
     parts: tuple[str, ...],
     jobs: int,
     offline: bool,
@@ -55,10 +63,12 @@ def command(
     """
     dataset, slash, split = name.partition("/")
     found = manifest.find(dataset)
-    wanted = found.split(split).files if slash else found.default_files
+    named = [*([split] if slash else []), *splits]
+    wanted = tuple(file for one in named for file in found.split(one).files)
+    wanted = wanted if named else found.default_files
     if parts:
-        named = [name for part in parts for name in found.part(part)]
-        wanted = tuple(name for name in named if not slash or name in wanted)
+        those = dict.fromkeys(file for part in parts for file in found.part(part))
+        wanted = tuple(file for file in those if not named or file in wanted)
     with bars(quiet=quiet) as report:
         plan = fetch.plan(
             found, store.raw(found.name), files=wanted, mirrors=mirrors, progress=report

@@ -58,6 +58,9 @@ class MaxBad(click.ParamType):  # type: ignore[type-arg]  # no generic before cl
 @click.command()
 @click.argument("name", type=DATASET_OR_SPLIT)
 @click.option(
+    "--split", "splits", multiple=True, metavar="SPLIT", help="Only this split. May be repeated."
+)
+@click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
@@ -91,6 +94,7 @@ class MaxBad(click.ParamType):  # type: ignore[type-arg]  # no generic before cl
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(
     name: str,
+    splits: tuple[str, ...],
     out: Path | None,
     pipeline: str | None,
     shard_size: int,
@@ -101,7 +105,8 @@ def command(
 ) -> None:
     """Make packs of a dataset's raw files, the training split first.
 
-    NAME is a dataset, or DATASET/SPLIT for one of its splits. An interrupted job goes on from its
+    NAME is a dataset, or DATASET/SPLIT for one of its splits; splits that a dataset has on request
+    are made when they are named. An interrupted job goes on from its
     finished shards when the same command is given again. The packs are the same, byte for byte,
     for any number of workers. A bad sample is left out and listed; see --max-bad.
 
@@ -110,15 +115,16 @@ def command(
     """
     dataset, slash, split = name.partition("/")
     found = in_force(dataset)
+    named = [*([split] if slash else []), *splits]
     plan = prepare.plan(
         found,
-        splits=[split] if slash else [],
+        splits=named,
         pipeline=pipeline,
         out=out,
         shard_bytes=shard_size,
     )
     planned = {one.split.name for one in plan.packs}
-    left = [one.name for one in found.splits if not slash and one.name not in planned]
+    left = [one.name for one in found.default_splits if not named and one.name not in planned]
     if left:
         click.echo(f"dsets: note: left out, no files here: {', '.join(left)}", err=True)
     if dry_run:

@@ -106,6 +106,9 @@ def _check_whole(top: Table, manifest: Manifest) -> None:
     if manifest.splits and training != [manifest.splits[0].name]:
         expected = "training = true in the first split and in no other"
         raise top.error("split", "bad training split", expected, ", ".join(training))
+    if manifest.splits and manifest.splits[0].on_request:
+        expected = "no on_request = true in the training split"
+        raise top.error("split", "bad training split", expected, training[0])
     signed = [f.name for f in manifest.fields if f.dtype.startswith("int") and f.shape == ()]
     for split in manifest.splits:
         for name in split.withheld:

@@ -210,16 +210,15 @@ def _available(manifest: Manifest, raw: Path, folder: Path) -> Sequence[Split]:
 def sample_bytes(fields: Sequence[Field], manifest: Manifest, split: Split) -> int:
     """About what one sample takes in a shard.
 
-    Fixed sizes count exactly. A field of varying size counts as the split's mean raw bytes a
+    Fixed sizes count exactly. Fields of varying size count together as the split's mean raw bytes a
     sample, from the manifest's figures: a JPEG passed through is about that.
     """
     files = [manifest.file(name) for name in split.files]
     raw_bytes = sum(file.listed_bytes or file.bytes or 0 for file in files)
     varying = max(1, raw_bytes // max(1, split.samples))
-    total = _KEY_BYTES + _CRC_BYTES
-    for field in fields:
-        total += _CRC_BYTES + (_fixed_bytes(field) if field.fixed else varying)
-    return total
+    total = _KEY_BYTES + _CRC_BYTES * (1 + len(fields))
+    total += sum(_fixed_bytes(field) for field in fields if field.fixed)
+    return total if all(field.fixed for field in fields) else total + varying
 
 
 def _fixed_bytes(field: Field) -> int:

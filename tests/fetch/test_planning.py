@@ -168,3 +168,12 @@ def test_a_mangled_receipt_counts_as_none(folder: Path, junk: bytes) -> None:
     here(folder, ".a.bin.receipt.json", junk)
     assert hashed(manifest, folder)
     assert fetch.plan(manifest, folder).steps[0].action == "have"
+
+
+def test_another_issue_of_a_file_is_right_too(folder: Path) -> None:
+    other = DATA[::-1]
+    digest = hashlib.sha1(other).hexdigest()
+    here(folder, "a.bin", other)
+    for also, action in (((f"sha1:{digest}",), "have"), ((f"sha1:{'0' * 40}",), "download")):
+        manifest = manifest_of(file_of(DATA, bytes=None, also=also))
+        assert fetch.plan(manifest, folder).steps[0].action == action

@@ -56,8 +56,10 @@ def test_any_manifest_comes_back(
         members=(member,),
         unverified=unverified,
         listed_bytes=sizes[0],
+        also=("md5:" + "1" * 32, "sha1:" + "2" * 40),
+        part="annotations",
     )
-    split = Split("extra.v2", 3, ("übung #1.gz",), False, options, ("label",))
+    split = Split("extra.v2", 3, ("übung #1.gz",), False, options, ("label",), on_request=True)
     changed = replace(
         found,
         title=title,

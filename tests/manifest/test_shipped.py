@@ -101,3 +101,63 @@ def test_imagenet_tells_its_two_orders_of_classes_apart() -> None:
     }
     for wnid, (label, ilsvrc_id) in known.items():
         assert wnids[label] == wnid and ids[label] == ilsvrc_id
+
+
+VOC = {
+    2007: {"train": 2501, "val": 2510, "trainval": 5011, "test": 4952, "segmentation-val": 213},
+    2008: {"train": 2111, "val": 2221, "trainval": 4332, "segmentation-trainval": 1023},
+    2009: {"train": 3473, "val": 3581, "trainval": 7054, "segmentation-train": 749},
+    2010: {"train": 4998, "val": 5105, "trainval": 10103, "segmentation-val": 964},
+    2011: {"train": 5717, "val": 5823, "trainval": 11540, "segmentation-train": 1112},
+    2012: {"train": 5717, "val": 5823, "trainval": 11540, "segmentation-train": 1464},
+}
+
+
+@pytest.mark.parametrize("year", VOC)
+def test_the_official_figures_of_voc(year: int) -> None:
+    found = manifest.find(f"voc{year}")
+    counts = {split.name: split.samples for split in found.splits}
+    assert counts == counts | VOC[year]
+    assert [split.name for split in found.default_splits][:2] == ["train", "val"]
+    labels = next(field.classes for field in found.fields if field.name == "labels")
+    assert len(labels) == 20 and list(labels) == sorted(labels)
+
+
+def test_both_issues_of_voc_2009_are_right() -> None:
+    file = manifest.find("voc2009").files[0]
+    assert file.md5 == "a3e00b113cfcfebf17e343f59da3caa1"
+    assert "md5:59065e4b188729180974ef6572f6a212" in file.also
+
+
+COCO = {
+    2014: {"train": 82_783, "val": 40_504, "train-annotated": 82_081, "test": 40_775},
+    2017: {"train": 118_287, "val": 5_000, "val-annotated": 4_952, "test": 40_670},
+}
+
+
+@pytest.mark.parametrize(("year", "bytes_"), [(2014, 13_510_573_713), (2017, 19_336_861_798)])
+def test_the_official_figures_of_coco(year: int, bytes_: int) -> None:
+    found = manifest.find(f"coco{year}")
+    known = {split.name: split.samples for split in found.splits}
+    assert known == known | COCO[year]
+    assert found.file(f"train{year}.zip").bytes == bytes_
+    assert found.part("annotations") == (f"annotations_trainval{year}.zip",)
+    assert f"test{year}.zip" not in found.default_files
+    assert f"annotations_trainval{year}.zip" in found.default_files
+    assert len(next(field.classes for field in found.fields if field.name == "labels")) == 80
+
+
+@pytest.mark.parametrize("name", ["cifar100", "cifar100-binary"])
+def test_the_official_figures_of_cifar100(name: str) -> None:
+    found = manifest.find(name)
+    classes = {field.name: len(field.classes) for field in found.fields}
+    assert classes == {"image": 0, "label": 100, "coarse": 20}
+    assert [split.samples for split in found.splits] == [50_000, 10_000]
+
+
+def test_every_file_has_a_digest_and_a_place_where_it_comes_from(shipped: Manifest) -> None:
+    for file in shipped.files:
+        assert file.digest or shipped.access != "open", file.name
+        assert file.addresses or shipped.notes, file.name
+        needed = any(file.name in split.files for split in shipped.splits)
+        assert needed or file.part or shipped.access != "open", f"nothing asks for {file.name}"

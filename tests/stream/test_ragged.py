@@ -15,7 +15,7 @@ from dsets.errors import UsageError
 from dsets.field import Field
 from dsets.pack import Pack, finish, samples_digest, shard
 from dsets.stream import Ragged, batches
-from dsets.transforms import CentreCrop, Crop, Flip, PadCrop
+from dsets.transforms import CentreCrop, Crop, Flip, PadCrop, RandomResizedCrop
 
 SIZE = (24, 32)
 COUNT = 11
@@ -148,6 +148,20 @@ def test_what_is_drawn_follows_the_picture(pack: Pack, transform: list[Any]) -> 
                         assert cell or one[int(y - 1e-3), int(x - 1e-3)]
                 seen += len(batch["boxes"][row])
     assert seen == 3 * sum(i % 3 for i in range(COUNT))
+
+
+def test_boxes_grow_with_a_resized_crop(pack: Pack) -> None:
+    for batch in batches(pack, 4, seed=2, transform=[RandomResizedCrop(40), Flip()]):
+        for row in range(len(batch.index)):
+            white = batch["image"][row][..., 0] > 127
+            sure, maybe = np.zeros((2, 40, 40), bool)
+            for xmin, ymin, xmax, ymax in batch["boxes"][row].tolist():
+                bottom, right = max(0, round(ymax) - 2), max(0, round(xmax) - 2)
+                sure[round(ymin) + 2 : bottom, round(xmin) + 2 : right] = True
+                top, left = max(0, round(ymin) - 2), max(0, round(xmin) - 2)
+                maybe[top : round(ymax) + 2, left : round(xmax) + 2] = True
+            assert not (sure & ~white).any() and not (white & ~maybe).any()
+            assert batch["class_mask"][row].shape == (40, 40)
 
 
 def test_boxes_that_could_not_follow_are_refused(tmp_path: Path, make_pack: Any) -> None:

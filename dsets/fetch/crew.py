@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from dsets.fetch.stop import Stop
+from dsets.fetch.stop import Stop, Stopped
 
 GRACE_S = 2.0  # what threads get to end cleanly once they are told to stop
 
@@ -21,6 +21,7 @@ def run(
 ) -> Generator[BaseException | None, None, None]:
     """Run the tasks, ``threads`` at once, and yield what each ended with, in the order of ending.
 
+    Where ``stop`` is called meanwhile, a ``Stopped`` is yielded at once, whatever the tasks do.
     When the consumer leaves, whether it has enough or was interrupted, ``stop`` is called, tasks
     not begun are dropped, and threads still busy after ``GRACE_S`` are left to their time-outs.
     """
@@ -33,10 +34,11 @@ def run(
         for number in range(min(threads, len(tasks)))
     ]
     try:
-        for thread in crew:
-            thread.start()
-        for _ in tasks:
-            yield ended.get()
+        with stop.waking(lambda: ended.put(Stopped())):
+            for thread in crew:
+                thread.start()
+            for _ in tasks:
+                yield ended.get()
     finally:
         stop.call()
         while _taken(waiting):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ class Stop:
     def __init__(self) -> None:
         self._called = threading.Event()
         self._lock = threading.Lock()
-        self._open: list[Response] = []
+        self._wakes: list[Callable[[], None]] = []
 
     def call(self) -> None:
         """End everything: whoever checks or waits gets ``Stopped``, whoever reads a cut."""
         self._called.set()
         with self._lock:
-            for response in self._open:
-                _break(response)
+            for wake in self._wakes:
+                wake()
 
     @property
     def called(self) -> bool:
@@ -43,16 +44,27 @@ class Stop:
         self.check()
 
     @contextmanager
-    def breaking(self, response: Response) -> Iterator[None]:
-        """``call`` breaks this response's connection while the block runs."""
+    def waking(self, wake: Callable[[], None]) -> Iterator[None]:
+        """``call`` also calls ``wake``, which must not block, while the block runs."""
         with self._lock:
-            self._open.append(response)
+            self._wakes.append(wake)
         try:
             self.check()
             yield
         finally:
             with self._lock:
-                self._open.remove(response)
+                self._wakes.remove(wake)
+
+    def breaking(self, response: Response) -> AbstractContextManager[None]:
+        """``call`` breaks this response's connection while the block runs."""
+        return self.waking(partial(_break, response))
+
+    @contextmanager
+    def part(self) -> Iterator[Stop]:
+        """A switch for a part of the work, which ``call`` of this one calls too."""
+        part = Stop()
+        with self.waking(part.call):
+            yield part
 
 
 def _break(response: Response) -> None:

@@ -20,6 +20,7 @@ from dsets.pack.schema import STATISTICS, Index
 from dsets.pack.statistics import Statistics
 
 if TYPE_CHECKING:
+    from dsets.fetch.stop import Stop
     from dsets.remote.ahead import Ahead
 
 
@@ -181,10 +182,12 @@ class Pack:
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.path, self.digest)
 
-    def holding(self, numbers: npt.NDArray[np.int64]) -> AbstractContextManager[None]:
+    def holding(
+        self, numbers: npt.NDArray[np.int64], stop: Stop | None = None
+    ) -> AbstractContextManager[None]:
         """While the block runs, the arrays of these samples' shards may be read.
 
-        Nothing to do here; a remote pack fetches them.
+        Nothing to do here; a remote pack fetches them, until ``stop`` is called.
         """
         return nullcontext()
 

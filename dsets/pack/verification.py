@@ -7,15 +7,17 @@ In a damaged shard every sample's CRC-32C is compared; what is in no sample is H
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from dsets import codecs
-from dsets.errors import DataError, PackError
+from dsets.errors import DataError, FetchError, OfflineError, PackError, SpaceError
 from dsets.pack import damage, digests, hdf5, index
 from dsets.pack.mapping import check_file, open_plain
 from dsets.pack.reader import Pack
@@ -61,13 +63,47 @@ def verify(path: str | Path, progress: Progress = ignore, *, deep: bool = False)
         content = index.read(folder)
     except PackError as error:
         return [Problem(INDEX, _told(error, folder / INDEX, folder))]
-    return list(_Verification(folder, content, progress, deep).run())
+    written = (folder / INDEX).read_bytes()
+    return walk(lambda: Pack.open(folder), folder, content, written, progress, deep=deep)
+
+
+def walk(
+    opened: Callable[[], Pack],
+    folder: Path,
+    content: Index,
+    written: bytes,
+    progress: Progress,
+    *,
+    deep: bool,
+    having: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
+) -> list[Problem]:
+    """As ``verify``, for a pack whose files need not be there together.
+
+    Args:
+        opened: gives the pack.
+        written: the bytes of its index, which says ``content``.
+        having: in its block the file of this name is in ``folder``; a FetchError is a problem of
+            that file.
+    """
+    return list(_Verification(opened, folder, content, written, progress, deep, having).run())
 
 
 class _Verification:
     """One walk over a pack: what has been read, and which keys were seen."""
 
-    def __init__(self, folder: Path, content: Index, progress: Progress, deep: bool) -> None:
+    def __init__(
+        self,
+        opened: Callable[[], Pack],
+        folder: Path,
+        content: Index,
+        written: bytes,
+        progress: Progress,
+        deep: bool,
+        having: Callable[[str], AbstractContextManager[None]],
+    ) -> None:
+        self.opened = opened
+        self.written = written
+        self.having = having
         self.folder = folder
         self.index = content
         self.progress = progress
@@ -84,22 +120,31 @@ class _Verification:
         yield from self._index()
         start = 0
         for shard in self.index.shards:
-            problems = list(self._shard(shard, start))
+            problems = self._there(shard.name, partial(self._shard, shard, start))
             self.whole &= not problems
             yield from problems
             start += shard.samples
         if self.whole and digests.samples_digest(self.seen) != self.index.samples_digest:
             yield Problem(INDEX, "the samples digest is not that of the keys in the shards")
-        yield from self._statistics()
+        yield from self._there(STATISTICS, self._statistics)
         self._tell(finished=True)
+
+    def _there(self, name: str, check: Callable[[], Iterator[Problem]]) -> list[Problem]:
+        """What is wrong with a file, looked at while it is there."""
+        try:
+            with self.having(name):
+                return list(check())
+        except (OfflineError, SpaceError):
+            raise
+        except FetchError as error:
+            return [Problem(name, str(error))]
 
     def _tell(self, finished: bool = False) -> None:
         self.progress(Event(str(self.folder), self.done, self.total, finished=finished))
 
     def _index(self) -> Iterator[Problem]:
-        written = (self.folder / INDEX).read_bytes()
         # A later minor version may write more than this one knows.
-        if self.index.format == (MAJOR, MINOR) and index.render(self.index) != written:
+        if self.index.format == (MAJOR, MINOR) and index.render(self.index) != self.written:
             yield Problem(INDEX, "not the bytes that dsets writes for what it says: it was changed")
 
     def _file(self, name: str, size: int, sha256: str) -> Iterator[Problem]:
@@ -191,7 +236,7 @@ class _Verification:
         if problems or not self.whole:
             return
         try:
-            pack = Pack.open(self.folder)
+            pack = self.opened()
             kept = pack.statistics
         except PackError as error:
             yield Problem(STATISTICS, _told(error, self.folder / STATISTICS))
@@ -221,12 +266,15 @@ def _are_of(pack: Pack, recorded: StatisticsFile) -> bool:
 
 
 def recount(pack: Pack, name: str) -> Statistics:
-    """The statistics of a pack's pixels, a block of samples at a time."""
+    """The statistics of a pack's pixels, a block of samples of one shard at a time."""
     field = next(field for field in pack.fields if field.name == name)
     size = int(np.prod([size or 1 for size in field.shape]))
     step = max(1, BLOCK // size) if field.fixed else VARYING
-    starts = range(0, len(pack), step)
-    blocks = (pack[first : first + step][name] for first in starts)
+    blocks = (
+        pack[first : min(first + step, end)][name]
+        for begin, end in pairwise(pack.starts.tolist())
+        for first in range(begin, end, step)
+    )
     if field.encoded:
         blocks = ([codecs.decode(data.tobytes()) for data in block] for block in blocks)
     return reduce(Statistics.merge, (Statistics.of(block, name) for block in blocks))

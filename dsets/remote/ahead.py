@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from dsets.errors import DsetsError
+from dsets.fetch import crew
 from dsets.fetch.stop import Stop, Stopped
 
 if TYPE_CHECKING:
     from dsets.remote.pack import RemotePack
 
 THREADS = 4
+#: A shard → when it is needed next, in rows of the stream.
+NextUse = Callable[[int], int]
+NEVER = sys.maxsize
 
 
 class _Shared:
@@ -31,15 +38,43 @@ class _Shared:
         self.closed = False
         self.process = os.getpid()
         self.threads: list[threading.Thread] = []
+        #: Shard → the rows of the stream that need it, int64 (m,), rising; rows from 0.
+        self.uses: dict[int, npt.NDArray[np.int64]] = {}
+        self.told = 0
+        self.delivered = 0
 
     def expect(self, numbers: npt.NDArray[np.int64]) -> None:
         """These samples are wanted soon, in this order, after those told before."""
         found = np.searchsorted(self.pack.starts, numbers, side="right") - 1
         _, first = np.unique(found, return_index=True)
+        rows = np.argsort(found, kind="stable")
+        ends = np.flatnonzero(np.diff(found[rows])) + 1
         with self.changed:
+            self.uses = {one: at for one, at in self.uses.items() if at[-1] >= self.delivered}
+            for part in np.split(rows, ends):
+                shard = int(found[part[0]])
+                before = self.uses.get(shard, part[:0])
+                self.uses[shard] = np.append(before, part + self.told)
+            self.told += len(numbers)
             known = set(self.waiting)
             self.waiting += [one for one in found[np.sort(first)].tolist() if one not in known]
             self.changed.notify_all()
+
+    def passed(self, rows: int) -> None:
+        """So many rows more were delivered."""
+        self.delivered += rows
+
+    def next_use(self, shard: int) -> int:
+        uses = self.uses.get(shard)
+        if uses is None:
+            return NEVER
+        place = int(np.searchsorted(uses, self.delivered))
+        return int(uses[place]) if place < len(uses) else NEVER
+
+    def interrupt(self) -> None:
+        """Nothing is fetched any more: who fetches or waits for a shard gets ``Stopped``."""
+        self.stop.call()
+        self.pack.forget_early()
 
     def next(self) -> int | None:
         with self.changed:
@@ -51,7 +86,7 @@ def _run(shared: _Shared) -> None:
     """A thread's life. What fails here fails again, and is told, where the shard is needed."""
     while (shard := shared.next()) is not None:
         try:
-            shared.pack.bring_early(shard, shared.stop)
+            shared.pack.bring_early(shard, shared.stop, shared.next_use)
         except Stopped:
             return
         except DsetsError:
@@ -64,11 +99,11 @@ def _close(shared: _Shared) -> None:
     with shared.changed:
         shared.closed = True
         shared.changed.notify_all()
-    shared.stop.call()
-    shared.pack.forget_early()
+    shared.interrupt()
     if threading.current_thread() not in shared.threads:
+        deadline = time.monotonic() + crew.GRACE_S  # a server that says nothing at all wakes nobody
         for thread in shared.threads:
-            thread.join()
+            thread.join(max(deadline - time.monotonic(), 0.0))
     shared.pack.forget_early()
 
 
@@ -78,6 +113,9 @@ class Ahead:
     def __init__(self, pack: RemotePack) -> None:
         shared = _Shared(pack)
         self.expect = shared.expect
+        self.passed = shared.passed
+        self.interrupt = shared.interrupt
+        self.stop = shared.stop
         shared.threads = [
             threading.Thread(target=_run, args=(shared,), name=f"dsets-ahead-{n}", daemon=True)
             for n in range(THREADS)

@@ -14,8 +14,8 @@ from dsets.fetch.stop import Stop
 from dsets.locks import holding
 from dsets.manifest import File
 from dsets.pack import Problem, index, strict
-from dsets.pack import verify as verify_folder
 from dsets.pack.schema import INDEX, Index
+from dsets.pack.verification import walk
 from dsets.progress import Progress, ignore
 from dsets.remote import cache, shards
 from dsets.remote.pack import RemotePack
@@ -81,10 +81,10 @@ def _index(address: str, root: Path, patience: Patience) -> Index:
 
 
 def verify(address: str, progress: Progress = ignore, *, deep: bool = False) -> list[Problem]:
-    """As ``dsets.pack.verify``, after fetching what is not in the cache.
+    """As ``dsets.pack.verify``, shard by shard: what is not in the cache is fetched.
 
     Raises:
-        SpaceError: the cache is smaller than the pack.
+        SpaceError: the cache has no room for one shard.
         OfflineError: something is missing and nobody may be asked.
     """
     try:
@@ -92,8 +92,7 @@ def verify(address: str, progress: Progress = ignore, *, deep: bool = False) -> 
     except PackError as error:
         return [Problem(INDEX, str(error))]
     with pack:
-        problems = pack.download()
-        if problems:
-            return problems
-        (pack.path / INDEX).write_bytes(index.render(pack.index))
-        return verify_folder(pack.path, progress, deep=deep)
+        written = index.render(pack.index)
+        return walk(
+            lambda: pack, pack.path, pack.index, written, progress, deep=deep, having=pack.having
+        )

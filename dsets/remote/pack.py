@@ -5,22 +5,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dsets.errors import FetchError, OfflineError, PackError, SpaceError
-from dsets.fetch import Patience, shown
+from dsets.errors import PackError
+from dsets.fetch import Patience, crew, shown
 from dsets.fetch.stop import Stop
 from dsets.manifest import File
-from dsets.pack import Pack, Problem, Statistics
+from dsets.pack import Pack, Statistics
 from dsets.pack.reserve import Reserved
 from dsets.pack.rows import Rows
 from dsets.pack.schema import STATISTICS, Index, Shard, StatisticsFile
 from dsets.remote import shards
-from dsets.remote.ahead import Ahead
+from dsets.remote.ahead import NEVER, Ahead, NextUse
 from dsets.remote.cache import Cache
+
+#: Shards that one batch fetches at once.
+AT_ONCE = 8
+WAIT_S = 0.1  # between two looks at whether to stop while another thread fetches a shard
 
 
 class RemotePack(Pack):
@@ -60,9 +65,11 @@ class RemotePack(Pack):
         names = (STATISTICS, *(shard.name for shard in content.shards))
         self._fetching = {name: threading.Lock() for name in names}
 
-    def holding(self, numbers: npt.NDArray[np.int64]) -> AbstractContextManager[None]:
+    def holding(
+        self, numbers: npt.NDArray[np.int64], stop: Stop | None = None
+    ) -> AbstractContextManager[None]:
         wanted = np.unique(np.searchsorted(self.starts, numbers, side="right") - 1)
-        return self._holding(wanted.tolist())
+        return self._holding(wanted.tolist(), stop or Stop())
 
     def reserved(self, name: str) -> tuple[np.ndarray, ...]:
         return super().arrays(name)
@@ -73,7 +80,7 @@ class RemotePack(Pack):
         with self._changed:
             first, self._all = not self._all, True
         if first:
-            self._hold(list(range(len(self._pins))))
+            self._hold(list(range(len(self._pins))), Stop())
         return found
 
     def ahead(self) -> Ahead:
@@ -104,11 +111,20 @@ class RemotePack(Pack):
         name = shard.name if isinstance(shard, Shard) else STATISTICS
         address = shards.below(self.address, name)
         file = File(name, (address,), shard.bytes, shard.sha256)
-        with self._fetching[name]:  # another process is waited for more slowly
-            shards.bring(file, self.path / name, stop or Stop(), self._patience)
+        stop = stop or Stop()
+        fetching = self._fetching[name]  # another process is waited for more slowly
+        while not fetching.acquire(timeout=WAIT_S):
+            stop.check()
+        try:
+            shards.bring(file, self.path / name, stop, self._patience)
+        finally:
+            fetching.release()
 
-    def bring_early(self, shard: int, stop: Stop) -> None:
-        """Fetch a shard and keep it until it is first held, if half the cache has room for such."""
+    def bring_early(self, shard: int, stop: Stop, next_use: NextUse) -> None:
+        """Fetch a shard and keep it until it is first held, once half the cache has room for such.
+
+        Of shards that are here already only those give way that are needed later than this one.
+        """
         one = self.index.shards[shard]
 
         def room() -> bool:
@@ -116,11 +132,14 @@ class RemotePack(Pack):
             return self._cache.limit is None or early <= self._cache.limit // 2
 
         with self._changed:
-            self._changed.wait_for(lambda: stop.called or not self._early or room())
-            stop.check()
-            here = shard in self._mapped or shard in self._early
-            if here or not room() or not self._place(shard, early=True):
-                return
+            while True:
+                stop.check()
+                here = shard in self._mapped or shard in self._early
+                if here or not (room() or self._early) or next_use(shard) == NEVER:
+                    return
+                if room() and self._place(shard, next_use):
+                    break
+                self._changed.wait()
             self._early[shard] = False
         try:
             self.bring(one, stop)
@@ -144,16 +163,23 @@ class RemotePack(Pack):
         if self._early.pop(shard, None) is not None:
             self._leave(shard)
 
-    def _place(self, shard: int, *, early: bool = False) -> bool:
-        """A place in the cache for a shard; maps of idle ones, then early ones, give way."""
+    def _place(self, shard: int, next_use: NextUse | None = None) -> bool:
+        """A place in the cache for a shard; maps of idle ones, then early ones, give way.
+
+        With ``next_use`` it is wanted early: only maps give way, and none that is needed sooner.
+        """
         one = self.index.shards[shard]
         while not self._cache.take(self._name(shard), one.bytes):
-            idle = next((other for other in self._mapped if not self._pins[other]), None)
-            ready = next((other for other, done in self._early.items() if done), None)
-            if idle is not None:
-                self._unmap(idle)
-            elif ready is not None and not early:
-                self._forget(ready)
+            idle = [other for other in self._mapped if not self._pins[other]]
+            if next_use is not None:
+                idle.sort(key=next_use, reverse=True)  # the same are left as they were
+                if not idle or next_use(idle[0]) <= next_use(shard):
+                    return False
+            ready = [other for other, done in self._early.items() if done]
+            if idle:
+                self._unmap(idle[0])
+            elif ready:
+                self._forget(ready[-1])
             else:
                 return False
         return True
@@ -162,23 +188,29 @@ class RemotePack(Pack):
         self._cache.drop(self._name(shard))
         self._changed.notify_all()
 
-    def download(self) -> list[Problem]:
-        """Fetch every file; what could not be had as it should be."""
-        problems = []
-        for number, shard in enumerate(self.index.shards):
+    @contextmanager
+    def having(self, name: str) -> Iterator[None]:
+        """While the block runs, the file of this name is in its place.
+
+        Raises:
+            FetchError: it cannot be had; SpaceError where the cache has no room for it.
+        """
+        if name == STATISTICS:
+            if self.index.statistics is not None:
+                self.bring(self.index.statistics)
+            yield
+            return
+        number = [shard.name for shard in self.index.shards].index(name)
+        with self._changed:
+            taken = self._place(number)
+        if not taken:
+            raise self._cache.full(self._name(number))
+        try:
+            self.bring(self.index.shards[number])
+            yield
+        finally:
             with self._changed:
-                taken = self._place(number)
-            if not taken:
-                raise self._cache.full(self._name(number))
-            try:
-                self.bring(shard)
-            except (OfflineError, SpaceError):
-                raise
-            except FetchError as error:
-                problems.append(Problem(shard.name, str(error)))
-        if self.index.statistics is not None:
-            self.bring(self.index.statistics)
-        return problems
+                self._leave(number)
 
     def close(self) -> None:
         """Let go of every shard; the pack may be used again. Idempotent."""
@@ -218,20 +250,19 @@ class RemotePack(Pack):
         return found
 
     @contextmanager
-    def _holding(self, wanted: list[int]) -> Iterator[None]:
-        self._hold(wanted)
+    def _holding(self, wanted: list[int], stop: Stop) -> Iterator[None]:
+        self._hold(wanted, stop)
         try:
             yield
         finally:
             with self._changed:
                 self._release(wanted)
 
-    def _hold(self, wanted: list[int]) -> None:
+    def _hold(self, wanted: list[int], stop: Stop) -> None:
         with self._changed:
-            missing = self._claim(wanted)
+            missing = self._claim(wanted, stop)
         try:
-            for shard in missing:
-                self.bring(self.index.shards[shard])
+            self._bring_all(missing, stop)
             with self._changed:
                 while missing:
                     self._map(missing[0])
@@ -245,12 +276,22 @@ class RemotePack(Pack):
                 self._release(wanted)
             raise
 
-    def _claim(self, wanted: list[int]) -> list[int]:
+    def _bring_all(self, missing: list[int], stop: Stop) -> None:
+        """Fetch several shards at once; the first failure ends the others."""
+        here = self.index.shards
+        with stop.part() as part:
+            tasks = [partial(self.bring, here[shard], part) for shard in missing]
+            for failure in crew.run(tasks, AT_ONCE, part):
+                if failure is not None:
+                    raise failure
+
+    def _claim(self, wanted: list[int], stop: Stop) -> list[int]:
         """Pin all and find places for those not mapped, which are returned; all or nothing.
 
         Two threads that held halves would wait for each other.
         """
         while True:
+            stop.check()
             for shard in wanted:
                 self._pins[shard] += 1
             missing: list[int] = []

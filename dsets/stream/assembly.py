@@ -25,6 +25,7 @@ from dsets.transforms.recipe import IMAGE, Function, Recipe
 from dsets.transforms.view import Views
 
 if TYPE_CHECKING:
+    from dsets.fetch.stop import Stop
     from dsets.pack import Pack
 
 
@@ -46,6 +47,8 @@ class Assembly:
         self, pack: Pack, recipe: Recipe, device: Device, seed: int, rows: int, buffers: int
     ) -> None:
         self.pools: dict[str, Pool] = {}
+        #: Ends waiting for what a remote pack fetches.
+        self.stop: Stop | None = None
         self._pack = pack
         self._recipe = recipe
         self._device = device
@@ -87,7 +90,7 @@ class Assembly:
 
     def _draws(self, epoch: int, index: npt.NDArray[np.int64]) -> Draws:
         key_hash = np.empty(len(index), np.uint64)
-        with self._pack.holding(index):
+        with self._pack.holding(index, self.stop):
             self._key_hash.take(index, key_hash)
         return Draws(self._seed, epoch, key_hash)
 
@@ -119,7 +122,7 @@ class Assembly:
 
     def _gathered(self, job: Job) -> Batch:
         """The batch before the user's functions."""
-        with self._pack.holding(job.index):
+        with self._pack.holding(job.index, self.stop):
             fields = {name: self._gather(name, one, job) for name, one in self._columns.items()}
         if job.views is not None and self._drawn:
             fields |= follow(fields, self._drawn, job.views, self._size)

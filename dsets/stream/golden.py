@@ -110,7 +110,8 @@ def _records(
     rows = np.flatnonzero(batch.valid)
     index = batch.index[rows]
     key_hash = np.empty(len(index), np.uint64)
-    Column(pack.arrays("key_hash"), pack.starts).take(index, key_hash)
+    with pack.holding(index):
+        Column(pack.reserved("key_hash"), pack.starts).take(index, key_hash)
     draws = Draws(seed, batch.epoch, key_hash)
     numbers = _parameters(pack, draws, window)
     pixels = batch[IMAGE] if _image(pack) is not None else None

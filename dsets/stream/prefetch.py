@@ -28,8 +28,15 @@ class _Failure:
 class _Shared(Generic[Job, Result]):
     """What the threads and the consumer share."""
 
-    def __init__(self, jobs: Iterator[Job], work: Callable[[Job], Result], ahead: int) -> None:
+    def __init__(
+        self,
+        jobs: Iterator[Job],
+        work: Callable[[Job], Result],
+        ahead: int,
+        interrupt: Callable[[], None] | None,
+    ) -> None:
         self.jobs = jobs
+        self.interrupt = interrupt
         self.work = work
         self.ahead = ahead
         self.planning = threading.Lock()  # held while a job is drawn, so that jobs keep their order
@@ -97,6 +104,8 @@ def _stop(shared: _Shared[Job, Result]) -> None:
         shared.closed = True
         shared.done.clear()
         shared.changed.notify_all()
+    if shared.interrupt is not None:
+        shared.interrupt()
     if threading.current_thread() not in shared.threads:
         for thread in shared.threads:
             thread.join()
@@ -106,12 +115,18 @@ class Prefetch(Generic[Job, Result]):
     """``work`` done on endless ``jobs`` by threads, at most ``ahead`` results before the consumer.
 
     A failure of ``work``, or of drawing a job, is raised by ``get`` in its turn; then all is over.
+    At the end ``interrupt`` is called, which makes ``work`` that waits for something give up.
     """
 
     def __init__(
-        self, jobs: Iterator[Job], work: Callable[[Job], Result], threads: int, ahead: int
+        self,
+        jobs: Iterator[Job],
+        work: Callable[[Job], Result],
+        threads: int,
+        ahead: int,
+        interrupt: Callable[[], None] | None = None,
     ) -> None:
-        self._shared = shared = _Shared(jobs, work, ahead)
+        self._shared = shared = _Shared(jobs, work, ahead, interrupt)
         shared.threads = [
             threading.Thread(target=_run, args=(shared,), name=f"dsets-stream-{n}", daemon=True)
             for n in range(threads)

@@ -137,11 +137,16 @@ class Stream:
         if self._closed:
             raise StreamError("the stream was closed within its loop")
         if self._prefetch is None or self._prefetch.forked:
-            self._fetching = self._pack.ahead()
-            expect = self._fetching.expect if self._fetching else None
+            self._fetching = fetching = self._pack.ahead()
+            self._assembly.stop = fetching.stop if fetching else None
+            expect = fetching.expect if fetching else None
+            interrupt = fetching.interrupt if fetching else None
             jobs = plan.jobs(self._order, self._assembly.choose, self._state, expect)
-            self._prefetch = Prefetch(jobs, self._assembly.make, self._threads, self._ahead)
+            make = self._assembly.make
+            self._prefetch = Prefetch(jobs, make, self._threads, self._ahead, interrupt)
         batch = self._assembly.receive(self._prefetch.get())
+        if self._fetching is not None:
+            self._fetching.passed(len(batch.index))
         self._state = State(batch.epoch, self._order.after(batch.position))
         return batch
 

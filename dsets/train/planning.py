@@ -224,13 +224,18 @@ def _check_fields(training: Pack, evaluation: Pack) -> None:
 def _check_labels(pack: Pack, classes: int) -> None:
     if len(pack) == 0:
         raise TrainError("the pack holds no samples", where=pack.path)
-    labels = np.concatenate([np.asarray(part) for part in pack.arrays("label")])
-    if labels.min() < 0 or labels.max() >= classes:
+    bounds = []
+    for part, start in zip(pack.reserved("label"), pack.starts[:-1], strict=True):
+        if part.size:
+            with pack.holding(np.array([start])):  # of a remote pack, one shard at a time
+                bounds += [part.min(), part.max()]
+    least, most = min(bounds), max(bounds)
+    if least < 0 or most >= classes:
         raise TrainError(
             "a label names no class",
             where=pack.path,
             expected=f"0 to {classes - 1}",
-            got=f"{labels.min()} to {labels.max()}",
+            got=f"{least} to {most}",
         )
 
 

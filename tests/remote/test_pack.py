@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,12 +12,20 @@ import numpy as np
 import pytest
 
 from dsets import remote
-from dsets.errors import FetchError, OfflineError, PackError, SpaceError, UsageError
+from dsets.errors import (
+    FetchError,
+    OfflineError,
+    PackError,
+    SpaceError,
+    StreamError,
+    UsageError,
+)
+from dsets.fetch import Patience
 from dsets.pack import Pack
 from dsets.stream import Window, batches
 from dsets.transforms import Crop, Flip, Normalise
 from tests.remote.conftest import QUICK
-from tests.server import Server
+from tests.server import Route, Server
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -216,3 +225,62 @@ def test_verify_reads_everything_and_tells_what_is_wrong(address: str, server: S
     assert remote.verify(address, deep=True) == []
     server.routes["/train/index.json"].data = b"{"
     assert "JSON" in remote.verify(address)[0].message
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["in the middle", "before its answer"])
+def test_a_closed_stream_does_not_wait_for_a_silent_server(
+    address: str, server: Server, answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fall_silent(route: Route) -> None:
+        server.stalled.set()
+        server.release.wait()
+
+    for number in range(6):
+        route = server.routes[f"/train/s-{number}.h5"]
+        if answers:
+            route.stall_after = 5000
+        else:
+            route.on_request = fall_silent
+    monkeypatch.setattr("dsets.fetch.crew.GRACE_S", 0.1)
+    told: list[BaseException] = []
+
+    def take() -> None:
+        try:
+            next(iter(stream))
+        except BaseException as error:
+            told.append(error)
+
+    with remote.open(address, patience=Patience(read_s=20, tries=2, pause_s=0)) as pack:
+        stream = batches(pack, 5, shuffle=False)
+        consumer = threading.Thread(target=take)
+        consumer.start()
+        assert server.stalled.wait(30)
+        stream.close()
+        consumer.join()
+    assert [type(error) for error in told] == [StreamError]
+    assert len(server.asked("/train/s-0.h5")) <= 1  # nobody waited so long as to ask again
+
+
+def test_what_a_batch_needs_is_fetched_at_once(local: Pack, address: str, server: Server) -> None:
+    together = threading.Barrier(6)
+    for number in range(6):
+        server.routes[f"/train/s-{number}.h5"].on_request = lambda route: void(together.wait(30))
+    with remote.open(address, patience=QUICK) as pack:
+        assert same({"label": pack[::10]["label"]}, {"label": local[::10]["label"]})
+
+
+def void(_: object) -> None:
+    """For functions whose value nobody wants."""
+
+
+def test_verify_needs_room_for_one_shard_only(
+    address: str, server: Server, shard_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DSETS_CACHE_SIZE", str(shard_bytes))
+    assert remote.verify(address, deep=True) == []
+    server.routes["/train/s-1.h5"].statuses = [404]
+    server.routes["/train/s-4.h5"].data = b""
+    assert [problem.file for problem in remote.verify(address)] == ["s-1.h5", "s-4.h5"]
+    monkeypatch.setenv("DSETS_CACHE_SIZE", str(shard_bytes // 2))
+    with pytest.raises(SpaceError, match="DSETS_CACHE_SIZE"):
+        remote.verify(address)

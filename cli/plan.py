@@ -12,33 +12,13 @@ from dsets.prepare import estimate
 from dsets.prepare.estimate import Estimate
 
 from ._in_force import in_force
-from ._names import DATASET_OR_SPLIT, PIPELINE
+from ._job_options import planned
 from ._progress import bars
 from ._text import count, plain, size, table
-from .prepare import Bytes
 
 
 @click.command()
-@click.argument("name", type=DATASET_OR_SPLIT)
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="FOLDER",
-    help="Where the packs would lie. Default: in the store.",
-)
-@click.option(
-    "--pipeline",
-    type=PIPELINE,
-    metavar="NAME|FILE.py",
-    help="What to make of each sample. Default: the manifest's pipeline.",
-)
-@click.option(
-    "--shard-size",
-    type=Bytes(),
-    default="256MiB",
-    show_default=True,
-    help="About what a shard has.",
-)
+@planned
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(

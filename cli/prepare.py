@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,73 +13,19 @@ from dsets import prepare
 from dsets.pack import Index
 
 from ._in_force import in_force
-from ._names import DATASET_OR_SPLIT, PIPELINE
+from ._job_options import MaxBad, planned, where_to_run
 from ._pack_text import quarantine_text
 from ._prepare_events import events
 from ._progress import bars
 from ._text import count, size, table
 
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-
-
-class Bytes(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
-    """A size in bytes as people write it: 65536, 64KiB, 1MB."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        found = re.fullmatch(r"(\d{1,15}) ?([kmg]i?)?b?", str(value).strip().lower())
-        if not found or not int(found[1]):
-            self.fail(f"{value!r} is not a size like 64KiB, 1MB or 256MiB", param, ctx)
-        return int(found[1]) * _UNITS[found[2] or ""]
-
-
-class MaxBad(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
-    """How many bad samples are accepted: 100, or 0.5%."""
-
-    name = "limit"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> prepare.Limit:
-        if isinstance(value, prepare.Limit):
-            return value
-        found = re.fullmatch(r"(\d{1,15})|(\d{1,3}(?:\.\d{1,9})?)%", str(value).strip())
-        if not found or (found[2] and float(found[2]) > 100):
-            self.fail(f"{value!r} is not a number of samples like 100, or 0.5%", param, ctx)
-        if found[1]:
-            return prepare.Limit(count=int(found[1]))
-        return prepare.Limit(percent=float(found[2]))
-
 
 @click.command()
-@click.argument("name", type=DATASET_OR_SPLIT)
+@planned
 @click.option(
     "--split", "splits", multiple=True, metavar="SPLIT", help="Only this split. May be repeated."
 )
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="FOLDER",
-    help="Make the packs in this folder, one folder a split. Default: in the store.",
-)
-@click.option(
-    "--pipeline",
-    type=PIPELINE,
-    metavar="NAME|FILE.py",
-    help="What to make of each sample. Default: the manifest's pipeline.",
-)
-@click.option(
-    "--shard-size",
-    type=Bytes(),
-    default="256MiB",
-    show_default=True,
-    help="About what a shard has.",
-)
-@click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="Use N local processes.")
-@click.option("--scheduler", metavar="ADDRESS", help="Use the Dask cluster at tcp://HOST:PORT.")
+@where_to_run
 @click.option(
     "--max-bad",
     type=MaxBad(),

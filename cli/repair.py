@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from dsets.errors import PackError
 from dsets.prepare import repair
 
+from ._job_options import where_to_run
 from ._names import packs
 from ._progress import bars
 from ._text import count, plain, table
@@ -22,10 +24,18 @@ from ._text import count, plain, table
     metavar="FILE.py",
     help="The pipeline that made the pack, where it is not an installed one.",
 )
+@where_to_run
 @click.option("--dry-run", is_flag=True, help="Say what is damaged, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
-def command(path: Path, pipeline: str | None, dry_run: bool, as_json: bool, quiet: bool) -> None:
+def command(
+    path: Path,
+    pipeline: str | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **running: Any,
+) -> None:
     """Make the damaged files of a pack, or of every pack in a folder, again.
 
     Reads all of the pack. Only damaged or missing shards are made, from the verified raw files, to
@@ -42,7 +52,7 @@ def command(path: Path, pipeline: str | None, dry_run: bool, as_json: bool, quie
                 found = repair.plan(folder, pipeline=pipeline, progress=reading)
             plans.append(found)
             if found.damaged and not dry_run:
-                repair.run(found, progress=report)
+                repair.run(found, progress=report, **running)  # workers, scheduler
     done = "damaged" if dry_run else "mended"
     if as_json:
         click.echo(

@@ -26,7 +26,9 @@ from dsets.readers import _imagenet_names
 
 SOLUTION = "LOC_val_solution.csv"
 _CLASS_TAR = re.compile(r"(n\d{8})\.tar")
-_ZIP = re.compile(r"imagenet-object-localization-challenge.*\.zip")
+_PACKED = re.compile(
+    r"imagenet-object-localization-challenge.*\.zip|imagenet_object_localization.*\.tar\.gz"
+)
 _BOXES = re.compile(r"(?:n\d{8}_\d{1,9}|ILSVRC20\d\d_[a-z]+_\d{8})\.xml")
 _SHOWN = 20  # classes that a lack names; the rest are counted
 
@@ -43,7 +45,7 @@ class Pictures:
         self._found: dict[tuple[str, str], Folders] = {}
         self._solutions: list[str] = []
         self._truths: list[str] = []
-        self._zips: list[str] = []
+        self._packed: list[str] = []
         self._boxes = self._unknown = 0
 
     def take(self, seen: Seen) -> bool:
@@ -65,8 +67,8 @@ class Pictures:
         if name.endswith(truths.SUFFIX):
             self._truths.append(seen.path)
             return True
-        if _ZIP.fullmatch(name):
-            self._zips.append(seen.path)
+        if _PACKED.fullmatch(name):
+            self._packed.append(seen.path)
             return True
         if _BOXES.fullmatch(name):
             self._boxes += 1
@@ -79,11 +81,10 @@ class Pictures:
 
     def notes(self) -> Iterator[str]:
         """What was seen and is of no use."""
-        for path in self._zips:
+        for path in self._packed:
             yield (
-                f"{path}: pictures are not read out of a zip archive; unzip it "
-                "(it holds single pictures, so nothing is lost but their container), then adopt "
-                "the folder"
+                f"{path}: Kaggle's archives are not read as they are; unpack it (single pictures, "
+                f"which take the same space), then adopt the folder and {SOLUTION}"
             )
         if self._unknown:
             yield f"{self._unknown:,} pictures of classes or splits that the dataset has not"

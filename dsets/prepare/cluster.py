@@ -1,8 +1,9 @@
 """Where the tasks run: in this process, in local worker processes, or on any Dask cluster.
 
-All three are the same call, ``tasks(plan)``, which yields the records of a pack's shards as they
-are finished. On a cluster only a few tasks a worker are in flight at any time, so neither the
-scheduler nor this process grows with the number of shards.
+All three are the same call, ``tasks(plan, numbers)``, which yields the records of these shards of
+a pack as they are finished; each element of ``numbers`` is one task. On a cluster only a few tasks
+a worker are in flight at any time, so neither the scheduler nor this process grows with the number
+of shards.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import re
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from dsets.prepare.task import make_shards, shards
 #: What Dask takes for a scheduler's address; for anything else it looks up names for minutes.
 _ADDRESS = re.compile(r"(?:[a-z]+://)?(?:\[[0-9a-fA-F:]+\]|[^/:\s]+):\d{1,5}")
 
-Tasks = Callable[[PackPlan], Iterator[Record]]
+Tasks = Callable[[PackPlan, Sequence[Sequence[int]]], Iterator[Record]]
 
 #: Tasks in flight for each thread of the cluster: one running, one waiting.
 _AHEAD = 2
@@ -71,7 +73,7 @@ def tasks(
             client = stack.enter_context(_local(workers, stack.enter_context(_scratch(root))))
             threads = max(1, cores() // workers)
         tell(_dashboard(client))
-        yield lambda plan: _on(client, plan, threads, tell)
+        yield lambda plan, numbers: _on(client, plan, numbers, threads, tell)
 
 
 def _dashboard(client: Any) -> str:
@@ -91,20 +93,26 @@ def _dashboard(client: Any) -> str:
     return f"Dask's dashboard: {link}"
 
 
-def _here(plan: PackPlan) -> Iterator[Record]:
-    return shards(plan, range(plan.shards), cores())
+def _here(plan: PackPlan, numbers: Sequence[Sequence[int]]) -> Iterator[Record]:
+    return shards(plan, chain.from_iterable(numbers), cores())
 
 
-def _on(client: Any, plan: PackPlan, threads: int, tell: Callable[[str], None]) -> Iterator[Record]:
+def _on(
+    client: Any,
+    plan: PackPlan,
+    numbers: Sequence[Sequence[int]],
+    threads: int,
+    tell: Callable[[str], None],
+) -> Iterator[Record]:
     distributed = _distributed()
-    waiting = deque(plan.tasks)
+    waiting = deque(numbers)
     running: set[Any] = set()
     crew = _Crew(client, tell)
     try:
         while waiting or running:
             for _ in range(min(len(waiting), _AHEAD * crew.threads() - len(running))):
-                numbers = waiting.popleft()
-                running.add(client.submit(make_shards, plan, numbers, threads, pure=False))
+                some = waiting.popleft()
+                running.add(client.submit(make_shards, plan, some, threads, pure=False))
             try:
                 with client.as_current():
                     done, running = distributed.wait(running, _LOOK_S, "FIRST_COMPLETED")

@@ -134,7 +134,7 @@ def _records(plan: PackPlan, *, tasks: Tasks, max_bad: Limit, progress: Progress
     records: list[Record] = []
     bad: list[Quarantined] = []
     mine = ledger.environment(plan)
-    for record in tasks(plan):
+    for record in tasks(plan, plan.tasks):
         if record.environment != mine:
             raise PrepareError(
                 "a worker has other versions than this process",

@@ -19,10 +19,10 @@ from dsets.errors import PackError, PrepareError
 from dsets.pack import Pack, assembly, index, verification
 from dsets.pack.mapping import check_file, open_plain
 from dsets.pack.schema import INDEX, MAJOR, MINOR, STATISTICS, Index, Shard
-from dsets.prepare import folder, ledger, origin
-from dsets.prepare.cluster import cores
+from dsets.prepare import cluster, folder, ledger, origin
+from dsets.prepare.cluster import Tasks
+from dsets.prepare.ledger import Record
 from dsets.prepare.planning import PackPlan
-from dsets.prepare.task import make_shard
 from dsets.progress import Event, Progress, ignore
 
 _BLOCK = 1 << 20
@@ -83,24 +83,36 @@ def plan(pack: Path, *, pipeline: str | Path | None = None, progress: Progress =
     return Repair(place, found, made_by, shards, statistics)
 
 
-def run(repair: Repair, *, progress: Progress = ignore) -> Repair:
+def run(
+    repair: Repair,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress = ignore,
+) -> Repair:
     """Carry it out; returns what is still damaged when it ends: nothing.
 
-    Each file gets its name when its bytes are proved, so an interrupted repair loses nothing and
-    the next one goes on.
+    ``workers`` and ``scheduler`` are those of ``prepare.run``, and change no byte. Each file gets
+    its name when its bytes are proved, so an interrupted repair loses nothing and the next one goes
+    on.
 
     Raises:
-        PrepareError: a file was made to other bytes, or cannot be written.
+        PrepareError: a file was made to other bytes, or cannot be written; the cluster failed.
         DataError, PipelineError: of a raw file, of the pipeline.
+        UsageError: both ``workers`` and ``scheduler``, or what cannot be meant.
     """
     task = str(repair.pack)
     total = sum(shard.samples for shard in repair.shards)
+    tell: Callable[[str], None] = lambda text: progress(Event(task, 0, total, text))  # noqa: E731
     progress(Event(task, 0, total))
-    with folder.held(repair.pack, lambda text: progress(Event(task, 0, total, text))):
+    with folder.held(repair.pack, tell):
         if _index(repair.pack).digest != repair.index.digest:
             raise PrepareError("the pack was replaced meanwhile", where=repair.pack)
         if repair.plan:
-            _shards(repair, repair.plan, progress)
+            root = repair.pack.parent
+            cluster.sweep(root)
+            with cluster.tasks(workers, scheduler, root, tell) as tasks:
+                _shards(repair, repair.plan, tasks, progress)
         if repair.statistics:
             _statistics(repair)
     progress(Event(task, total, total, finished=True))
@@ -175,32 +187,37 @@ def _number(plan: PackPlan, shard: Shard) -> int:
     return number
 
 
-def _shards(repair: Repair, plan: PackPlan, progress: Progress) -> None:
+def _shards(repair: Repair, plan: PackPlan, tasks: Tasks, progress: Progress) -> None:
     task, done = str(repair.pack), 0
     total = sum(shard.samples for shard in repair.shards)
     tell: Callable[[str], None] = lambda text: progress(Event(task, done, total, text))  # noqa: E731
+    wanted = {_number(plan, shard): shard for shard in repair.shards}
     with folder.working(plan, tell):
         with folder.writing(plan.part):
             folder.sweep(plan, tell)
-        for shard in repair.shards:
-            number = _number(plan, shard)
-            made = make_shard(plan, number, cores()).shard
-            if made != shard:
-                raise PrepareError(
-                    "the shard was made again, but to other bytes",
-                    where=repair.pack / shard.name,
-                    expected=f"sha256 {shard.sha256}",
-                    got=made.sha256 if made else "no sample",
-                    remedy="nothing was replaced; is the raw file right ('dsets verify'), and was "
-                    "the pack made by the same versions?",
-                )
-            with folder.writing(repair.pack / shard.name):
-                os.replace(ledger.shard_path(plan, number), repair.pack / shard.name)
-                flush(repair.pack)
+        for record in tasks(plan, [[number] for number in wanted]):
+            shard = wanted[record.number]
+            _replace(repair.pack / shard.name, plan, shard, record)
             done += shard.samples
             progress(Event(task, done, total))
         with suppress(OSError):
             folder.abandon(plan)
+
+
+def _replace(path: Path, plan: PackPlan, shard: Shard, record: Record) -> None:
+    """Give a shard that was made again its place, if it has the very bytes."""
+    if record.shard != shard:
+        raise PrepareError(
+            "the shard was made again, but to other bytes",
+            where=path,
+            expected=f"sha256 {shard.sha256}",
+            got=record.shard.sha256 if record.shard else "no sample",
+            remedy="the file was not replaced; is the raw file right ('dsets verify'), and was "
+            "the pack made by the same versions?",
+        )
+    with folder.writing(path):
+        os.replace(ledger.shard_path(plan, record.number), path)
+        flush(path.parent)
 
 
 def _statistics(repair: Repair) -> None:

@@ -47,11 +47,6 @@ def make_shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> lis
     return list(shards(plan, numbers, threads))
 
 
-def make_shard(plan: PackPlan, number: int, threads: int = 1) -> Record:
-    """The record of one shard, as ``shards`` gives it."""
-    return next(shards(plan, [number], threads))
-
-
 def shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> Iterator[Record]:
     """Make these shards, unless trustworthy records say that they are there; their records.
 

@@ -104,11 +104,20 @@ def test_an_official_archive_of_pictures_needs_no_official_labels(
     assert table["wnid"].tolist() == tinynet.WNIDS
 
 
-def test_the_zip_as_kaggle_gives_it_is_to_be_unzipped(official: Manifest, tmp_path: Path) -> None:
-    path = tmp_path / "imagenet-object-localization-challenge.zip"
+@pytest.mark.parametrize(
+    "name",
+    [
+        "imagenet-object-localization-challenge.zip",
+        "imagenet_object_localization_patched2019.tar.gz",
+    ],
+)
+def test_an_archive_as_kaggle_gives_it_is_to_be_unpacked(
+    official: Manifest, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
     path.write_bytes(b"PK\x03\x04")
     plan = adopt.plan(official, [path])
-    assert any("unzip it" in note for note in plan.notes)
+    assert any(f"{name}: Kaggle's" in note and "unpack it" in note for note in plan.notes)
     assert not plan.splits
 
 

@@ -177,7 +177,7 @@ def test_a_size_that_is_none_is_wrong_usage(cli: Cli, size: str) -> None:
     [("64KiB", 2**16), ("1MB", 10**6), ("256 MiB", 2**28), ("2GiB", 2**31), ("7", 7), ("7b", 7)],
 )
 def test_sizes_are_read_as_people_write_them(size: str, expected: int) -> None:
-    from dsets.cli.prepare import Bytes
+    from dsets.cli._job_options import Bytes
 
     assert Bytes().convert(size, None, None) == expected
 

@@ -13,7 +13,7 @@ import pytest
 from dsets import prepare
 from dsets.errors import PrepareError
 from dsets.prepare import PackPlan, ledger
-from dsets.prepare.task import make_shard
+from dsets.prepare.task import make_shards
 
 
 @pytest.fixture
@@ -21,14 +21,14 @@ def begun(tiny: Any) -> PackPlan:
     """A plan of which shards 0 and 1 are finished."""
     plan: PackPlan = tiny.plan().packs[0]
     plan.part.mkdir(parents=True)
-    make_shard(plan, 0)
-    make_shard(plan, 1)
+    make_shards(plan, [0])
+    make_shards(plan, [1])
     return plan
 
 
 def test_a_record_comes_back_as_it_was_written(begun: PackPlan) -> None:
     record = ledger.finished(begun, 1)
-    assert record is not None and record == make_shard(begun, 1)
+    assert record is not None and [record] == make_shards(begun, [1])
     assert record.shard is not None and record.shard.samples == 10
     assert ledger.statistics(begun, record).images == 10
     assert ledger.finished(begun, 2) is None
@@ -81,14 +81,14 @@ def test_a_harmed_shard_is_made_again_to_the_same_bytes(
     other = (begun.part / "shard-00000.h5").stat()
     harm(begun.part)
     assert ledger.finished(begun, 1) is None
-    make_shard(begun, 1)
+    make_shards(begun, [1])
     assert path.read_bytes() == good and ledger.finished(begun, 1) is not None
     assert (begun.part / "shard-00000.h5").stat() == other
 
 
 def test_a_finished_shard_is_kept(begun: PackPlan) -> None:
     before = (begun.part / "shard-00001.h5").stat()
-    make_shard(begun, 1)
+    make_shards(begun, [1])
     assert (begun.part / "shard-00001.h5").stat() == before
 
 
@@ -97,7 +97,7 @@ def test_threads_change_no_byte(tiny: Any, begun: PackPlan, threads: int) -> Non
     other = replace(begun, out=tiny.folder / "other")
     other.part.mkdir()
     for number in (0, 1):
-        make_shard(other, number, threads)
+        make_shards(other, [number], threads)
         for ending in ("h5", "json"):
             name = f"shard-{number:05}.{ending}"
             assert (other.part / name).read_bytes() == (begun.part / name).read_bytes()
@@ -105,7 +105,7 @@ def test_threads_change_no_byte(tiny: Any, begun: PackPlan, threads: int) -> Non
 
 def test_a_worker_that_does_not_see_the_folder_says_so(tiny: Any) -> None:
     with pytest.raises(PrepareError, match="shared file system"):
-        make_shard(tiny.plan().packs[0], 0)
+        make_shards(tiny.plan().packs[0], [0])
 
 
 def test_the_work_of_another_plan_is_swept_and_told(tiny: Any, begun: PackPlan) -> None:

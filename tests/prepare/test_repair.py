@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dsets import prepare
-from dsets.errors import DsetsError, PackError, PrepareError
+from dsets.errors import DsetsError, PackError, PrepareError, UsageError
 from dsets.pack import index, verify
 from dsets.prepare import repair
 
@@ -54,6 +54,25 @@ def test_flipped_bits_a_cut_and_a_missing_shard_are_mended_to_the_same_bytes(
     whole = [name for name in times if name not in found.damaged]
     assert all((made / name).stat().st_mtime_ns == times[name] for name in whole)
     assert sorted(path.name for path in made.parent.iterdir()) == ["test", "train"]
+
+
+def test_workers_mend_to_the_same_bytes(
+    tiny: Any, made: Path, hashes: Hashes, cli: Callable[[Sequence[str]], int]
+) -> None:
+    before = hashes(made.parent)
+    for number in (0, 3, 4, 8):
+        flip(made / f"shard-0000{number}.h5")
+    flip(made / "statistics.h5")
+    assert cli(["repair", str(made), "--workers", "2", "--quiet"]) == 0
+    assert hashes(made.parent) == before
+    assert sorted(path.name for path in made.parent.iterdir()) == ["test", "train"]
+
+
+def test_workers_and_a_scheduler_cannot_both_be_meant(made: Path) -> None:
+    flip(made / "shard-00000.h5")
+    found = repair.plan(made)
+    with pytest.raises(UsageError, match="either workers or a scheduler"):
+        repair.run(found, workers=2, scheduler="tcp://127.0.0.1:8786")
 
 
 def test_a_whole_pack_needs_neither_raw_files_nor_its_pipeline(tiny: Any, made: Path) -> None:
@@ -210,7 +229,7 @@ def test_other_bytes_than_the_index_names_never_take_a_shards_place(
     before = hashes(made)
     plan = repair.plan(made)
     assert plan.damaged == ("shard-00002.h5",)
-    with pytest.raises(PrepareError, match=r"to other bytes.*nothing was replaced"):
+    with pytest.raises(PrepareError, match=r"to other bytes.*the file was not replaced"):
         repair.run(plan)
     assert hashes(made) == before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import click
 
 from dsets import fetch, manifest, store
 
+from ._lock import LOCK_FILE, pinned
 from ._names import DATASET_OR_SPLIT
 from ._progress import bars
+from ._terms import agree
 from ._text import plain, size, table
 
 
@@ -41,6 +44,9 @@ from ._text import plain, size, table
 )
 @click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 32), metavar="N")
 @click.option("--offline", is_flag=True, help="Use what is here; fail if anything is missing.")
+@click.option("--lock", is_flag=True, help="Write what was fetched into the lock file.")
+@LOCK_FILE
+@click.option("--accept-terms", is_flag=True, help="Accept the dataset's terms, for scripts.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors and the paths.")
 def command(
@@ -49,20 +55,22 @@ def command(
     mirrors: tuple[str, ...],
     splits: tuple[str, ...],
     parts: tuple[str, ...],
-    jobs: int,
-    offline: bool,
     as_json: bool,
     quiet: bool,
+    **how: Any,
 ) -> None:
     """Fetch the raw files of a dataset and verify them.
 
     NAME is a dataset, or DATASET/SPLIT for the files of one split only; 'dsets show' lists splits
     and parts. What is here already is
     kept, and half a file is continued. Mirrors come first, then DSETS_MIRROR, then the addresses
-    of the manifest.
+    of the manifest. Licence and access are shown before the first byte; a dataset that is not open
+    to everybody wants them accepted. Where there is a dsets.lock, the files it has are fetched as
+    it says.
     """
     dataset, slash, split = name.partition("/")
-    found = manifest.find(dataset)
+    official = manifest.find(dataset)
+    found = official if how["lock"] else pinned(official, how["lock_file"])
     named = [*([split] if slash else []), *splits]
     wanted = tuple(file for one in named for file in found.split(one).files)
     wanted = wanted if named else found.default_files
@@ -76,14 +84,16 @@ def command(
     if dry_run:
         click.echo(json.dumps(_plan_data(plan), indent=2) if as_json else _plan_text(plan))
         return
-    if plan.missing and not quiet:
-        click.echo(f"{found.title}\nlicence: {plain(found.licence)}", err=True)
+    if any(step.addresses for step in plan.missing):
+        agree(official, given=how["accept_terms"], how="fetched", quiet=quiet)
     with bars(quiet=quiet) as report:
-        paths = fetch.files(plan, offline=offline, progress=report, jobs=jobs)
+        paths = fetch.files(plan, offline=how["offline"], progress=report, jobs=how["jobs"])
+    if how["lock"]:
+        fetch.lockfile.update(how["lock_file"], plan)
     if manifest.adopted(found.name):
         from dsets import adopt
 
-        adopt.settle(found)  # what is official now needs no stand-in
+        adopt.settle(official)  # what is official now needs no stand-in
     files = [_file_data(step, path) for step, path in zip(plan.steps, paths, strict=True)]
     for step, file in zip(plan.steps, files, strict=True):
         if step.file.digest is None and not quiet:
@@ -110,15 +120,22 @@ def _plan_text(plan: fetch.Plan) -> str:
         rows += [("", "", "", "", fetch.shown(address)) for address in sources[1:]]
     unknown = sum(step.file.bytes is None for step in plan.missing)
     more = f", and {unknown} of unknown size" if unknown else ""
+    terms = "\n".join(map(plain, fetch.terms.of(plan.manifest).text.splitlines()))
     return (
-        f"{table(rows)}\n\nto download {size(plan.download_bytes)}{more}; "
+        f"{terms}\n\n{table(rows)}\n\nto download {size(plan.download_bytes)}{more}; "
         f"disk {size(plan.need_bytes)} in {plan.folder}"
     )
 
 
 def _plan_data(plan: fetch.Plan) -> dict[str, Any]:
+    terms = fetch.terms.of(plan.manifest)
     return {
         "dataset": plan.manifest.name,
+        "terms": {
+            **asdict(terms),
+            "sha256": terms.sha256,
+            "accepted": fetch.terms.accepted(plan.manifest) is not None,
+        },
         "folder": str(plan.folder),
         "download_bytes": plan.download_bytes,
         "need_bytes": plan.need_bytes,

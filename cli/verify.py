@@ -13,6 +13,7 @@ from dsets.errors import PackError
 from dsets.verify import Report
 
 from ._in_force import in_force
+from ._lock import LOCK_FILE, read
 from ._names import DATASET, packs
 from ._progress import bars
 from ._text import plain
@@ -21,15 +22,17 @@ from ._text import plain
 @click.command()
 @click.argument("subject", metavar="NAME|PACK", type=DATASET)
 @click.option("--deep", is_flag=True, help="Read every sample too.")
+@LOCK_FILE
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
-def command(subject: str, deep: bool, as_json: bool, quiet: bool) -> int:
+def command(subject: str, deep: bool, lock_file: Path, as_json: bool, quiet: bool) -> int:
     """Verify the raw files of a dataset, or a pack, or every pack in a folder.
 
     A folder with an index.json is a pack, and so is an address, whose shards are fetched; a folder
     of such folders is verified pack by pack; anything else is a dataset's name. With --deep, the
     samples of a dataset are read and compared with the manifest; those of a pack with their own
-    checksums, and its statistics are added up again. Exit code 0 if all is right, 1 if anything is
+    checksums, and its statistics are added up again. A dataset that dsets.lock has is compared with
+    it too. Exit code 0 if all is right, 1 if anything is
     not.
     """
     if "://" in subject:
@@ -43,7 +46,7 @@ def command(subject: str, deep: bool, as_json: bool, quiet: bool) -> int:
             raise PackError(
                 "no pack here", where=subject, expected="a folder with index.json, or of such"
             )
-        reports = _dataset(in_force(subject), deep, quiet)
+        reports = _dataset(in_force(subject), lock_file, deep, quiet)
     if as_json:
         click.echo(json.dumps([{"ok": one.ok, **asdict(one)} for one in reports], indent=2))
     else:
@@ -52,7 +55,7 @@ def command(subject: str, deep: bool, as_json: bool, quiet: bool) -> int:
     return 0 if all(one.ok for one in reports) else 1
 
 
-def _dataset(found: manifest.Manifest, deep: bool, quiet: bool) -> list[Report]:
+def _dataset(found: manifest.Manifest, lock: Path, deep: bool, quiet: bool) -> list[Report]:
     """The files; then, if they are right and it is asked for, the samples of each split."""
     folder = store.raw(found.name)
     sources = [manifest.Source(found, split, folder) for split in found.splits]
@@ -60,6 +63,8 @@ def _dataset(found: manifest.Manifest, deep: bool, quiet: bool) -> list[Report]:
         readers.load(found.reader).check(source)
     with bars(quiet=quiet) as report:
         files = verify.files(found, folder, progress=report)
+    if locked := read(lock).get(found.name):
+        files = verify.locked(files, found, locked, lock)
     if not deep or not files.ok:
         return [files]
     with bars("samples", quiet=quiet) as report:

@@ -7,6 +7,8 @@
     ├── FetchError (OSError)          files could not be brought here
     │   ├── OfflineError              ... because nothing may be fetched
     │   └── SpaceError                ... because the disk would be full
+    ├── TermsError (PermissionError)  a dataset's terms were not accepted
+    ├── LockError (ValueError)        a lock file is damaged, or says other than the manifest
     ├── AdoptError (ValueError)       files are not what the dataset officially consists of
     ├── DigestError (ValueError)      bytes are not what their digest says
     ├── DataError (ValueError)        a raw file is not what its reader expects
@@ -84,6 +86,12 @@ class OfflineError(FetchError): ...
 
 
 class SpaceError(FetchError): ...
+
+
+class TermsError(DsetsError, PermissionError): ...
+
+
+class LockError(DsetsError, ValueError): ...
 
 
 class AdoptError(DsetsError, ValueError): ...

@@ -21,6 +21,7 @@ address starts over once. Without a published digest only the address that began
 with it, under If-Range with its strong validator; otherwise the part is begun again.
 """
 
+from dsets.fetch import lockfile, terms
 from dsets.fetch.job import files
 from dsets.fetch.planning import Plan, Step, plan
 from dsets.fetch.receipts import Receipt
@@ -36,9 +37,11 @@ __all__ = [
     "Removal",
     "Step",
     "files",
+    "lockfile",
     "plan",
     "receipt",
     "removable",
     "remove",
     "shown",
+    "terms",
 ]

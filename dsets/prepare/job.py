@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial, reduce
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -206,10 +206,12 @@ def _provenance(plan: PackPlan, raw: Mapping[str, str]) -> dict[str, Any]:
     """Where the pack comes from. Nothing of the run: not when, where, or by how many."""
     manifest = plan.source.manifest
     unverified = manifest.unverified(plan.split)
+    terms = fetch.terms.of(manifest)
     return {
         **({"unverified": unverified} if unverified else {}),
         "dataset": manifest.name,
         "manifest": manifest.digest,
+        "terms": {**asdict(terms), "sha256": terms.sha256},
         "raw": {name: f"sha256:{raw[name]}" for name in plan.split.files},
         "reader": manifest.reader,
         "pipeline": _pipeline(plan),

@@ -34,6 +34,7 @@ class Pipeline:
     """One recipe. ``origin`` is the name of a shipped module or the absolute path of a user's.
 
     ``make`` is the module's own function; ``sha256`` is that of the module's source.
+    ``varying_bytes`` is about what a sample's values of varying size take, if the module says so.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Pipeline:
     make: Callable[[Sample], Mapping[str, object]]
     _fields: Callable[[Manifest], tuple[Field, ...]]
     _environment: Callable[[], Mapping[str, str]] | None = None
+    varying_bytes: int | None = None
 
     def fields(self, manifest: Manifest) -> tuple[Field, ...]:
         """The fields that a pack of this dataset will have.
@@ -231,6 +233,11 @@ def _checked(name: str, origin: str, source: bytes, module: ModuleType) -> Pipel
         raise PipelineError(
             "bad STATISTICS", where=origin, expected="a field's name, or None", got=repr(statistics)
         )
+    varying = getattr(module, "VARYING_BYTES", None)
+    if varying is not None and (type(varying) is not int or varying < 1):
+        raise PipelineError(
+            "bad VARYING_BYTES", where=origin, expected="a number of bytes", got=repr(varying)
+        )
     digest = hashlib.sha256(source).hexdigest()
     return Pipeline(
         name,
@@ -240,6 +247,7 @@ def _checked(name: str, origin: str, source: bytes, module: ModuleType) -> Pipel
         module.make,
         module.fields,
         getattr(module, "environment", None),
+        varying,
     )
 
 

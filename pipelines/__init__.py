@@ -20,5 +20,9 @@ The contract, checked when a pipeline is loaded:
         The versions that the pixels depend on, such as a codec's. Recorded in the pack; shards of
         two environments are never mixed.
 
+    VARYING_BYTES: int                                                                (optional)
+        About what the values of varying size take together in one sample. It decides how many
+        samples go into a shard. Without it: the mean size of the raw files, a sample.
+
 The source of the module is hashed into every pack that it made.
 """

@@ -84,7 +84,7 @@ class PackPlan:
     @property
     def need_bytes(self) -> int:
         """About how much disk the pack will take."""
-        samples = self.split.samples * sample_bytes(self.fields, self.source.manifest, self.split)
+        samples = self.split.samples * _sample_bytes(self.pipeline, self.fields, self.source)
         return samples + self.shards * _SHARD_OVERHEAD_BYTES
 
     @property
@@ -184,7 +184,9 @@ def plan(
                 recipe,
                 fields,
                 _samples_per_shard(
-                    split.samples, sample_bytes(fields, manifest, split), shard_bytes
+                    split.samples,
+                    _sample_bytes(recipe, fields, Source(manifest, split, root)),
+                    shard_bytes,
                 ),
                 folder / split.name,
             )
@@ -207,18 +209,24 @@ def _available(manifest: Manifest, raw: Path, folder: Path) -> Sequence[Split]:
     return manifest.default_splits
 
 
-def sample_bytes(fields: Sequence[Field], manifest: Manifest, split: Split) -> int:
+def _sample_bytes(recipe: Pipeline, fields: Sequence[Field], source: Source) -> int:
     """About what one sample takes in a shard.
 
-    Fixed sizes count exactly. Fields of varying size count together as the split's mean raw bytes a
-    sample, from the manifest's figures: a JPEG passed through is about that.
+    Fixed sizes count exactly. Fields of varying size count together as what the pipeline says; if
+    it says nothing, as the split's mean raw bytes a sample, from the manifest's figures: a JPEG
+    passed through is about that.
     """
-    files = [manifest.file(name) for name in split.files]
-    raw_bytes = sum(file.listed_bytes or file.bytes or 0 for file in files)
-    varying = max(1, raw_bytes // max(1, split.samples))
     total = _KEY_BYTES + _CRC_BYTES * (1 + len(fields))
     total += sum(_fixed_bytes(field) for field in fields if field.fixed)
-    return total if all(field.fixed for field in fields) else total + varying
+    if all(field.fixed for field in fields):
+        return total
+    return total + (recipe.varying_bytes or _mean_raw_bytes(source.manifest, source.split))
+
+
+def _mean_raw_bytes(manifest: Manifest, split: Split) -> int:
+    files = [manifest.file(name) for name in split.files]
+    raw_bytes = sum(file.listed_bytes or file.bytes or 0 for file in files)
+    return max(1, raw_bytes // max(1, split.samples))
 
 
 def _fixed_bytes(field: Field) -> int:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dsets import manifest, prepare
+from dsets import manifest, pipeline, prepare
 from dsets.errors import ManifestError, UsageError
 
 here = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -67,6 +67,23 @@ def test_the_disk_need_is_about_what_the_packs_take(tiny: Any) -> None:
     prepare.run(plan)
     taken = sum(path.stat().st_size for path in (tiny.folder / "out").rglob("*.h5"))
     assert plan.need_bytes == pytest.approx(taken, rel=0.35)
+
+
+@pytest.mark.parametrize("name", ["alexnet_jpeg", "shorter256", "shorter256_jpeg"])
+def test_shards_of_varying_size_are_planned_by_what_their_pipeline_says(name: str) -> None:
+    recipe = pipeline.load(name)
+    (one,) = prepare.plan(
+        manifest.find("imagenet"), splits=["train"], pipeline=name, shard_bytes=64 << 20
+    ).packs
+    assert recipe.varying_bytes is not None
+    assert 0.95 < one.samples_per_shard * recipe.varying_bytes / (64 << 20) < 1
+
+
+def test_without_a_pipelines_word_varying_values_are_planned_as_the_raw_files_mean() -> None:
+    found = manifest.find("imagenet")
+    (one,) = prepare.plan(found, splits=["train"], pipeline="original", shard_bytes=64 << 20).packs
+    mean = (found.file("ILSVRC2012_img_train.tar").bytes or 0) / 1_281_167
+    assert 0.95 < one.samples_per_shard * mean / (64 << 20) < 1
 
 
 def test_a_plan_is_json_and_touches_nothing(tiny: Any) -> None:

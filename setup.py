@@ -11,7 +11,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = ("module", "rows", "gather", "scale", "resample", "statistics")
+SOURCES = ("module", "guard", "checksum", "rows", "gather", "scale", "resample", "statistics")
 JPEG_SOURCES = ("decompress", "jpeg", "jpeg_show", "jpeg_rows")
 
 

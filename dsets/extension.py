@@ -20,3 +20,5 @@ def _found() -> Any:
 native: Any = _found()
 #: True when its JPEG half was built too.
 jpeg: bool = hasattr(native, "jpeg_crop")
+#: True when it sums CRC-32C, which takes a processor with that instruction.
+checksum: bool = bool(getattr(native, "checksum", False))

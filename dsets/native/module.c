@@ -10,6 +10,10 @@
 
 PyObject *rows_make(PyObject *self, PyObject *args); /* rows.c */
 PyObject *rows_gather(PyObject *self, PyObject *args);
+PyObject *rows_checksums(PyObject *self, PyObject *args);
+PyObject *guard_add(PyObject *self, PyObject *args); /* guard.c */
+PyObject *guard_end(PyObject *self, PyObject *args);
+PyObject *guard_faults(PyObject *self, PyObject *args);
 #ifdef DSETS_JPEG
 PyObject *strings_make(PyObject *self, PyObject *args); /* jpeg_rows.c */
 PyObject *jpeg_sizes(PyObject *self, PyObject *args);
@@ -42,6 +46,37 @@ static PyObject *statistics(PyObject *self, PyObject *args) {
     PyBuffer_Release(&outer_sum);
     if (!fits) {
         PyErr_SetString(PyExc_ValueError, "statistics: the buffers' sizes do not fit together");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* checksums(data, bounds, sums): the CRC-32C of bytes bounds[i] to bounds[i + 1] of data to sums[i].
+   bounds: int64 (n + 1,); sums: uint32 (n,). Only where the processor has the instruction. */
+static PyObject *checksums(PyObject *self, PyObject *args) {
+    Py_buffer data, bounds, sums;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*y*w*", &data, &bounds, &sums)) return NULL;
+    const int64_t *bound = bounds.buf;
+    uint32_t *sum = sums.buf;
+    int64_t count = sums.len / (Py_ssize_t)sizeof *sum;
+    int fits = bounds.len == (count + 1) * (Py_ssize_t)sizeof *bound &&
+               (uintptr_t)bound % sizeof *bound == 0 && (uintptr_t)sum % sizeof *sum == 0;
+    if (fits) {
+        Py_BEGIN_ALLOW_THREADS
+        for (int64_t i = 0; fits && i < count; i++) {
+            fits = 0 <= bound[i] && bound[i] <= bound[i + 1] && bound[i + 1] <= data.len;
+            if (fits)
+                sum[i] = checksum((const uint8_t *)data.buf + bound[i],
+                                  (size_t)(bound[i + 1] - bound[i]));
+        }
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&data);
+    PyBuffer_Release(&bounds);
+    PyBuffer_Release(&sums);
+    if (!fits) {
+        PyErr_SetString(PyExc_ValueError, "checksums: the buffers' sizes do not fit together");
         return NULL;
     }
     Py_RETURN_NONE;
@@ -155,6 +190,11 @@ static PyMethodDef methods[] = {
     {"resize", resize, METH_VARARGS, NULL},
     {"rows", rows_make, METH_VARARGS, NULL},
     {"gather", rows_gather, METH_VARARGS, NULL},
+    {"row_checksums", rows_checksums, METH_VARARGS, NULL},
+    {"checksums", checksums, METH_VARARGS, NULL},
+    {"guard_add", guard_add, METH_VARARGS, NULL},
+    {"guard_end", guard_end, METH_VARARGS, NULL},
+    {"guard_faults", guard_faults, METH_VARARGS, NULL},
 #ifdef DSETS_JPEG
     {"jpeg_header", jpeg_header, METH_VARARGS, NULL},
     {"jpeg_crop", jpeg_crop_, METH_VARARGS, NULL},
@@ -169,4 +209,12 @@ static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT, "_native", "Kernels of dsets in C.", -1, methods, NULL, NULL, NULL, NULL,
 };
 
-PyMODINIT_FUNC PyInit__native(void) { return PyModule_Create(&module); }
+PyMODINIT_FUNC PyInit__native(void) {
+    checksum_prepare();
+    PyObject *made = PyModule_Create(&module);
+    if (made && PyModule_AddIntConstant(made, "checksum", checksum_possible()) < 0) {
+        Py_DECREF(made);
+        return NULL;
+    }
+    return made;
+}

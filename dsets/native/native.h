@@ -53,6 +53,11 @@ size_t resample_scratch(size_t stride, int rows, const struct axis *across,
 void statistics_add(const uint8_t *image, size_t pixels, int channels, uint32_t *sum,
                     uint64_t *square_sum, uint64_t *outer_sum);
 
+/* CRC-32C of n bytes; only where it is possible, and after checksum_prepare(). */
+int checksum_possible(void);
+void checksum_prepare(void);
+uint32_t checksum(const uint8_t *data, size_t n);
+
 #ifdef DSETS_JPEG
 struct jpeg_header {
     int width, height, components;

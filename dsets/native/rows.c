@@ -5,11 +5,13 @@
 #include <Python.h>
 
 #include "gather.h"
+#include "native.h"
 
 #include <stdlib.h>
 
 PyObject *rows_make(PyObject *self, PyObject *args);
 PyObject *rows_gather(PyObject *self, PyObject *args);
+PyObject *rows_checksums(PyObject *self, PyObject *args);
 
 /* Rows of the same size in several buffers, which stay exported as long as this lives. */
 struct rows {
@@ -198,6 +200,38 @@ PyObject *rows_gather(PyObject *self, PyObject *args) {
             PyErr_SetString(PyExc_IndexError, "gather: no such row");
         else
             PyErr_SetString(PyExc_ValueError, "gather: the buffers' sizes do not fit together");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* row_checksums(rows, index, sums): the CRC-32C of rows index, int64 (n,), to sums, uint32 (n,). Only
+   where the processor has the instruction. */
+PyObject *rows_checksums(PyObject *self, PyObject *args) {
+    PyObject *capsule;
+    Py_buffer index, sums;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "Oy*w*", &capsule, &index, &sums)) return NULL;
+    const struct rows *rows =
+        PyCapsule_IsValid(capsule, ROWS) ? PyCapsule_GetPointer(capsule, ROWS) : NULL;
+    int64_t count = index.len / (Py_ssize_t)sizeof(int64_t);
+    int fits = rows && is_array(&index, count, sizeof(int64_t)) &&
+               is_array(&sums, count, sizeof(uint32_t));
+    if (fits) {
+        Py_INCREF(capsule);
+        Py_BEGIN_ALLOW_THREADS
+        for (int64_t i = 0; fits && i < count; i++) {
+            const uint8_t *row = row_of(rows, ((const int64_t *)index.buf)[i]);
+            fits = row != NULL;
+            if (fits) ((uint32_t *)sums.buf)[i] = checksum(row, (size_t)rows->row_bytes);
+        }
+        Py_END_ALLOW_THREADS
+        Py_DECREF(capsule);
+    }
+    PyBuffer_Release(&index);
+    PyBuffer_Release(&sums);
+    if (!fits) {
+        PyErr_SetString(PyExc_ValueError, "row_checksums: no such rows, or sizes that do not fit");
         return NULL;
     }
     Py_RETURN_NONE;

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dsets.errors import PackError
+from dsets.pack.guard import guard
 
 _FAILED = ctypes.c_void_p(-1).value
 
@@ -47,22 +48,71 @@ def check_file(path: Path, size: int) -> None:
         raise PackError("cannot be read", where=path, got=error.strerror) from error
 
 
-def map_file(path: Path, size: int) -> memoryview:
-    """The bytes of a file, read-only; unmapped when nothing refers to the view or its slices.
+class Mapped:
+    """A file in memory, read-only; unmapped when nothing refers to ``memory`` or its slices.
 
-    Raises:
-        PackError: as ``check_file``, or the system refuses to map it.
+    Should the file shrink or its storage fail, what was read is zeros: ``check`` tells, afterwards.
     """
-    try:
-        with open_plain(path) as file:
-            check_stat(os.fstat(file.fileno()), path, size)
-            address = _map(file.fileno(), size)
-    except OSError as error:
-        raise PackError("cannot be mapped", where=path, got=error.strerror) from error
-    buffer = (ctypes.c_ubyte * size).from_address(address)
-    end = weakref.finalize(buffer, libc().munmap, address, size)
-    end.atexit = False  # threads may still read while the interpreter goes down
-    return memoryview(buffer).cast("B").toreadonly()
+
+    __slots__ = ("_range", "_size", "_stamp", "memory", "path")
+
+    def __init__(self, path: Path, size: int) -> None:
+        """Raises:
+        PackError: as ``check_file``, or the system refuses to map it.
+        """
+        try:
+            with open_plain(path) as file:
+                found = os.fstat(file.fileno())
+                check_stat(found, path, size)
+                address = _map(file.fileno(), size)
+        except OSError as error:
+            raise PackError("cannot be mapped", where=path, got=error.strerror) from error
+        self.path = path
+        self._size = size
+        self._stamp = found.st_mtime_ns
+        self._range = guard().add(address, size)
+        buffer = (ctypes.c_ubyte * size).from_address(address)
+        end = weakref.finalize(buffer, _unmap, self._range, address, size)
+        end.atexit = False  # threads may still read while the interpreter goes down
+        self.memory = memoryview(buffer).cast("B").toreadonly()
+
+    @property
+    def faults(self) -> int:
+        """Reads that the storage did not answer."""
+        return guard().faults(self._range)
+
+    def check(self) -> None:
+        """Make sure that nobody has cut the file short, written to it or put another in its place.
+
+        One that was deleted, or moved with its folder, stays readable as long as it is mapped.
+
+        Raises:
+            PackError: somebody has.
+        """
+        try:
+            found = os.lstat(self.path)
+        except FileNotFoundError:
+            if not self.faults:
+                return
+            raise self._changed("nothing there") from None
+        except OSError as error:
+            raise self._changed(error.strerror) from error
+        if found.st_size != self._size or found.st_mtime_ns != self._stamp:
+            raise self._changed(f"{found.st_size} bytes, changed at {found.st_mtime:.0f}")
+
+    def _changed(self, got: object) -> PackError:
+        return PackError(
+            "the file was cut short, changed or replaced while it was read",
+            where=self.path,
+            expected=f"{self._size} bytes, last changed at {self._stamp / 1e9:.0f}",
+            got=got,
+            remedy="open the pack again; if that fails, see 'dsets repair'",
+        )
+
+
+def _unmap(number: int, address: int, size: int) -> None:
+    guard().end(number)
+    libc().munmap(address, size)
 
 
 def check_stat(found: os.stat_result, path: Path, size: int) -> None:

@@ -35,7 +35,7 @@ class Pack:
     travels by pickle as its path.
     """
 
-    __slots__ = ("_shards", "_statistics", "digest", "index", "path", "starts")
+    __slots__ = ("__weakref__", "_shards", "_statistics", "digest", "index", "path", "starts")
 
     def __init__(self, path: Path, content: Index) -> None:
         """Use ``Pack.open``."""
@@ -124,10 +124,13 @@ class Pack:
         if isinstance(number, slice):
             return self._take(np.arange(*number.indices(len(self))))
         rows, row = self._find(number)
-        found: dict[str, Any] = {
-            field.name: _upright(field, rows.stored(field, row)) for field in self.fields
-        }
-        return found | {"key": rows.key(row)}
+        try:
+            found: dict[str, Any] = {
+                field.name: _upright(field, rows.stored(field, row)) for field in self.fields
+            } | {"key": rows.key(row)}
+        finally:
+            self._confirm(rows, row)
+        return found
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[number] for number in range(len(self)))
@@ -149,20 +152,33 @@ class Pack:
                 expected=f"one of {', '.join(sorted(known))}",
                 got=repr(name),
             )
-        return tuple(self._rows(shard).arrays[name] for shard in range(len(self._shards)))
+        return tuple(self.rows(shard).arrays[name] for shard in range(len(self._shards)))
 
     def keys(self, numbers: Iterable[int]) -> list[str]:
         """The keys of these samples."""
-        found = (self._find(number) for number in numbers)
-        return [rows.key(row) for rows, row in found]
+        keys = []
+        for number in numbers:
+            rows, row = self._find(number)
+            try:
+                keys.append(rows.key(row))
+            finally:
+                rows.unchanged()
+        return keys
 
     def check(self, number: int) -> None:
         """Compare a sample's bytes with their CRC-32C.
 
         Raises:
-            PackError: naming shard, field, sample and key, when they differ.
+            PackError: naming shard, field and sample, when they differ; or the shard has changed.
         """
         rows, row = self._find(number)
+        try:
+            self._check(rows, row)
+        finally:
+            rows.unchanged()
+
+    def _check(self, rows: Rows, row: int) -> None:
+        number = int(self.starts[self._shards.index(rows)]) + row
         for field in (*self.fields, KEY):
             stored = np.ascontiguousarray(rows.stored(field, row))
             got = int(checksums.of_rows(stored.reshape(1, -1))[0])
@@ -173,7 +189,15 @@ class Pack:
                     where=f"{self.path / rows.name}, {field.name}, sample {number}",
                     expected=f"CRC-32C {expected:08x}",
                     got=f"{got:08x}",
+                    remedy="see 'dsets repair'",
                 )
+
+    def _confirm(self, rows: Rows, row: int | None = None) -> None:
+        """After reading: it was the shard and, where its storage failed, the sample."""
+        rows.unchanged()
+        if rows.faults:
+            for each in range(len(rows.arrays["key_hash"])) if row is None else [row]:
+                self._check(rows, each)
 
     def __repr__(self) -> str:
         fields = ", ".join(map(str, self.fields))
@@ -206,9 +230,10 @@ class Pack:
         if not 0 <= wanted < count:
             raise IndexError(f"sample {given} of a pack of {count}")
         shard = int(np.searchsorted(self.starts, wanted, side="right")) - 1
-        return self._rows(shard), wanted - int(self.starts[shard])
+        return self.rows(shard), wanted - int(self.starts[shard])
 
-    def _rows(self, shard: int) -> Rows:
+    def rows(self, shard: int) -> Rows:
+        """A shard of this number, mapped when it is first asked for."""
         found = self._shards[shard]
         if found is None:  # two threads may both map it; one map is then dropped
             found = Rows.map(self.path, self.index.shards[shard], self.fields)
@@ -228,13 +253,16 @@ class Pack:
             stack = np.empty((len(numbers), *(size or 0 for size in field.stored_shape)), dtype)
             for shard in np.unique(shards).tolist():
                 here = shards == shard
-                stack[here] = self._rows(shard).arrays[field.name][rows[here]]
+                stack[here] = self.rows(shard).arrays[field.name][rows[here]]
             found[field.name] = (
                 np.ascontiguousarray(stack.transpose(0, 2, 3, 1))
                 if field.layout == "CHW"
                 else stack
             )
-        return found | {"key": self.keys(numbers.tolist())}
+        found["key"] = self.keys(numbers.tolist())
+        for shard in np.unique(shards).tolist():
+            self._confirm(self.rows(shard))
+        return found
 
 
 def _upright(field: Field, stored: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dsets.errors import PackError
 from dsets.field import Field
-from dsets.pack.mapping import map_file
+from dsets.pack.mapping import Mapped
 from dsets.pack.schema import Extent, Shard
 
 KEY = Field("key", "uint8", (None,))
@@ -21,7 +21,7 @@ def map_datasets(path: Path, size: int, extents: Mapping[str, Extent]) -> dict[s
     Raises:
         PackError: the file is not there or of another size.
     """
-    return datasets(map_file(path, size), extents)
+    return datasets(Mapped(path, size).memory, extents)
 
 
 def datasets(memory: memoryview, extents: Mapping[str, Extent]) -> dict[str, np.ndarray]:
@@ -40,11 +40,12 @@ def _view(memory: memoryview, extent: Extent) -> np.ndarray:
 class Rows:
     """A shard's samples by row, from 0. Arrays are read-only and in stored layout."""
 
-    __slots__ = ("arrays", "name")
+    __slots__ = ("arrays", "file", "name")
 
-    def __init__(self, shard: Shard, memory: memoryview) -> None:
-        """Over the shard's memory, which is not read yet."""
+    def __init__(self, shard: Shard, memory: memoryview, file: Mapped | None = None) -> None:
+        """Over the shard's memory, which is not read yet; ``file`` if it is one that was mapped."""
         self.name = shard.name
+        self.file = file
         self.arrays = datasets(memory, shard.datasets)
 
     @classmethod
@@ -54,9 +55,24 @@ class Rows:
         Raises:
             PackError: the file is not what the index says, or offsets fall or lead outside.
         """
-        rows = cls(shard, map_file(folder / shard.name, shard.bytes))
+        file = Mapped(folder / shard.name, shard.bytes)
+        rows = cls(shard, file.memory, file)
         rows.check(fields)
         return rows
+
+    @property
+    def faults(self) -> int:
+        """Reads that storage did not answer."""
+        return self.file.faults if self.file else 0
+
+    def unchanged(self) -> None:
+        """Make sure that the file is still the one that was mapped.
+
+        Raises:
+            PackError: it was cut short, changed or replaced.
+        """
+        if self.file:
+            self.file.check()
 
     def check(self, fields: tuple[Field, ...]) -> None:
         """Check the offsets of the variable-size fields.
@@ -67,6 +83,7 @@ class Rows:
         for field in (*fields, KEY):
             if not field.fixed:
                 self._check_offsets(field)
+        self.unchanged()
 
     def stored(self, field: Field, row: int) -> np.ndarray:
         """One value of a field in its stored layout."""

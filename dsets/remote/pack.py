@@ -235,7 +235,7 @@ class RemotePack(Pack):
     def _name(self, shard: int) -> str:
         return f"{self.path.name}/{self.index.shards[shard].name}"
 
-    def _rows(self, shard: int) -> Rows:
+    def rows(self, shard: int) -> Rows:
         with self._changed:
             found = self._shards[shard]
             if found is None:
@@ -320,7 +320,7 @@ class RemotePack(Pack):
         if shard in self._mapped:  # another thread was faster
             self._leave(shard)
             return
-        rows, reserved = self._rows(shard), self._space(shard)
+        rows, reserved = self.rows(shard), self._space(shard)
         reserved.fill(self.path / rows.name)
         try:
             rows.check(self.fields)

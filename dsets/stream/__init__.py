@@ -11,6 +11,11 @@
    ceil(batch / ranks); rows that are padding are marked in ``batch.valid``.
 4. Random choices of a sample depend on (seed, epoch, the sample's key) and nothing else: not on
    batch size, rank, thread or machine.
+5. Unreadable samples: other bytes than their checksum says, no answer from storage, an image that
+   does not decode. A substitute is shown: the first readable of the sample's keyed candidates, the
+   same on any rank. ``batch.substituted`` marks it and promise 2 does not count it; the stream
+   counts, lists and warns once. Without shuffling, or where asked for, it is an error. The number
+   of batches never changes.
 6. No debris. When the consumer stops early, fails, drops the stream or exits, no thread remains.
    Batches may be kept: memory is used again only when nothing refers to it any more.
 7. Window order (``shuffle=Window()``). Canonical lanes own contiguous ranges of samples, which are
@@ -19,7 +24,8 @@
    each of them reads, never the order. Lanes and window are part of the key; promises 1 to 3 hold
    as they are, with a rank's share in the place of its slice.
 
-(5, substitutes for unreadable samples, is still to come.)
+A shard that is cut short, written to or replaced while a stream reads it is a ``PackError``, never
+the end of the process.
 """
 
 from dsets.stream.batch import Batch

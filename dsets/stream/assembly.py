@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from dsets.errors import DsetsError, StreamError, UsageError
+from dsets.errors import DsetsError, PackError, StreamError, UsageError
 from dsets.field import Field
 from dsets.stream.batch import Batch
 from dsets.stream.buffers import Pool
@@ -17,7 +17,9 @@ from dsets.stream.device import Device
 from dsets.stream.follow import drawn, follow, refuse
 from dsets.stream.gather import Column, Strings, Varying
 from dsets.stream.plan import Job
-from dsets.transforms.encoded import Encoded, Unreadable
+from dsets.stream.readable import Unreadable
+from dsets.stream.substitutes import Substitutes
+from dsets.transforms.encoded import Encoded
 from dsets.transforms.kernel import Images, Kernel
 from dsets.transforms.on_device import OnDevice
 from dsets.transforms.random import Draws
@@ -44,15 +46,17 @@ class Assembly:
     """Everything that a thread needs to make batches; it knows nothing of stream or threads."""
 
     def __init__(
-        self, pack: Pack, recipe: Recipe, device: Device, seed: int, rows: int, buffers: int
+        self, recipe: Recipe, device: Device, substitutes: Substitutes, rows: int, buffers: int
     ) -> None:
+        pack = substitutes.pack
         self.pools: dict[str, Pool] = {}
         #: Ends waiting for what a remote pack fetches.
         self.stop: Stop | None = None
         self._pack = pack
         self._recipe = recipe
         self._device = device
-        self._seed = seed
+        self._seed = substitutes.seed
+        self._substitutes = substitutes
         self._columns: dict[str, Source | None] = {}
         self._on_device: OnDevice | None = None
         self._size = (0, 0)
@@ -99,8 +103,9 @@ class Assembly:
 
         Raises:
             StreamError: a function failed; names the first sample for which it does.
+            PackError: a sample cannot be read, or a shard was cut short, changed or replaced.
         """
-        batch = self._gathered(job)
+        job, batch = self._read(job)
         for function in self._recipe.functions:
             batch = self._apply(function, batch)
         if self._on_device is None:
@@ -120,8 +125,28 @@ class Assembly:
         """In the consumer's thread: the batch, ready to use."""
         return self._device.receive(made.batch, made.event)
 
+    def _read(self, job: Job) -> tuple[Job, Batch]:
+        """The batch before the user's functions, with substitutes for what cannot be read."""
+        readable = self._substitutes.readable
+        while True:  # each turn finds out more of what cannot be read
+            faults = readable.faults
+            settled = self._substitutes.settle(job, self.choose)
+            try:
+                batch = self._gathered(settled)
+            except Unreadable as unreadable:
+                for number, why in unreadable.reasons.items():
+                    readable.refuse(number, why)
+                readable.whole(faults)
+                continue
+            if readable.whole(faults):
+                return settled, batch
+
     def _gathered(self, job: Job) -> Batch:
-        """The batch before the user's functions."""
+        """The samples of a job, as they are.
+
+        Raises:
+            Unreadable: some cannot be read.
+        """
         with self._pack.holding(job.index, self.stop):
             fields = {name: self._gather(name, one, job) for name, one in self._columns.items()}
         if job.views is not None and self._drawn:
@@ -132,32 +157,32 @@ class Assembly:
             valid=job.valid,
             epoch=job.epoch,
             position=job.position,
+            substituted=job.substituted,
         )
 
     def _gather(self, name: str, column: Source | None, job: Job) -> Any:
         if column is None:
-            return [self._pack[number][name] for number in job.index.tolist()]
+            return [self._value(name, number) for number in job.index.tolist()]
         if isinstance(column, Varying):
             return column.take(job.index)
         out = self.pools[name].lend((len(job.index), *column.shape), column.dtype)
         if isinstance(column, Encoded):
             failed = column.fill(job.index, self._draws(job.epoch, job.index), out)
             if failed:
-                self._unreadable(job, failed)
+                raise Unreadable(
+                    {int(job.index[each.row]): f"{name}: {each.reason}" for each in failed}
+                )
         elif isinstance(column, Kernel):
             column.fill(job.index, job.views if name == IMAGE else None, out)
         else:
             column.take(job.index, out)
         return out
 
-    def _unreadable(self, job: Job, failed: Sequence[Unreadable]) -> None:
-        """Decides what becomes of rows that could not be shown: the first one ends the stream."""
-        key = self._pack.keys([int(job.index[failed[0].row])])[0]
-        raise StreamError(
-            f"unreadable sample {key!r}",
-            where=f"epoch {job.epoch}, position {job.position}, {IMAGE}",
-            got=failed[0].reason,
-        )
+    def _value(self, name: str, number: int) -> Any:
+        try:
+            return self._pack[number][name]
+        except PackError as error:
+            raise Unreadable({number: error.what}) from error
 
     def _apply(self, function: Function, batch: Batch) -> Batch:
         try:

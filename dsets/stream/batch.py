@@ -17,7 +17,7 @@ class Batch(Mapping[str, Any]):
     keep, to change, to hand on.
     """
 
-    __slots__ = ("_fields", "epoch", "index", "position", "valid")
+    __slots__ = ("_fields", "epoch", "index", "position", "substituted", "valid")
 
     def __init__(
         self,
@@ -27,12 +27,15 @@ class Batch(Mapping[str, Any]):
         valid: npt.NDArray[np.bool_],
         epoch: int,
         position: int,
+        substituted: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self._fields = dict(fields)
         #: Sample numbers, int64 (rows,), always NumPy.
         self.index = index
         #: False where a row is padding, bool (rows,), always NumPy.
         self.valid = valid
+        #: True where the sample stands for another, which cannot be read; bool (rows,), NumPy.
+        self.substituted = np.zeros(len(index), np.bool_) if substituted is None else substituted
         self.epoch = epoch
         #: Where in the epoch the batch starts, in samples, counting those of all ranks.
         self.position = position
@@ -50,7 +53,12 @@ class Batch(Mapping[str, Any]):
     def replace(self, fields: Mapping[str, Any]) -> Batch:
         """The same rows with other fields."""
         return Batch(
-            fields, index=self.index, valid=self.valid, epoch=self.epoch, position=self.position
+            fields,
+            index=self.index,
+            valid=self.valid,
+            epoch=self.epoch,
+            position=self.position,
+            substituted=self.substituted,
         )
 
     def __repr__(self) -> str:

@@ -27,13 +27,17 @@ Expect = Callable[[npt.NDArray[np.int64]], None]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One batch of one rank: sample numbers int64 (rows,), valid bool (rows,), how to show them."""
+    """One batch of one rank: sample numbers int64 (rows,), valid bool (rows,), how to show them.
+
+    ``substituted`` bool (rows,): where a sample stands for one that cannot be read; None: nowhere.
+    """
 
     epoch: int
     position: int
     index: npt.NDArray[np.int64]
     valid: npt.NDArray[np.bool_]
     views: Views | None
+    substituted: npt.NDArray[np.bool_] | None = None
 
 
 def jobs(order: Order, choose: Choose, state: State, expect: Expect | None = None) -> Iterator[Job]:

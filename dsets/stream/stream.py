@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dsets.errors import StreamError, UsageError
 from dsets.stream import device as devices
-from dsets.stream import plan, state
+from dsets.stream import plan, readable, state, substitutes
 from dsets.stream.assembly import Assembly, Made
 from dsets.stream.batch import Batch
 from dsets.stream.order import Order
 from dsets.stream.plan import Job
 from dsets.stream.prefetch import Prefetch
+from dsets.stream.readahead import ReadAhead
 from dsets.stream.state import Key, State
+from dsets.stream.substitutes import Substitutes
 from dsets.stream.window import Window
 from dsets.transforms import recipe
 from dsets.transforms.recipe import Transform
@@ -34,6 +39,8 @@ def batches(
     transform: Sequence[Transform] = (),
     rank: tuple[int, int] = (0, 1),
     device: str | None = None,
+    verify: str = "first",
+    unreadable: str | None = None,
 ) -> Stream:
     """The batches of a pack, epoch after epoch.
 
@@ -46,6 +53,9 @@ def batches(
         transform: see ``dsets.transforms``.
         rank: (this rank, number of ranks).
         device: None for NumPy arrays, "cpu" or "cuda" for torch tensors there.
+        verify: compare each sample with its checksum: "first", once a process, "always", "never".
+        unreadable: "substitute" another sample for one that cannot be read, or "raise"; by default
+            raise only when the order is not shuffled.
 
     Raises:
         UsageError: arguments that cannot be meant.
@@ -55,7 +65,7 @@ def batches(
         raise UsageError("bad rank", where="stream", expected="(rank, ranks)", got=repr(rank))
     key = Key(pack.samples_digest, seed, shuffle if isinstance(shuffle, Window) else bool(shuffle))
     order = Order(len(pack), key, batch_size, bool(drop_last), *rank)
-    return Stream(pack, order, transform, device=device)
+    return Stream(pack, order, transform, device=device, verify=verify, unreadable=unreadable)
 
 
 class Stream:
@@ -73,8 +83,10 @@ class Stream:
         *,
         device: str | None = None,
         threads: int | None = None,
+        verify: str = "first",
+        unreadable: str | None = None,
     ) -> None:
-        """``threads``: by default one a processor, at most four."""
+        """As ``batches``. ``threads``: by default one a processor, at most four."""
         if threads is None:
             threads = min(4, os.cpu_count() or 1)
         if type(threads) is not int or not 1 <= threads <= 256:
@@ -86,11 +98,17 @@ class Stream:
         self._order = order
         self._threads = threads
         self._ahead = max(2, threads)
-        self._assembly = Assembly(
+        self._substitutes = Substitutes(
             pack,
+            readable.of(pack),
+            order.key.seed,
+            readable.check(verify),
+            substitutes.policy(unreadable, order.key.shuffle),
+        )
+        self._assembly = Assembly(
             recipe.parse(transform, pack.fields),
             devices.of(device),
-            order.key.seed,
+            self._substitutes,
             order.rows_a_batch,
             # those ahead, the one just taken and the one it replaces in the consumer's loop
             self._ahead + 2,
@@ -98,6 +116,8 @@ class Stream:
         self._state = State()
         self._pack = pack
         self._fetching: Ahead | None = None
+        #: Rows delivered that show a substitute, not counting padding.
+        self.substituted = 0
         self._prefetch: Prefetch[Job, Made] | None = None
         self._closed = False
 
@@ -142,13 +162,32 @@ class Stream:
             expect = fetching.expect if fetching else None
             interrupt = fetching.interrupt if fetching else None
             jobs = plan.jobs(self._order, self._assembly.choose, self._state, expect)
+            if fetching is None:
+                jobs = ReadAhead(self._pack).jobs(jobs)
             make = self._assembly.make
             self._prefetch = Prefetch(jobs, make, self._threads, self._ahead, interrupt)
         batch = self._assembly.receive(self._prefetch.get())
         if self._fetching is not None:
             self._fetching.passed(len(batch.index))
+        self._count(batch)
         self._state = State(batch.epoch, self._order.after(batch.position))
         return batch
+
+    def _count(self, batch: Batch) -> None:
+        rows = int(np.count_nonzero(batch.substituted & batch.valid))
+        if rows and not self.substituted:
+            name, why = next(iter(self.unreadable.items()))
+            warnings.warn(
+                f"{self._substitutes.pack.path}: other samples are shown for those that cannot be "
+                f"read, as {name!r}: {why}; the stream counts and lists them; see 'dsets repair'",
+                stacklevel=4,
+            )
+        self.substituted += rows
+
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """The samples of the pack that this process could not read so far, by key, and why."""
+        return self._substitutes.found()
 
     def state_dict(self) -> dict[str, Any]:
         """The state after the batches delivered so far, as plain numbers and strings."""

@@ -1,0 +1,201 @@
+"""Which samples of a pack can be read, as far as this process has looked.
+
+A sample is unreadable when its bytes have another CRC-32C than the pack recorded, when its storage
+does not answer, and when what is stored there cannot be decoded. Each is looked at once a process
+(``verify="first"``), every time ("always"), or never; where storage has once failed, always.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsets import extension
+from dsets.errors import PackError, UsageError
+from dsets.field import Field
+from dsets.pack import Pack, checksums
+from dsets.pack.guard import guard
+from dsets.stream.gather import Column
+
+VERIFY = ("first", "always", "never")
+#: Files looked at after each batch, in turn, for whether they are still those that were mapped.
+_FILES_A_BATCH = 8
+
+Numbers = npt.NDArray[np.int64]
+
+
+class Unreadable(Exception):
+    """Raised while a batch is gathered: samples, by number, that cannot be read, and why."""
+
+    def __init__(self, reasons: dict[int, str]) -> None:
+        self.reasons = reasons
+        super().__init__(str(reasons))
+
+
+class Readable:
+    """What is known of one pack in this process: shared by its streams and their threads."""
+
+    def __init__(self, pack: Pack) -> None:
+        # Not the pack itself, which is the key under which this is found.
+        self._shards = [pack.rows(shard) for shard in range(len(pack.index.shards))]
+        self._path = pack.path
+        self._starts = pack.starts
+        self._fields = pack.fields
+        self._rows: dict[str, Any] = {}
+        self._expected: dict[str, Column] = {}
+        for field in pack.fields:
+            self._expected[field.name] = Column(
+                pack.reserved(f"checksum/{field.name}"), pack.starts
+            )
+            if field.fixed and extension.checksum:
+                arrays = pack.reserved(field.name)
+                width = arrays[0].nbytes // len(arrays[0])
+                if width:
+                    self._rows[field.name] = extension.native.rows(arrays, width)
+        self._lock = threading.RLock()
+        self._seen = np.zeros(-(-len(pack) // 8), np.uint8)
+        self._left = len(pack)
+        self._failing: set[int] = set()
+        self._turn = 0
+        #: Why a sample cannot be read.
+        self.reasons: dict[int, str] = {}
+
+    def renew(self) -> None:
+        """In a forked child: a lock of its own."""
+        self._lock = threading.RLock()
+
+    def refuse(self, number: int, reason: str) -> None:
+        """It was found that a sample cannot be read."""
+        with self._lock:
+            self.reasons.setdefault(number, reason)
+
+    def bad(self, index: Numbers, verify: str) -> npt.NDArray[np.bool_]:
+        """Which of these samples, (m,), cannot be read; looks where that is due.
+
+        Raises:
+            PackError: a shard was cut short, changed or replaced.
+        """
+        due = self._due(index, verify)
+        if len(due):
+            self._look(due)
+        if not self.reasons:
+            return np.zeros(len(index), np.bool_)
+        with self._lock:
+            return np.isin(index, np.fromiter(self.reasons, np.int64))
+
+    @property
+    def faults(self) -> int:
+        """Reads that storage did not answer so far."""
+        return guard().faults(-1)
+
+    def whole(self, faults: int) -> bool:
+        """After reading: True when storage answered, so that what was read is what is stored.
+
+        ``faults`` is how many there were before. When it is not true, samples must be looked at
+        again: those in the files that failed are from now on looked at always.
+
+        Raises:
+            PackError: a shard was cut short, changed or replaced.
+        """
+        if self.faults != faults:
+            failing = [n for n, shard in enumerate(self._shards) if shard.faults]
+            for number in failing:
+                self._shards[number].unchanged()
+            with self._lock:
+                self._failing.update(failing)
+            return False
+        for _ in range(min(_FILES_A_BATCH, len(self._shards))):
+            self._turn = turn = (self._turn + 1) % len(self._shards)
+            self._shards[turn].unchanged()
+        return True
+
+    def _due(self, index: Numbers, verify: str) -> Numbers:
+        if verify == "always":
+            return index
+        due = np.zeros(len(index), np.bool_)
+        if verify == "first" and self._left:
+            due |= self._seen[index >> 3] >> (index & 7).astype(np.uint8) & 1 == 0
+        if self._failing:
+            with self._lock:
+                due |= np.isin(self._shard(index), np.fromiter(self._failing, np.int64))
+        return index[due]
+
+    def _shard(self, index: Numbers) -> Numbers:
+        return np.searchsorted(self._starts, index, side="right") - 1
+
+    def _look(self, index: Numbers) -> None:
+        index = np.unique(index)
+        wrong: dict[int, str] = {}
+        for field in self._fields:
+            expected = np.empty(len(index), np.uint32)
+            self._expected[field.name].take(index, expected)
+            for number in index[self._sums(field, index) != expected].tolist():
+                wrong.setdefault(number, f"{field.name}: its bytes have another CRC-32C")
+        for shard in np.unique(self._shard(np.array(list(wrong), np.int64))).tolist():
+            self._shards[shard].unchanged()
+        with self._lock:
+            for number, reason in wrong.items():
+                self.refuse(number, reason)
+            byte, bit = index >> 3, np.uint8(1) << (index & 7).astype(np.uint8)
+            self._left -= int(np.count_nonzero(self._seen[byte] & bit == 0))
+            np.bitwise_or.at(self._seen, byte, bit)
+
+    def _sums(self, field: Field, index: Numbers) -> npt.NDArray[np.uint32]:
+        sums = np.zeros(len(index), np.uint32)
+        if field.name in self._rows:
+            extension.native.row_checksums(self._rows[field.name], index, sums)
+            return sums
+        shards = self._shard(index)
+        for place, (shard, number) in enumerate(zip(shards.tolist(), index.tolist(), strict=True)):
+            row = number - int(self._starts[shard])
+            try:
+                stored = np.ascontiguousarray(self._shards[shard].stored(field, row))
+            except PackError as error:
+                self._shards[shard].unchanged()
+                self.refuse(number, str(error))
+                continue
+            flat = stored.reshape(-1).view(np.uint8)
+            sums[place] = checksums.of_ranges(flat, (0, stored.nbytes))[0]
+        return sums
+
+
+_known: weakref.WeakKeyDictionary[Pack, Readable] = weakref.WeakKeyDictionary()
+_knowing = threading.Lock()
+
+
+def of(pack: Pack) -> Readable:
+    """What this process knows of a pack."""
+    with _knowing:
+        if pack not in _known:
+            _known[pack] = Readable(pack)
+        return _known[pack]
+
+
+def _after_fork() -> None:
+    """A lock that another thread held at the fork would be held for ever."""
+    global _knowing
+    _knowing = threading.Lock()
+    for each in list(_known.values()):
+        each.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def check(verify: object) -> str:
+    """``verify``, if there is such a thing.
+
+    Raises:
+        UsageError: there is not.
+    """
+    if verify not in VERIFY:
+        raise UsageError(
+            "bad verify", where="stream", expected=" or ".join(VERIFY), got=repr(verify)
+        )
+    return str(verify)

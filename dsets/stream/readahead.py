@@ -1,0 +1,115 @@
+"""Reads issued ahead of the threads that need them, for storage slower than memory.
+
+A thread that touches a sample which is not in the page cache waits for storage, a read at a time.
+So the system is asked for the samples of the batches to come, many at once, and its own queue keeps
+storage busy. Asking costs some microseconds a sample also where all is in memory, and nobody tells
+a reader of somebody else's files what is: the process's own page faults do. While none has had to
+wait for storage in the last batches, nothing is asked for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import resource
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsets.pack import Pack
+from dsets.stream.plan import Job
+
+#: How far ahead, in bytes, and in batches.
+_BYTES, _BATCHES = 128 << 20, 16
+#: Batches for which to go on asking after a thread has waited for storage.
+_PATIENCE = 64
+
+
+def _major_faults() -> int:
+    """How often this process has waited for a page from storage."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+
+
+class _Places:
+    """Where a field's samples lie in memory: addresses and bytes, by sample number."""
+
+    def __init__(self, pack: Pack, name: str, fixed: bool) -> None:
+        arrays = pack.arrays(name)
+        self._starts = pack.starts
+        self._base = np.array([array.ctypes.data for array in arrays], np.int64)
+        self._item = arrays[0].itemsize
+        self._bounds = None if fixed else pack.arrays(f"offsets/{name}")
+        self._width = arrays[0].nbytes // max(1, len(arrays[0])) if fixed else 0
+
+    def __call__(self, index: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+        shards = np.searchsorted(self._starts, index, side="right") - 1
+        rows = index - self._starts[shards]
+        if self._bounds is None:
+            first = (self._base[shards] + rows * self._width).tolist()
+            return zip(first, [self._width] * len(first), strict=True)
+        return self._varying(shards.tolist(), rows.tolist())
+
+    def _varying(self, shards: Sequence[int], rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+        assert self._bounds is not None
+        for shard, row in zip(shards, rows, strict=True):
+            begin, end = self._bounds[shard][row : row + 2].tolist()
+            yield int(self._base[shard]) + begin * self._item, (end - begin) * self._item
+
+
+class ReadAhead:
+    """What a stream asks the system for. Knows the largest field alone: the rest is small."""
+
+    def __init__(self, pack: Pack) -> None:
+        sizes = {
+            field.name: sum(shard.datasets[field.name].length for shard in pack.index.shards)
+            for field in pack.fields
+        }
+        largest = max(pack.fields, key=lambda field: sizes[field.name])
+        self._places = _Places(pack, largest.name, largest.fixed)
+        self._bytes = max(1, sizes[largest.name] // max(1, len(pack)))
+        self._advise: Any = None
+        if sys.platform == "linux":
+            self._advise = ctypes.CDLL(None).madvise
+            self._advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+        self._faults = _major_faults() if self._advise else 0
+        self._patience = _PATIENCE
+        #: Samples asked for so far.
+        self.asked = 0
+
+    def jobs(self, jobs: Iterator[Job]) -> Iterator[Job]:
+        """The same jobs in the same order; the samples of later ones are on their way.
+
+        The first comes at once: the distance grows by a batch each time.
+        """
+        waiting: deque[Job] = deque()
+        rows = 0
+        while True:
+            far = len(waiting) >= _BATCHES or rows * self._bytes >= _BYTES
+            for job in islice(jobs, 1 if far else 2):
+                self.ask(job.index)
+                waiting.append(job)
+                rows += len(job.index)
+            if not waiting:
+                return
+            rows -= len(waiting[0].index)
+            yield waiting.popleft()
+
+    def ask(self, index: npt.NDArray[np.int64]) -> None:
+        """Ask for these samples, unless everything seems to be in memory."""
+        if self._advise is None:
+            return
+        faults = _major_faults()
+        self._patience = _PATIENCE if faults > self._faults else self._patience - 1
+        self._faults = faults
+        if self._patience < 0:
+            return
+        self.asked += len(index)
+        page = mmap.PAGESIZE
+        for address, size in self._places(index):
+            start = address - address % page
+            self._advise(start, address + size - start, mmap.MADV_WILLNEED)

@@ -1,0 +1,155 @@
+"""Storage that changes or fails under a running stream: an error, never the end of the process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dsets.pack import Pack
+
+MakePack = Callable[..., Pack]
+
+SCRIPT = """
+import os, sys
+native, deed, folder = sys.argv[1:]
+if native == "without":
+    sys.modules["dsets._native"] = None
+import numpy as np
+from dsets import Pack, extension
+from dsets.errors import PackError
+from dsets.stream import batches
+from dsets.transforms import Normalise, PadCrop
+
+assert native == "without" or extension.native is not None
+name = os.path.join(folder, "shard-00001.h5")
+pack = Pack.open(folder)
+before = os.stat(name)
+data = open(name, "rb").read()
+
+def truncate():
+    os.truncate(name, 8192)
+
+def replace():
+    with open(name + ".new", "wb") as file:
+        file.write(data)
+    os.replace(name + ".new", name)
+
+def overwrite():
+    with open(name, "r+b") as file:
+        file.write(bytes(len(data)))
+
+def fail():
+    "As failing storage: reads are not answered, and the file looks as before."
+    os.truncate(name, 8192)
+    number = int(pack.starts[1]) + 40
+    assert not pack.arrays("image")[1][40].any()  # not answered: zeros
+    with open(name, "r+b") as file:
+        file.write(data)
+    os.utime(name, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+shown = []
+stream = batches(pack, 16, transform=[PadCrop(2), Normalise.of(pack)])
+try:
+    for epoch in range(20):
+        for step, batch in enumerate(stream):
+            if (epoch, step) == (1, 2):
+                globals()[deed]()
+    print("no error", stream.substituted > 0, sorted(stream.unreadable))
+except PackError as error:
+    print("PackError", error)
+try:
+    pack[int(pack.starts[1]) + 40]
+    print("read")
+except PackError as error:
+    print("PackError", error)
+"""
+
+
+def run(native: str, deed: str, pack: Pack, folder: Path) -> list[str]:
+    shutil.copytree(pack.path, folder)
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, native, deed, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.fixture
+def pack(make_pack: MakePack) -> Pack:
+    return make_pack(300, 3, (32, 32, 3))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the guard without the extension needs Linux")
+@pytest.mark.parametrize("native", ["with", "without"])
+@pytest.mark.parametrize("deed", ["truncate", "replace", "overwrite"])
+def test_a_shard_that_changes_under_a_stream_is_an_error_that_names_it(
+    pack: Pack, tmp_path: Path, native: str, deed: str
+) -> None:
+    stream, sample = run(native, deed, pack, tmp_path / "pack")
+    for line in (stream, sample):
+        assert line.startswith("PackError") and "shard-00001.h5" in line
+        assert "cut short, changed or replaced" in line and "dsets repair" in line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the guard without the extension needs Linux")
+@pytest.mark.parametrize("native", ["with", "without"])
+def test_rule_5_what_storage_does_not_answer_is_unreadable(
+    pack: Pack, tmp_path: Path, native: str
+) -> None:
+    stream, sample = run(native, "fail", pack, tmp_path / "pack")
+    assert stream.startswith("no error True") and "train/00140" in stream
+    assert sample.startswith("PackError") and "damaged sample" in sample
+
+
+def test_a_deleted_pack_stays_readable_while_it_is_mapped(pack: Pack, tmp_path: Path) -> None:
+    from dsets.stream import batches
+
+    shutil.copytree(pack.path, tmp_path / "pack")
+    with batches(Pack.open(tmp_path / "pack"), 16) as stream:
+        iterator = iter(stream)
+        next(iterator)
+        shutil.rmtree(tmp_path / "pack")
+        assert len(list(iterator)) == len(stream) - 1
+
+
+def test_a_fault_elsewhere_still_ends_the_process(pack: Pack, tmp_path: Path) -> None:
+    """The guard is for packs alone."""
+    script = (
+        "import mmap, os, sys; from dsets import Pack; p = Pack.open(sys.argv[1]); p[0]\n"
+        "f = open(sys.argv[2], 'w+b'); f.truncate(8192); m = mmap.mmap(f.fileno(), 8192)\n"
+        "f.truncate(0); m[5000]"
+    )
+    command = [sys.executable, "-c", script, str(pack.path), str(tmp_path / "other")]
+    assert subprocess.run(command, check=False).returncode == -7
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs two users")
+def test_two_users_read_one_read_only_pack(pack: Pack, tmp_path: Path) -> None:
+    """Two jobs at once, one of them of a user who may not write there."""
+    folder = tmp_path / "pack"
+    shutil.copytree(pack.path, folder)
+    for path in (*folder.iterdir(), folder):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    for parent in folder.parents:
+        if parent.is_relative_to(tmp_path.parent.parent):
+            parent.chmod(0o755)
+    before = sorted(os.listdir(folder))
+    script = (
+        "import sys, os; from dsets import Pack; from dsets.stream import batches\n"
+        "import dsets._native, dsets.transforms.kernel, numpy, google_crc32c, dsets.stream.stream\n"
+        "os.setuid(int(sys.argv[2]))\n"
+        "print(sum(len(b.index) for b in batches(Pack.open(sys.argv[1]), 16)))"
+    )
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(folder), user], stdout=subprocess.PIPE, text=True
+        )
+        for user in ("0", "65534")
+    ]
+    assert [job.communicate(timeout=60)[0].strip() for job in jobs] == ["300", "300"]
+    assert sorted(os.listdir(folder)) == before

@@ -14,7 +14,7 @@ import mmap
 import resource
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -50,13 +50,10 @@ class _Places:
         shards = np.searchsorted(self._starts, index, side="right") - 1
         rows = index - self._starts[shards]
         if self._bounds is None:
-            first = (self._base[shards] + rows * self._width).tolist()
-            return zip(first, [self._width] * len(first), strict=True)
-        return self._varying(shards.tolist(), rows.tolist())
-
-    def _varying(self, shards: Sequence[int], rows: Sequence[int]) -> Iterator[tuple[int, int]]:
-        assert self._bounds is not None
-        for shard, row in zip(shards, rows, strict=True):
+            for first in (self._base[shards] + rows * self._width).tolist():
+                yield first, self._width
+            return
+        for shard, row in zip(shards.tolist(), rows.tolist(), strict=True):
             begin, end = self._bounds[shard][row : row + 2].tolist()
             yield int(self._base[shard]) + begin * self._item, (end - begin) * self._item
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dsets import codecs, stream
-from dsets.errors import StreamError, UsageError
+from dsets.errors import PackError, StreamError, UsageError
 from dsets.field import Field
 from dsets.pack import Pack, finish, samples_digest, shard
 from dsets.stream.gather import Strings
@@ -211,8 +211,18 @@ def test_rows_that_cannot_be_shown_are_reported_one_by_one(write: Write) -> None
 
 def test_an_unreadable_sample_is_named(write: Write) -> None:
     pack = write(ENCODED, [*several(3), b"no image"])
-    with pytest.raises(StreamError, match=r"unreadable sample 'train/003'.*not a readable image"):
-        list(stream.batches(pack, 2, transform=[Crop(24)]))
+    with pytest.raises(PackError, match=r"'train/003': unreadable sample.*not a readable image"):
+        list(stream.batches(pack, 2, transform=[Crop(24)], unreadable="raise"))
+
+
+def test_rule_5_an_image_that_does_not_decode_has_a_substitute(write: Write) -> None:
+    pack = write(ENCODED, [*several(3), b"no image"])
+    with stream.batches(pack, 2, transform=[Crop(24)]) as made:
+        with pytest.warns(UserWarning, match="'train/003': image: not a readable image"):
+            shown = list(made)
+        assert len(shown) == 2 and sum(int(batch.substituted.sum()) for batch in shown) == 1
+        assert not any((batch.index == 3).any() for batch in shown)
+        assert list(made.unreadable) == ["train/003"]
 
 
 def test_sizes_that_make_no_batch_are_refused(write: Write) -> None:

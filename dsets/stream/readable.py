@@ -61,6 +61,7 @@ class Readable:
         self._seen = np.zeros(-(-len(pack) // 8), np.uint8)
         self._left = len(pack)
         self._failing: set[int] = set()
+        self._noted = 0
         self._turn = 0
         #: Why a sample cannot be read.
         self.reasons: dict[int, str] = {}
@@ -103,20 +104,28 @@ class Readable:
             PackError: a shard was cut short, changed or replaced.
         """
         if self.faults != faults:
-            failing = [n for n, shard in enumerate(self._shards) if shard.faults]
-            for number in failing:
-                self._shards[number].unchanged()
-            with self._lock:
-                self._failing.update(failing)
+            for shard in self._note():
+                self._shards[shard].unchanged()
             return False
         for _ in range(min(_FILES_A_BATCH, len(self._shards))):
             self._turn = turn = (self._turn + 1) % len(self._shards)
             self._shards[turn].unchanged()
         return True
 
+    def _note(self) -> list[int]:
+        """Which shards' storage has failed so far."""
+        now = self.faults
+        failing = [number for number, shard in enumerate(self._shards) if shard.faults]
+        with self._lock:
+            self._failing.update(failing)
+            self._noted = now
+        return failing
+
     def _due(self, index: Numbers, verify: str) -> Numbers:
         if verify == "always":
             return index
+        if self.faults != self._noted:
+            self._note()
         due = np.zeros(len(index), np.bool_)
         if verify == "first" and self._left:
             due |= self._seen[index >> 3] >> (index & 7).astype(np.uint8) & 1 == 0

@@ -211,7 +211,7 @@ def test_rows_that_cannot_be_shown_are_reported_one_by_one(write: Write) -> None
 
 def test_an_unreadable_sample_is_named(write: Write) -> None:
     pack = write(ENCODED, [*several(3), b"no image"])
-    with pytest.raises(PackError, match=r"'train/003': unreadable sample.*not a readable image"):
+    with pytest.raises(PackError, match=r"train/003: unreadable sample.*not a readable image"):
         list(stream.batches(pack, 2, transform=[Crop(24)], unreadable="raise"))
 
 

@@ -23,7 +23,7 @@ def of_rows(rows: np.ndarray) -> npt.NDArray[np.uint32]:
 
 def of_ranges(data: npt.NDArray[np.uint8], bounds: Sequence[int]) -> npt.NDArray[np.uint32]:
     """uint32 (n,): the CRC-32C of ``data[bounds[i]:bounds[i + 1]]``; ``bounds``: (n + 1,)."""
-    if extension.checksum:
+    if extension.native is not None and extension.checksum:
         sums = np.empty(len(bounds) - 1, np.uint32)
         try:
             extension.native.checksums(data, np.array(bounds, np.int64), sums)

@@ -130,7 +130,7 @@ class Assembly:
         readable = self._substitutes.readable
         while True:  # each turn finds out more of what cannot be read
             faults = readable.faults
-            settled = self._substitutes.settle(job, self.choose)
+            settled = self._substitutes.settle(job, self.choose, self.stop)
             try:
                 batch = self._gathered(settled)
             except Unreadable as unreadable:

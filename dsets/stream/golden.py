@@ -59,7 +59,7 @@ def digest(
 
     Raises:
         UsageError: no epochs, or arguments that a stream refuses.
-        StreamError: a sample cannot be read.
+        PackError: a sample cannot be read.
     """
     if type(epochs) is not int or epochs < 1:
         raise UsageError("bad epochs", where="digest", expected="1 or more", got=repr(epochs))
@@ -75,6 +75,8 @@ def digest(
                     Order(len(pack), key, batch_size, False, rank, ranks),
                     recipe,
                     threads=threads,
+                    verify="never",  # damaged bytes are what the digest is to show
+                    unreadable="raise",
                 )
             )
             for rank in range(ranks)

@@ -52,7 +52,7 @@ class Readable:
             self._expected[field.name] = Column(
                 pack.reserved(f"checksum/{field.name}"), pack.starts
             )
-            if field.fixed and extension.checksum:
+            if field.fixed and extension.native is not None and extension.checksum:
                 arrays = pack.reserved(field.name)
                 width = arrays[0].nbytes // len(arrays[0])
                 if width:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from dsets.pack import Pack
 from dsets.stream.permutation import Permutation, round_keys
 from dsets.stream.plan import Choose, Job
 from dsets.stream.readable import Readable
+
+if TYPE_CHECKING:
+    from dsets.fetch.stop import Stop
 
 POLICIES = ("substitute", "raise")
 #: Candidates tried; where so many cannot be read, something else is wrong.
@@ -55,14 +59,16 @@ class Substitutes:
     verify: str
     policy: str
 
-    def settle(self, job: Job, choose: Choose) -> Job:
+    def settle(self, job: Job, choose: Choose, stop: Stop | None) -> Job:
         """The job with a substitute, shown as its own key says, for each unreadable sample.
+
+        ``stop`` ends the wait for what a remote pack fetches.
 
         Raises:
             PackError: a sample cannot be read and the policy is to raise, or no candidate can; or
                 a shard was cut short, changed or replaced.
         """
-        with self.pack.holding(job.index):
+        with self.pack.holding(job.index, stop):
             bad = self.readable.bad(job.index, self.verify)
         if not bad.any():
             return job
@@ -70,14 +76,14 @@ class Substitutes:
             raise self._error(int(job.index[bad.argmax()]), "unreadable sample")
         index = job.index.copy()
         for row in np.flatnonzero(bad).tolist():
-            index[row] = self._first(job.epoch, int(index[row]))
+            index[row] = self._first(job.epoch, int(index[row]), stop)
         return replace(job, index=index, views=choose(job.epoch, index), substituted=bad)
 
-    def _first(self, epoch: int, sample: int) -> int:
+    def _first(self, epoch: int, sample: int, stop: Stop | None) -> int:
         digest = self.pack.samples_digest
         for each in candidates(len(self.pack), digest, self.seed, epoch, sample):
             index = np.array([each])
-            with self.pack.holding(index):
+            with self.pack.holding(index, stop):
                 if not self.readable.bad(index, self.verify).any():
                     return each
         raise self._error(sample, "unreadable sample, and so are all its substitutes")

@@ -32,15 +32,18 @@ class Guard(Protocol):
 
 
 class _Compiled:
+    def __init__(self, native: Any) -> None:
+        self._native = native
+
     def add(self, address: int, size: int) -> int:
-        number: int = extension.native.guard_add(address, size)
+        number: int = self._native.guard_add(address, size)
         return number
 
     def end(self, number: int) -> None:
-        extension.native.guard_end(number)
+        self._native.guard_end(number)
 
     def faults(self, number: int) -> int:
-        count: int = extension.native.guard_faults(number)
+        count: int = self._native.guard_faults(number)
         return count
 
 
@@ -135,7 +138,7 @@ class Interpreted:
 
 def _chosen() -> Guard:
     if extension.native is not None:
-        return _Compiled()
+        return _Compiled(extension.native)
     return Interpreted() if sys.platform == "linux" else _None()
 
 

@@ -15,6 +15,7 @@ from dsets import manifest
 from ._manifest_text import section
 from ._names import DATASET
 from ._progress import bars
+from ._terms import agree
 from ._text import count, plain, size, table
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", type=DATASET)
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("name", metavar="NAME|BUNDLE", type=DATASET)
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--copy", is_flag=True, help="Copy the files into the store instead of linking them.")
 @click.option(
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Take files that are not the official ones too; every pack made from them says so.",
 )
+@click.option("--accept-terms", is_flag=True, help="Accept the terms of a bundle, for scripts.")
 @click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 32), metavar="N")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -41,15 +43,22 @@ def command(
     as_json: bool,
     quiet: bool,
     jobs: int,
+    accept_terms: bool,
     **acting: bool,
 ) -> None:
     """Adopt the files of a dataset from PATHS: files, or folders in any layout.
 
     Files are recognised by size, digest and name, wherever they lie. They stay where they are; the
     store links to them. What is still missing is said, with what it is for.
+
+    A BUNDLE, alone, is what 'dsets bundle' made: its files are copied out of it, each proved by its
+    digests, and no network is used. With --dry-run it is verified.
     """
     from dsets import adopt
 
+    if not paths:
+        _bundle(Path(name), dry_run=dry_run, given=accept_terms, as_json=as_json, quiet=quiet)
+        return
     official = manifest.find(name)
     with bars(quiet=quiet) as report:
         plan = adopt.plan(official, paths, jobs=jobs, progress=report)
@@ -66,6 +75,35 @@ def command(
         # unverified, copy: as adopt.adopt takes them
         done = adopt.adopt(plan, jobs=jobs, progress=report, **acting)
     click.echo(json.dumps(_done_data(plan, done), indent=2) if as_json else _done_text(plan, done))
+
+
+def _bundle(path: Path, *, dry_run: bool, given: bool, as_json: bool, quiet: bool) -> None:
+    from dsets import adopt
+
+    if not path.is_file():
+        raise click.UsageError("Missing argument 'PATHS...', or NAME is no bundle: no such file.")
+    opened = adopt.look(path)
+    if not dry_run:
+        for one in opened.manifests:
+            agree(one, given=given, how="bundle", quiet=quiet)
+    with bars(quiet=quiet) as report:
+        paths = adopt.unbundle(opened, dry_run=dry_run, progress=report)
+    if as_json:
+        data = {
+            "bundle": str(path),
+            "sha256": opened.sha256,
+            "datasets": [one.name for one in opened.manifests],
+            "members": len(opened.contents.members),
+            "paths": [str(one) for one in paths],
+        }
+        click.echo(json.dumps(data, indent=2))
+    elif dry_run:
+        rows = [
+            (name, size(one.bytes), one.sha256) for name, one in opened.contents.members.items()
+        ]
+        click.echo(f"{table(rows)}\n\nall right; bundle {opened.sha256}")
+    else:
+        click.echo("\n".join(map(str, paths)))
 
 
 def _plan_data(plan: Plan) -> dict[str, Any]:

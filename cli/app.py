@@ -24,6 +24,10 @@ COMMANDS = {
     "show": ("show", "What a dataset is and what of it is here; what a pack holds."),
     "fetch": ("fetch", "A name becomes raw files, proved by their digests."),
     "adopt": ("adopt", "Files that you have become raw files, wherever they lie."),
+    "bundle": (
+        "bundle",
+        "Raw files, manifest and terms in one tar, for machines without a network.",
+    ),
     "remove": ("remove", "Remove a dataset's raw files from the store."),
     "verify": ("verify", "Prove raw files or packs right, or say what is wrong."),
     "plan": ("plan", "Measure what fetching and preparing a dataset will take."),

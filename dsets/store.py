@@ -3,6 +3,8 @@
     $DSETS_HOME/raw/<dataset>/<file>                 the files as published, still archived
     $DSETS_HOME/index/<dataset>/<split>-….columns    where samples lie in them; can be made again
     $DSETS_HOME/packs/<dataset>/<pipeline>/<split>/  the packs made from them
+    $DSETS_HOME/terms/<dataset>.json                 which terms were accepted
+    $DSETS_HOME/manifests/<dataset>.toml             of datasets that only a bundle knew
 
 Importing creates nothing; whoever writes makes the folder it needs.
 """
@@ -32,6 +34,11 @@ def raw(dataset: str) -> Path:
 def index(dataset: str) -> Path:
     """The folder of what readers found out about a dataset's raw files."""
     return home() / "index" / dataset
+
+
+def manifests() -> Path:
+    """The folder of the manifests that came with bundles."""
+    return home() / "manifests"
 
 
 def packs(dataset: str, pipeline: str) -> Path:

@@ -1,4 +1,7 @@
-"""Manifests by name: the user's folders (``DSETS_MANIFESTS``) first, then those shipped."""
+"""Manifests by name: the user's folders (``DSETS_MANIFESTS``) first, then those shipped.
+
+Last come those that bundles brought into the store, so that none of them can stand for another.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import importlib
 import os
 from pathlib import Path
 
+from dsets import store
 from dsets.errors import ManifestError
 from dsets.manifest.parse import read
 from dsets.manifest.schema import Manifest
@@ -52,7 +56,7 @@ def _paths() -> dict[str, Path]:
 
 
 def _folders() -> list[Path]:
-    """The folders in ``DSETS_MANIFESTS``, separated as in ``PATH``, then the shipped one."""
+    """The folders in ``DSETS_MANIFESTS``, as in ``PATH``; the shipped one; the store's."""
     given = os.environ.get("DSETS_MANIFESTS", "").split(os.pathsep)
     folders = [Path(folder).expanduser() for folder in given if folder]
     for folder in folders:
@@ -63,4 +67,5 @@ def _folders() -> list[Path]:
                 expected=f"folders separated by {os.pathsep!r}",
                 got=folder,
             )
-    return [*folders, Path(importlib.import_module("dsets.manifests").__path__[0])]
+    shipped = Path(importlib.import_module("dsets.manifests").__path__[0])
+    return [*folders, shipped, store.manifests()]

@@ -108,7 +108,7 @@ def test_fetching_the_official_files_supersedes_what_was_adopted(
 ) -> None:
     cli(["adopt", "tinynet", loose, "--unverified"])
     capsys.readouterr()
-    assert cli(["fetch", "tinynet", "--mirror", archives, "--quiet"]) == 0
+    assert cli(["fetch", "tinynet", "--mirror", archives, "--quiet", "--accept-terms"]) == 0
     assert cli(["verify", "tinynet", "--quiet"]) == 0
     said = capsys.readouterr()
     assert "unverified" not in said.out + said.err

@@ -11,6 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A loaded machine is slow, and no test asserts a time.
+settings.register_profile("dsets", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("dsets")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -38,9 +38,14 @@ class _Late(SimpleHTTPRequestHandler):
         pass
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A stream that is closed leaves in the middle of an answer; nothing to report."""
+
+
 def serve(folder: Path, tell: Connection) -> None:
     """Serve a folder for ever; tells the port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Late, directory=str(folder)))
+    server = _Server(("127.0.0.1", 0), partial(_Late, directory=str(folder)))
     tell.send(server.server_port)
     server.serve_forever()
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dsets.remote.pack import RemotePack
 
 THREADS = 4
+LOOK_S = 0.5  # between two looks of an idle thread at whether another process needs room
 #: A shard → when it is needed next, in rows of the stream.
 NextUse = Callable[[int], int]
 NEVER = sys.maxsize
@@ -77,9 +78,15 @@ class _Shared:
         self.pack.forget_early()
 
     def next(self) -> int | None:
-        with self.changed:
-            self.changed.wait_for(lambda: self.closed or self.waiting)
-            return None if self.closed else self.waiting.popleft()
+        """The shard to fetch next; waits for it, and meanwhile gives way to other processes."""
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: self.closed or self.waiting, LOOK_S)
+                if self.closed:
+                    return None
+                if self.waiting:
+                    return self.waiting.popleft()
+            self.pack.give_way()
 
 
 def _run(shared: _Shared) -> None:

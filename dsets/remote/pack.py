@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -20,12 +22,13 @@ from dsets.pack.reserve import Reserved
 from dsets.pack.rows import Rows
 from dsets.pack.schema import STATISTICS, Index, Shard, StatisticsFile
 from dsets.remote import shards
-from dsets.remote.ahead import NEVER, Ahead, NextUse
+from dsets.remote.ahead import LOOK_S, NEVER, Ahead, NextUse
 from dsets.remote.cache import Cache
 
 #: Shards that one batch fetches at once.
 AT_ONCE = 8
-WAIT_S = 0.1  # between two looks at whether to stop while another thread fetches a shard
+WAIT_S = 0.1  # between two looks at what another thread or process does
+OTHERS_S = 60.0  # what other processes get to let go of what they hold
 
 
 class RemotePack(Pack):
@@ -129,7 +132,7 @@ class RemotePack(Pack):
 
         def room() -> bool:
             early = sum(self.index.shards[other].bytes for other in self._early) + one.bytes
-            return self._cache.limit is None or early <= self._cache.limit // 2
+            return self._cache.share is None or early <= self._cache.share // 2
 
         with self._changed:
             while True:
@@ -139,7 +142,8 @@ class RemotePack(Pack):
                     return
                 if room() and self._place(shard, next_use):
                     break
-                self._changed.wait()
+                self._changed.wait(LOOK_S)
+                self.give_way()
             self._early[shard] = False
         try:
             self.bring(one, stop)
@@ -151,6 +155,16 @@ class RemotePack(Pack):
             with self._changed:
                 self._forget(shard)
             raise
+
+    def give_way(self) -> bool:
+        """Let go of all that is not in use now, if another process has asked for room."""
+        with self._changed:
+            if not self._cache.asked():
+                return False
+            for shard in [one for one in self._mapped if not self._pins[one]]:
+                self._unmap(shard)
+            self.forget_early()
+            return True
 
     def forget_early(self) -> None:
         """Keep nothing any more that was fetched early, and wake who waits to fetch."""
@@ -259,6 +273,8 @@ class RemotePack(Pack):
                 self._release(wanted)
 
     def _hold(self, wanted: list[int], stop: Stop) -> None:
+        if self.give_way():
+            stop.wait(WAIT_S)  # for whoever asked to come first
         with self._changed:
             missing = self._claim(wanted, stop)
         try:
@@ -288,8 +304,11 @@ class RemotePack(Pack):
     def _claim(self, wanted: list[int], stop: Stop) -> list[int]:
         """Pin all and find places for those not mapped, which are returned; all or nothing.
 
-        Two threads that held halves would wait for each other.
+        Two threads, or processes, that held halves would wait for each other.
         """
+        size = sum(self.index.shards[shard].bytes for shard in wanted)
+        deadline = time.monotonic() + OTHERS_S
+        asking = False
         while True:
             stop.check()
             for shard in wanted:
@@ -302,13 +321,22 @@ class RemotePack(Pack):
                     break
                 missing.append(shard)
             else:
+                if asking:
+                    self._cache.satisfied()
                 return missing
             for one in missing:
                 self._leave(one)
             self._release(wanted)
-            if not any(self._pins) and not self._early:
+            if any(self._pins) or self._early:
+                self._changed.wait()
+                continue
+            # It is others who have the room, unless there is too little for us alone.
+            asking = size <= (self._cache.limit or 0) and time.monotonic() < deadline
+            if not asking:
+                self._cache.satisfied()
                 raise self._cache.full(self._name(shard))
-            self._changed.wait()
+            self._cache.ask()
+            self._changed.wait(random.uniform(0, WAIT_S))  # two that ask must fall out of step
 
     def _release(self, wanted: list[int]) -> None:
         for shard in wanted:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dsets import remote
-from dsets.errors import SpaceError, UsageError
+from dsets import locks, remote
+from dsets.errors import FetchError, SpaceError, UsageError
+from dsets.fetch import Patience
 from dsets.remote import cache
 from tests.server import Server
 
@@ -32,6 +33,13 @@ if what == "stream":
     with batches(pack, 5, shuffle=Window(2, 4)) as stream:
         for _ in range(3):
             assert sum(len(batch.index) for batch in stream) == 60
+if what == "pause":
+    with batches(pack, 5, shuffle=Window(2, 4)) as stream:
+        left = iter(stream)
+        next(left)
+        print("pausing", flush=True)
+        sys.stdin.readline()
+        assert sum(len(batch.index) for batch in left) == 55
 if what == "get":
     print(pack[10]["key"], flush=True)
 pack.close()
@@ -60,8 +68,13 @@ def test_processes_that_share_a_cache_fetch_once_and_keep_to_its_size(
 
 
 def test_what_another_process_holds_is_never_removed(
-    address: str, root: Path, shard_bytes: int, kept: Callable[[], set[str]]
+    address: str,
+    root: Path,
+    shard_bytes: int,
+    kept: Callable[[], set[str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("dsets.remote.pack.OTHERS_S", 0.2)
     with start(address, root, 2 * shard_bytes, "hold") as child:
         assert child.stdout and child.stdin and child.stdout.readline() == "holding\n"
         with remote.open(address, folder=root, limit=2 * shard_bytes) as pack:
@@ -132,3 +145,65 @@ def test_a_forked_child_reads_and_fetches_for_itself(address: str, root: Path) -
             os._exit(0 if good else 1)
         assert os.waitpid(child, 0)[1] == 0
         assert pack[2]["key"] == "k2"
+
+
+def test_processes_that_all_stream_under_one_limit_share_it(
+    address: str, root: Path, shard_bytes: int
+) -> None:
+    """Each needs up to four shards for a batch, so they must take turns."""
+    limit = 5 * shard_bytes
+    children = [start(address, root, limit, "stream") for _ in range(3)]
+    while any(child.poll() is None for child in children):
+        with locks.holding(root, folder=True):  # nobody removes or adds a shard meanwhile
+            taken = [path.stat().st_size for path in root.glob("packs/*/s-*.h5")]
+        assert sum(taken) <= limit
+    for child in children:
+        assert child.communicate()[0].split() == ["done"]
+        assert child.returncode == 0
+    assert not list(root.glob("held/*")) and not list(root.glob("**/*.part"))
+
+
+def test_a_stream_whose_consumer_pauses_gives_its_room_to_others(
+    address: str, root: Path, shard_bytes: int
+) -> None:
+    with start(address, root, 5 * shard_bytes, "pause") as pausing:
+        assert pausing.stdout and pausing.stdin and pausing.stdout.readline() == "pausing\n"
+        with start(address, root, 5 * shard_bytes, "stream") as other:
+            assert other.communicate()[0].split() == ["done"]
+        pausing.stdin.write("\n")
+        pausing.stdin.close()
+        assert pausing.stdout.read().split() == ["done"]
+
+
+def test_parts_that_were_left_count_and_go_when_room_is_needed(
+    address: str, root: Path, server: Server, shard_bytes: int
+) -> None:
+    server.routes["/train/s-1.h5"].stall_after = 5000
+    with start(address, root, 2 * shard_bytes, "get") as child:
+        assert server.stalled.wait(30)
+        part = next(root.glob("packs/*/s-1.h5.part"))
+        while part.stat().st_size < 5000:  # what was sent is on its way there
+            assert child.poll() is None
+        child.send_signal(signal.SIGKILL)
+    mine = next(root.glob("packs/*")) / "s-9.h5.part"  # of somebody else: never begun here
+    mine.write_bytes(bytes(100))
+    with remote.open(address, folder=root, limit=2 * shard_bytes) as pack:
+        pack[0]
+        assert list(root.glob("packs/*/s-1.h5.part"))
+        pack[20], pack[30]
+        assert not list(root.glob("packs/*/*s-1.h5*"))
+    assert mine.exists()
+
+
+def test_a_part_of_a_fetch_that_was_called_off_counts_too(
+    address: str, root: Path, server: Server, shard_bytes: int
+) -> None:
+    route = server.routes["/train/s-1.h5"]
+    route.cut_after = 5000
+    patience = Patience(tries=1)
+    with remote.open(address, folder=root, limit=shard_bytes, patience=patience) as pack:
+        with pytest.raises(FetchError):
+            pack[10]
+        assert list(root.glob("packs/*/s-1.h5.part"))
+        assert pack[0]["key"] == "k0"
+        assert not list(root.glob("packs/*/*s-1.h5*"))

@@ -21,8 +21,10 @@ from dsets.errors import (
     UsageError,
 )
 from dsets.fetch import Patience
+from dsets.fetch.stop import Stop, Stopped
 from dsets.pack import Pack
-from dsets.stream import Window, batches
+from dsets.remote.ahead import NEVER, Ahead
+from dsets.stream import Window, batches, golden
 from dsets.transforms import Crop, Flip, Normalise
 from tests.remote.conftest import QUICK
 from tests.server import Route, Server
@@ -284,3 +286,49 @@ def test_verify_needs_room_for_one_shard_only(
     monkeypatch.setenv("DSETS_CACHE_SIZE", str(shard_bytes // 2))
     with pytest.raises(SpaceError, match="DSETS_CACHE_SIZE"):
         remote.verify(address)
+
+
+def test_what_is_fetched_ahead_displaces_only_what_is_needed_later(
+    address: str, root: Path, shard_bytes: int, kept: Callable[[], set[str]]
+) -> None:
+    with remote.open(address, folder=root, limit=2 * shard_bytes) as pack:
+        pack[0], pack[10]
+        stop = Stop()
+        uses = {0: 1, 1: 5, 2: 3, 3: 4}
+        pack.bring_early(2, stop, uses.__getitem__)
+        assert kept() == {"s-0.h5", "s-2.h5"}
+        pack.forget_early()
+        pack[20]
+        waiting = threading.Thread(target=_until_stopped, args=(pack, 3, stop, uses))
+        waiting.start()  # both that are here are needed sooner
+        stop.call()
+        pack.forget_early()
+        waiting.join()
+        assert kept() == {"s-0.h5", "s-2.h5"}
+
+
+def _until_stopped(pack: remote.RemotePack, shard: int, stop: Stop, uses: dict[int, int]) -> None:
+    with suppress(Stopped):
+        pack.bring_early(shard, stop, uses.__getitem__)
+
+
+def test_an_order_knows_when_it_needs_a_shard_next(address: str) -> None:
+    with remote.open(address) as pack:
+        order = Ahead(pack)
+        try:
+            order.expect(np.array([25, 3, 26, 41]))
+            order.expect(np.array([24]))
+            assert [order.next_use(shard) for shard in range(5)] == [1, NEVER, 0, NEVER, 3]
+            order.passed(3)
+            assert [order.next_use(shard) for shard in range(5)] == [NEVER, NEVER, 4, NEVER, 3]
+        finally:
+            order.close()
+
+
+def test_the_golden_digest_is_that_of_the_local_pack_with_a_small_cache_too(
+    local: Pack, address: str, root: Path, shard_bytes: int
+) -> None:
+    with remote.open(address, folder=root, limit=4 * shard_bytes) as pack:
+        far = golden.digest(pack, 1, 1, batch_size=2)
+        assert far == golden.digest(local, 1, 1, batch_size=2)
+        assert taken(root) <= 4 * shard_bytes

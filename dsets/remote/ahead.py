@@ -121,6 +121,7 @@ class Ahead:
         shared = _Shared(pack)
         self.expect = shared.expect
         self.passed = shared.passed
+        self.next_use = shared.next_use
         self.interrupt = shared.interrupt
         self.stop = shared.stop
         shared.threads = [

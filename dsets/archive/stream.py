@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from dsets.archive.gz import MAGIC, Damaged, Inflater
+from dsets.closing import Closing
 from dsets.errors import DataError
 
 REMEDY = "the file is not the published one: fetch it again"
@@ -29,7 +29,7 @@ class Section:
     bytes: int
 
 
-class Stream:
+class Stream(Closing):
     """The bytes of the file ``path``, or of one ``section`` of it; at most ``limit`` of them.
 
     ``remedy`` ends every message about the file.
@@ -198,17 +198,6 @@ class Stream:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def excerpt(data: bytes | bytearray) -> str:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from queue import Queue
 from threading import Thread
-from types import TracebackType
+
+from dsets.closing import Closing
 
 CHUNK = 1 << 20
 WAITING = 16  # chunks that a slower algorithm may lag behind
 
 
-class Digester:
+class Digester(Closing):
     """Hashes what ``update`` is given, in the background; ``result`` waits until all of it is done.
 
     A context manager: its threads end with the block.
@@ -44,17 +45,6 @@ class Digester:
             queue.put(None)
         for thread in self._threads:
             thread.join()
-
-    def __enter__(self) -> Digester:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _work(self, name: str) -> None:
         queue, hashed = self._queues[name], self._hashes[name]

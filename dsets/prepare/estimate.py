@@ -6,10 +6,11 @@ For 256 x 256 RGB that is about 2 GB/s for every 10,000 images/s.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from dsets import fetch
+from dsets import fetch, store
 from dsets import pipeline as pipelines
 from dsets.manifest import Manifest
 from dsets.prepare import storage, trial
@@ -42,7 +43,8 @@ class Estimate:
     @property
     def raw_file_bytes(self) -> int:
         """Of all files that are needed, where their sizes are published or known."""
-        return sum(step.file.bytes or step.have_bytes for step in self.files.steps)
+        files = ((step.file, step.have_bytes) for step in self.files.steps)
+        return sum((file.listed_bytes or 0) + (file.bytes or here) for file, here in files)
 
     @property
     def pack_bytes(self) -> int:
@@ -124,6 +126,10 @@ class Estimate:
         if self.files.missing:
             lines.append(_bring(manifest))
         option = "" if self.pipeline == manifest.pipeline else f" --pipeline {self.pipeline}"
+        if (out := packs[0].out.parent) != store.packs(
+            manifest.name, packs[0].pipeline.name
+        ).absolute():
+            option += f" --out {shlex.quote(str(out))}"
         lines.append(f"dsets prepare {name}{option}")
         return tuple(lines)
 

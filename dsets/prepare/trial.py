@@ -67,12 +67,13 @@ def run(plan: PackPlan, *, own: bool) -> Trial:
     for row, sample in enumerate(itertools.chain([first], samples)):
         try:
             values = _made(plan, sample)
+            counted = _counted(plan, values)
         except DataError:
             bad += 1
             continue
         columns.put(row, sample.key, values)
         held += sum(value.nbytes for value in values)
-        pixels += _counted(plan, values)
+        pixels += counted
         if held > _HELD or time.monotonic() > end:
             break
     made = len(columns.keys)
@@ -144,10 +145,16 @@ def _image(plan: PackPlan) -> Field | None:
 
 
 def _counted(plan: PackPlan, values: list[np.ndarray]) -> list[np.ndarray]:
-    """The pixels of a sample that a training pack's statistics would count."""
+    """The pixels of a sample that a training pack's statistics would count.
+
+    Raises:
+        DataError: the image goes in encoded, and cannot be decoded: in any split it is bad.
+    """
+    if plan.encoded is not None:
+        image = codecs.decode(values[plan.encoded].tobytes())
+        return [image] if plan.statistics else []
     named = zip(plan.fields, values, strict=True)
-    found = [(field, value) for field, value in named if field.name == plan.statistics]
-    return [codecs.decode(value.tobytes()) if field.encoded else value for field, value in found]
+    return [value for field, value in named if field.name == plan.statistics]
 
 
 def _as_jpeg(plan: PackPlan, columns: Columns) -> tuple[float | None, float | None, float | None]:

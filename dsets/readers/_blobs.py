@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import TracebackType
 
+from dsets.closing import Closing
 from dsets.errors import DataError
 
 
-class Blobs:
+class Blobs(Closing):
     """A file, read by offset; each reading process or thread opens its own."""
 
     def __init__(self, path: Path, remedy: str) -> None:
@@ -46,13 +46,5 @@ class Blobs:
         """A DataError about this file, for the caller to raise."""
         return DataError(what, where=self.path, expected=expected, got=got, remedy=self._remedy)
 
-    def __enter__(self) -> Blobs:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         os.close(self._descriptor)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,6 +31,7 @@ WINDOW_BYTES = 32 << 20
 #: files, no memory, a server that is gone) would fail for the next one, too.
 _OF_THE_FILE = {
     errno.EACCES,
+    errno.EINVAL,
     errno.EIO,
     errno.EISDIR,
     errno.ELOOP,
@@ -133,10 +133,8 @@ class _Files:
     def _loose(self, path: Path, limit: int) -> bytes | None:
         """At most ``limit`` bytes of a loose file; None if there is no such readable file."""
         try:
-            # a pipe in its place would wait for ever
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            with open(descriptor, "rb") as file:
-                return file.read(limit) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+            with _listing.opened(path) as file:
+                return file.read(limit)
         except OSError as error:
             if error.errno in _OF_THE_FILE and self._folder.is_dir():
                 return None

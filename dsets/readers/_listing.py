@@ -11,8 +11,12 @@ are. The listing takes the place of walking and stat'ing a million files, and pi
 from __future__ import annotations
 
 import builtins
+import errno
+import os
 import re
+import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,6 +69,19 @@ def entries(path: Path) -> Iterator[Entry]:
                 yield Entry(before, int(found[2]), bytes.fromhex(found[1]))
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path) from error
+
+
+def opened(path: Path) -> BufferedReader:
+    """A listed file, to be read.
+
+    Raises:
+        OSError: as the system says, or because it is no plain file: a pipe would wait for ever.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a plain file")
+    return open(descriptor, "rb")
 
 
 def line(entry: Entry) -> bytes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dsets.closing import Closing
 from dsets.errors import StreamError, UsageError
 from dsets.stream import device as devices
 from dsets.stream import plan, readable, state, substitutes
@@ -68,7 +69,7 @@ def batches(
     return Stream(pack, order, transform, device=device, verify=verify, unreadable=unreadable)
 
 
-class Stream:
+class Stream(Closing):
     """Iterable of batches. Each ``for`` gives the rest of the current epoch; then the next begins.
 
     One consumer at a time. Threads start with the first batch and work ahead, into the next epoch
@@ -215,9 +216,3 @@ class Stream:
         """End the threads; batches already taken stay valid. Idempotent."""
         self._closed = True
         self._stop()
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.close()

@@ -6,13 +6,13 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from dsets.closing import Closing
 from dsets.errors import TrainError
 
 
-class Log:
+class Log(Closing):
     """Lines appended to the file at ``path``, which is first cut to ``length`` bytes if given.
 
     Raises:
@@ -52,13 +52,5 @@ class Log:
         os.fsync(self._file.fileno())
         return self.length
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._file.close()

@@ -76,7 +76,7 @@ def _listed(file: File, path: Path, progress: Progress) -> str:
         for entry in _listing.entries(path):
             listed = _listing.folder(path) / entry.path
             try:
-                with listed.open("rb") as opened:
+                with _listing.opened(listed) as opened:
                     found = hashlib.file_digest(opened, "sha256").digest()
                 wrong = "" if found == entry.sha256 else "not the bytes that were adopted"
             except OSError as error:

@@ -180,6 +180,17 @@ def test_a_picture_that_changes_after_it_was_adopted_is_never_used(
     assert "not the bytes that were adopted" in str(found_bad[0].problem)
 
 
+def test_a_pipe_in_a_pictures_place_is_told_and_not_waited_for(
+    official: Manifest, given: Path
+) -> None:
+    found = take(official, given).manifest
+    path = given / "train" / "n01440764" / TRAIN[0]
+    path.unlink()
+    os.mkfifo(path)
+    (wrong,) = [check for check in verify.files(found, raw()).checks if not check.ok]
+    assert f"{TRAIN[0]}: cannot be read (not a plain file)" in wrong.message
+
+
 def test_copied_pictures_need_the_users_folder_no_more(
     official: Manifest, given: Path, tmp_path: Path
 ) -> None:

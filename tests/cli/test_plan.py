@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -37,6 +38,15 @@ def test_a_dataset_without_encoded_images_gets_a_simple_plan(
     assert "0 of 4 files are here" in text and "generated: the files are not here" in text
     assert text.endswith("Run:\n  dsets fetch tiny\n  dsets prepare tiny\n")
     assert "JPEG" not in text
+
+
+def test_the_commands_name_the_folder_that_was_given(
+    cli: Cli, capsys: Capture, tiny: dict[str, bytes], tmp_path: Path
+) -> None:
+    out = tmp_path / "my packs"
+    assert cli(["plan", "tiny", "--out", str(out), "--json", "--quiet"]) == 0
+    last = json.loads(capsys.readouterr().out)["commands"][-1]
+    assert shlex.split(last) == ["dsets", "prepare", "tiny", "--out", str(out)]
 
 
 def test_files_that_are_here_are_not_downloaded_and_are_tried(

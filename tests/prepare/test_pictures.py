@@ -9,6 +9,7 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from PIL import Image
 
 from dsets import manifest, prepare
 from dsets.pack import Pack
-from dsets.prepare import repair, trial
+from dsets.prepare import estimate, repair, trial
 from tests.readers import tiny_imagenet as tiny
 
 WNID = "n01440764"
@@ -173,6 +174,9 @@ def test_bad_pictures_are_listed_with_reason_and_digest_and_stop_nothing(
         data, reason = bad[entry["key"].rpartition("_")[2]]
         assert entry["sha256"] == hashlib.sha256(data).hexdigest()
         assert reason in entry["reason"] and entry["key"] in table
+    (plan,) = prepare.plan(manifest.find("kinds"), pipeline=recipe).packs
+    tried = trial.run(plan, own=True)
+    assert (tried.samples, tried.bad) == (2, 8)
 
 
 def test_a_quarantine_is_the_same_for_any_number_of_workers(
@@ -234,3 +238,12 @@ def test_loose_pictures_that_changed_or_went_are_listed_and_stop_nothing(
     assert hashes(out / "None") == hashes(out / "2")
     tried = trial.run(plan.packs[0], own=True)
     assert (tried.samples, tried.bad) == (28, 2)
+
+
+def test_what_a_listing_lists_counts_among_the_raw_files(dataset: Dataset) -> None:
+    good = encoded(plain("RGB", (200, 100, 50)))
+    dataset({str(n): good for n in range(1, 5)}, layout="listing")
+    found = manifest.find("kinds")
+    listing = replace(found.files[0], listed_bytes=4 * len(good))
+    measured = estimate.measure(prepare.plan(replace(found, files=(listing,))))
+    assert measured.raw_file_bytes == 4 * len(good) + (listing.bytes or 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import tarfile
@@ -11,7 +12,7 @@ from typing import Any
 
 from dsets.field import Field
 from dsets.manifest import File, Source, Split
-from dsets.readers import _listing
+from dsets.readers import _listing, imagenet
 from tests.readers import raw
 
 WNIDS = ("n01440764", "n01443537", "n02105855")
@@ -153,3 +154,26 @@ def annotation(*boxes: Sequence[object], declaration: str = "") -> bytes:
         for box in boxes
     )
     return f"{declaration}<annotation><size><width>500</width></size>{text}</annotation>".encode()
+
+
+def official(root: Path, **more: Any) -> Source:
+    return source(root, {"train.tar": tar_of_tars()}, layout="tar of tars", **more)
+
+
+def of(root: Path, members: Mapping[str, bytes], split: str = "train", **more: Any) -> Source:
+    return source(root, {"images.tar": tar(members)}, split, **more)
+
+
+def devkit(truth: bytes = GROUND_TRUTH) -> bytes:
+    name = "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"
+    return gzip.compress(tar({"ILSVRC2012_devkit_t12/readme.txt": b"hello", name: truth}))
+
+
+def val(root: Path, truth: bytes, kind: str = "truth", **more: Any) -> Source:
+    files = {"val.tar": tar(pictures(VAL, "./")), "labels": truth}
+    return source(root, files, "val", **{kind: "labels"}, **more)
+
+
+def keys_and_bytes(source: Source) -> list[tuple[str, bytes]]:
+    found = imagenet.samples(source, [4, 0, 2])
+    return [(sample.key, sample.values["image"]) for sample in found]

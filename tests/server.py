@@ -7,12 +7,18 @@ with serving({"/a.bin": Route(data)}) as server:
 
 from __future__ import annotations
 
+import socket
+import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
 
 CHUNK = 1 << 14
 
@@ -53,8 +59,12 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, routes: dict[str, Route]) -> None:
+    def __init__(self, routes: dict[str, Route], tls: Path | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.scheme = "http"
+        if tls:
+            self.scheme = "https"
+            self.socket = _secured(self.socket, tls)
         self.routes = routes
         self.requests: list[Asked] = []
         self.stalled = threading.Event()
@@ -62,7 +72,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}"
 
     def asked(self, path: str) -> list[Asked]:
         return [request for request in self.requests if request.path == path]
@@ -72,8 +82,9 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(routes: dict[str, Route]) -> Iterator[Server]:
-    server = Server(routes)
+def serving(routes: dict[str, Route], tls: Path | None = None) -> Iterator[Server]:
+    """A running server; with ``tls`` by https, its ``certificate.pem`` in that folder."""
+    server = Server(routes, tls)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="test-server")
     thread.start()
     try:
@@ -83,6 +94,61 @@ def serving(routes: dict[str, Route]) -> Iterator[Server]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _secured(plain: socket.socket, folder: Path) -> ssl.SSLSocket:
+    """The socket behind TLS, with a certificate made for this run."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "certificate.pem").write_bytes(made.public_bytes(pem))
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "key.pem").write_bytes(secret)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return context.wrap_socket(plain, server_side=True)
+
+
+@contextmanager
+def trickling(first: bytes) -> Iterator[str]:
+    """The address of a server that sends ``first``, then byte after byte, for ever."""
+    over = threading.Event()
+
+    class Trickle(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(CHUNK)
+            with suppress(OSError):
+                self.request.sendall(first)
+                while not over.wait(0.01):
+                    self.request.sendall(b"1")
+
+    class Trickles(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Trickles(("127.0.0.1", 0), Trickle) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="test-trickle")
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            over.set()
+            server.shutdown()
+            thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

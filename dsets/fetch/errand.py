@@ -15,7 +15,7 @@ from dsets.fetch.part import Part, locked, part_size, resumable
 from dsets.fetch.planning import Step, found
 from dsets.fetch.sources import shown
 from dsets.fetch.stop import Stop
-from dsets.fetch.transfer import Patience, Wire, attempt, session
+from dsets.fetch.transfer import Patience, Wire, attempt
 from dsets.progress import Event, Progress
 
 ENOUGH = 1 << 20  # a try that brought this much was no failure of the address
@@ -91,6 +91,8 @@ def _fetch(
         if now - told >= TELL_S:
             told = now
             tell(Event(step.file.name, part.size, step.file.bytes))
+
+    from dsets.fetch.connection import session  # requests loads when it is needed
 
     with session() as http:
         wire = Wire(http, patience, stop, advanced)

@@ -57,7 +57,7 @@ class Stop:
 
     def breaking(self, response: Response) -> AbstractContextManager[None]:
         """``call`` breaks this response's connection while the block runs."""
-        return self.waking(partial(_break, response))
+        return self.waking(partial(shut, response.raw.fileno))
 
     @contextmanager
     def part(self) -> Iterator[Stop]:
@@ -67,11 +67,12 @@ class Stop:
             yield part
 
 
-def _break(response: Response) -> None:
+def shut(descriptor: Callable[[], int]) -> None:
+    """Break a connection, whoever reads from it, if it still has a descriptor."""
     # A blocked recv wakes by shutdown, not by close; the copy leaves the connection's own
     # descriptor to its owner. The response may have ended meanwhile and have none any more.
     with (
         suppress(OSError, ValueError),
-        socket.socket(fileno=os.dup(response.raw.fileno())) as connection,
+        socket.socket(fileno=os.dup(descriptor())) as connection,
     ):
         connection.shutdown(socket.SHUT_RDWR)

@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 import stat
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,8 @@ from dsets.fetch.stop import Stop
 if TYPE_CHECKING:
     from requests import Response, Session
 
-REDIRECTS = 10
+    from dsets.fetch.connection import Flow
+
 AGAIN = (408, 425, 429, 500, 502, 503, 504)
 HEAD = 512  # bytes looked at before anything is kept
 
@@ -67,16 +67,6 @@ class Wire:
     patience: Patience
     stop: Stop
     advanced: Callable[[], None]
-
-
-def session() -> Session:
-    """A session that never asks for a compressed body and follows few redirects."""
-    import requests
-
-    made = requests.Session()
-    made.max_redirects = REDIRECTS
-    made.headers.update({"User-Agent": "dsets", "Accept": "*/*", "Accept-Encoding": "identity"})
-    return made
 
 
 def attempt(address: str, part: Part, wire: Wire) -> None:
@@ -127,19 +117,39 @@ def _download(address: str, part: Part, wire: Wire) -> None:
     import requests
     from urllib3.exceptions import HTTPError
 
+    from dsets.fetch.connection import Flow
+
+    patience, flow = wire.patience, Flow()
     with _ask(address, _range(address, part), wire) as response, wire.stop.breaking(response):
         try:
-            _receive(address, response, part, wire)
+            with flow.watched(response, patience.slow_s, patience.slow_bytes):
+                _receive(address, response, part, wire, flow)
+        except Cut:
+            wire.stop.check()
+            if not flow.dried:
+                raise
+            raise Cut(_dry(flow, patience)) from None
         except (requests.RequestException, HTTPError, ConnectionError, TimeoutError) as error:
             wire.stop.check()
+            if flow.dried:
+                raise Cut(_dry(flow, patience)) from None
             silent = "timed out" in str(error)
             cause = f"nothing came for {wire.patience.read_s:g} s," if silent else "cut"
             raise Cut(f"{cause} after {part.size} bytes") from None
 
 
+def _dry(flow: Flow, patience: Patience) -> str:
+    return (
+        f"only a trickle came, {flow.received} bytes in all and fewer than "
+        f"{patience.slow_bytes} in {patience.slow_s:g} s"
+    )
+
+
 def _ask(address: str, headers: dict[str, str], wire: Wire) -> Response:
     """Everything up to the answer's first line and headers, redirects included."""
     import requests
+
+    from dsets.fetch.connection import REDIRECTS
 
     timeout = (wire.patience.connect_s, wire.patience.read_s)
     wire.stop.check()
@@ -173,7 +183,7 @@ def _range(address: str, part: Part) -> dict[str, str]:
     return {}
 
 
-def _receive(address: str, response: Response, part: Part, wire: Wire) -> None:
+def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flow) -> None:
     """Judge the answer's head and first bytes before anything in the part is touched."""
     status = response.status_code
     if status == 416 and part.size:
@@ -199,7 +209,7 @@ def _receive(address: str, response: Response, part: Part, wire: Wire) -> None:
             answers.check_length(part.file, total)
 
     data = head = b""
-    while len(head) < HEAD and (data := _read(response, decode)):
+    while len(head) < HEAD and (data := _read(response, decode, flow)):
         head += data
     if status == 200:
         answers.check_head(part.file, head)
@@ -213,29 +223,27 @@ def _receive(address: str, response: Response, part: Part, wire: Wire) -> None:
     if total is not None:
         _check_space(part, total)
     take(part, head, wire)
-    begun, size = time.monotonic(), part.size
     try:
-        while data and (data := _read(response, decode)):
+        while data and (data := _read(response, decode, flow)):
             wire.stop.check()
             take(part, data, wire)
-            if (now := time.monotonic()) - begun >= wire.patience.slow_s:
-                if part.size - size < wire.patience.slow_bytes:
-                    raise Cut(f"only {part.size - size} bytes came in {now - begun:.0f} s")
-                begun, size = now, part.size
     finally:
         # What was decoded has no byte offsets to go on from.
         if decode and data:
             part.clear()
     # A connection that we broke ourselves may look like the end of the file.
     wire.stop.check()
+    if flow.dried:
+        raise Cut("only a trickle came")
     wanted = part.file.bytes if total is None else total
     if wanted is not None and part.size < wanted:
         raise Cut(f"the answer ended after {part.size} of {wanted} bytes")
 
 
-def _read(response: Response, decode: bool) -> bytes:
+def _read(response: Response, decode: bool, flow: Flow) -> bytes:
     """Whatever has arrived, at most 1 MiB: a cut loses nothing that had come before it."""
     data: bytes = response.raw.read1(CHUNK, decode_content=decode)
+    flow.received += len(data)
     return data
 
 

@@ -19,8 +19,10 @@ from dsets.fetch.answers import Refused, retry_after, validator
 from dsets.manifest import File
 from dsets.progress import Event
 from tests.fetch.conftest import DATA, file_of, manifest_of
-from tests.server import Route, Server
+from tests.server import Route, Server, serving, trickling
 
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 Get = Callable[..., Path]
 
 
@@ -403,13 +405,46 @@ def test_a_silent_server_is_left_for_the_next(get: Get, server: Server) -> None:
     assert server.asked("/a.bin")[0].headers["Range"] == "bytes=1000000-"
 
 
-def test_a_server_that_only_trickles_counts_as_cut(server: Server, folder: Path) -> None:
+@pytest.mark.parametrize("first", [b"", HEAD + b"X: ", HEAD + b"\r\n", CHUNKED + b"5;"])
+def test_a_server_that_only_trickles_is_left_for_the_next(
+    server: Server, folder: Path, first: bytes
+) -> None:
+    """Byte after byte, for ever: in the first line, a header, the body, the head of a chunk."""
     server.routes["/a.bin"] = Route(DATA)
-    manifest = manifest_of(file_of(DATA, addresses=(f"{server.url}/a.bin",)))
-    # No transfer is fast enough for this patience.
-    patience = Patience(pause_s=0, slow_s=0, slow_bytes=1 << 40)
-    with pytest.raises(FetchError, match=r"only .* bytes came in 0 s"):
-        fetch.files(fetch.plan(manifest, folder), patience=patience)
+    with trickling(first) as slow:
+        addresses = (f"{slow}/a.bin", f"{server.url}/a.bin")
+        patience = Patience(read_s=0.2, slow_s=0.2, slow_bytes=1000, pause_s=0, tries=2)
+        events: list[Event] = []
+        plan = fetch.plan(manifest_of(file_of(DATA, addresses=addresses)), folder)
+        (path,) = fetch.files(plan, patience=patience, progress=events.append)
+    assert path.read_bytes() == DATA
+    said = [event.message for event in events if event.message]
+    assert any("only a trickle came" in one or "no answer within" in one for one in said), said
+
+
+def test_the_right_bytes_come_from_the_mirror_after_the_wrong_one(get: Get, server: Server) -> None:
+    server.routes |= {"/wrong": Route(DATA[::-1]), "/a.bin": Route(DATA)}
+    assert get(file_of(DATA), "/wrong", "/a.bin").read_bytes() == DATA
+    assert server.asked("/a.bin")[0].headers.get("Range") is None, "wrong bytes are not continued"
+
+
+@pytest.mark.parametrize("place", ["http", "https"])
+def test_a_redirect_from_https_to_plain_http_is_refused(
+    server: Server, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    server.routes["/a.bin"] = Route(DATA)
+    with serving({"/b.bin": Route(DATA)}, tls=tmp_path) as secure:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
+        plain = place == "http"
+        secure.routes["/a.bin"] = Route(redirect=f"{server.url}/a.bin" if plain else "/b.bin")
+        manifest = manifest_of(file_of(DATA, addresses=(f"{secure.url}/a.bin",)))
+        plan = fetch.plan(manifest, folder)
+        if plain:
+            with pytest.raises(FetchError, match="redirects from https to plain http"):
+                fetch.files(plan, patience=Patience(pause_s=0))
+            assert not server.requests, "nothing was sent in the clear"
+        else:
+            assert fetch.files(plan)[0].read_bytes() == DATA
 
 
 def test_nobody_listening_is_said_so(folder: Path, patience: Patience) -> None:

@@ -1,0 +1,126 @@
+"""Sessions that a server can neither downgrade nor hold for ever.
+
+A time-out of a socket is for each of its reads. A server that sends a byte now and then never meets
+it, so the head of an answer and the flow of its body are timed as a whole, from another thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.response import HTTPResponse
+
+from dsets.fetch.answers import Refused
+from dsets.fetch.sources import shown
+from dsets.fetch.stop import shut
+
+if TYPE_CHECKING:
+    from requests import Response
+
+REDIRECTS = 10
+
+
+def session() -> requests.Session:
+    """A session that never asks for a compressed body and follows few redirects."""
+    made = _Session()
+    made.max_redirects = REDIRECTS
+    made.headers.update({"User-Agent": "dsets", "Accept": "*/*", "Accept-Encoding": "identity"})
+    for scheme in ("http://", "https://"):
+        made.mount(scheme, _Adapter())
+    return made
+
+
+class Flow:
+    """Bytes that came of one body. ``dried`` once fewer than ``least`` came in ``seconds``."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.dried = False
+
+    @contextmanager
+    def watched(self, response: Response, seconds: float, least: int) -> Iterator[None]:
+        """Break the response's connection when the flow dries up while the block runs."""
+        over = threading.Event()
+
+        def watch() -> None:
+            before = self.received
+            while not over.wait(seconds):
+                if self.received - before < least:
+                    self.dried = True
+                    shut(response.raw.fileno)
+                    return
+                before = self.received
+
+        thread = threading.Thread(target=watch, name="dsets-fetch-watch", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: Response) -> str | None:
+        """Refuse to leave an encrypted connection for a plain one, before a byte goes there."""
+        target = super().get_redirect_target(resp)
+        if target and resp.url.lower().startswith("https:") and target.lower().startswith("http:"):
+            raise Refused(f"redirects from https to plain http ({shown(target)})")
+        return target
+
+
+class _Timed(HTTPConnection):
+    """The read time-out is for the whole head of an answer, not for each of its bytes."""
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            if self.sock is not None:
+                shut(self.sock.fileno)
+
+        timer = threading.Timer(self.timeout or 0.0, end)
+        timer.name, timer.daemon = "dsets-fetch-head", True
+        if self.timeout is not None:
+            timer.start()
+        try:
+            answer = super().getresponse()
+        except Exception:
+            if late.is_set():
+                raise TimeoutError("timed out") from None
+            raise
+        else:
+            if late.is_set():  # the end that we made looks like the end of the headers
+                answer.close()
+                raise TimeoutError("timed out")
+            return answer
+        finally:
+            timer.cancel()
+            if timer.ident is not None:
+                timer.join()
+
+
+class _TimedTLS(_Timed, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Timed
+
+
+class _PoolTLS(HTTPSConnectionPool):
+    ConnectionCls = _TimedTLS
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: object, **more: object) -> None:
+        super().init_poolmanager(*args, **more)  # type: ignore[arg-type]
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _PoolTLS}

@@ -1,0 +1,50 @@
+"""Memory beside the page cache: flat over many epochs, about four batches with two threads."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+
+from dsets.pack import Pack
+from dsets.stream import Key, Order, Stream
+from dsets.transforms import Flip, Normalise, PadCrop
+
+MakePack = Callable[..., Pack]
+EPOCHS = 10
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_ten_epochs_need_the_memory_of_the_first_at_most_four_batches(
+    make_pack: MakePack, device: str | None
+) -> None:
+    if device:
+        pytest.importorskip("torch")
+    pack = make_pack(200, size=(64, 64, 3))
+    transform = [PadCrop(4), Flip(), Normalise.of(pack)]
+    order = Order(len(pack), Key(pack.samples_digest, 0, True), 32)
+    batch_bytes = 32 * 64 * 64 * 3 * 4  # the float32 images of a batch, 1.5 MB
+    with Stream(pack, order, transform, device=device, threads=2) as warm:
+        for batch in warm:  # what is loaded and looked up once a process
+            assert len(batch.index) > 0
+    del batch, warm
+    gc.collect()
+    tracemalloc.start()
+    try:
+        stream = Stream(pack, order, transform, device=device, threads=2)
+        peaks = []
+        for _ in range(EPOCHS):
+            tracemalloc.reset_peak()
+            for batch in stream:
+                assert len(batch.index) > 0
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        pools = stream._assembly.pools
+        assert {name: pool.extra for name, pool in pools.items()} == dict.fromkeys(pools, 0)
+        stream.close()
+    finally:
+        tracemalloc.stop()
+    assert 4 * batch_bytes <= peaks[0]  # the measure sees the pools
+    assert max(peaks) < 5 * batch_bytes  # four batches, the other fields, what the threads jot down
+    assert max(peaks) - peaks[0] < batch_bytes // 4

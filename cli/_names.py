@@ -46,9 +46,9 @@ class ModelName(click.ParamType):  # type: ignore[type-arg]  # no generic before
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """The names that go on from ``incomplete``; torch is not loaded for them."""
-        from dsets import train
+        from dsets import models
 
-        return [CompletionItem(name) for name in train.NAMES if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in models.MODELS if name.startswith(incomplete)]
 
 
 class PipelineName(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4

@@ -36,6 +36,7 @@ COMMANDS = {
     "stats": ("stats", "The exact statistics of a training pack's pixels."),
     "bench": ("bench", "Measure how fast a pack streams, and where the time goes."),
     "digest": ("digest", "The digest of a pack's epochs that any machine must reproduce."),
+    "models": ("models", "The reference models, and one of them layer by layer."),
     "train": ("train", "Train a reference model on prepared packs."),
     "demo": ("demo", "The whole main job, offline, on generated digits."),
 }

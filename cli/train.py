@@ -63,15 +63,15 @@ def command(
     # Before torch loads. Threads that spin while they wait starve the stream's, and one another
     # where cores are shared: 200-500 images/s against 900-1,800 (lenet, load 6 on two cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from dsets import train
+    from dsets import models, train
 
     if as_list:
         _list(as_json)
         return
     if model is None or folder is None:
         raise click.UsageError("MODEL and FOLDER are needed; dsets train --list names the models")
-    if model not in train.MODELS:
-        known = ", ".join(train.MODELS)
+    if model not in models.MODELS:
+        known = ", ".join(models.MODELS)
         raise click.BadParameter(f"{model!r} is not one of {known}", param_hint="MODEL")
     planned = _plan(model, folder, **options)
     if dry_run:
@@ -88,8 +88,9 @@ def _plan(
     model: str, folder: Path, *, epochs: int | None, batch_size: int | None, **options: Any
 ) -> Plan:
     from dsets import train
+    from dsets.train import recipes
 
-    recipe = train.MODELS[model].recipe
+    recipe = recipes.of(model)
     changed = replace(
         recipe, epochs=epochs or recipe.epochs, batch_size=batch_size or recipe.batch_size
     )
@@ -155,19 +156,18 @@ def _line(moment: Moment) -> str:
 
 
 def _list(as_json: bool) -> None:
-    from dsets import train
-    from dsets.train.models import parameters
+    from dsets import models
+    from dsets.train import recipes
 
     rows: list[dict[str, Any]] = []
-    for name, model in train.MODELS.items():
-        built = model.build(model.shape, 10)
+    for name, model in models.MODELS.items():
         rows.append(
             {
                 "name": name,
                 "title": model.title,
-                "parameters": parameters(built),
+                "parameters": models.parameters(models.sketch(model)),
                 "shape": list(model.shape),
-                "recipe": model.recipe.plain(),
+                "recipe": recipes.of(name).plain(),
             }
         )
     if as_json:

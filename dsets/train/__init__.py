@@ -1,4 +1,4 @@
-"""Training: reference models, a loop that feeds from the stream, runs that survive being killed.
+"""Training: a loop that feeds from the stream, runs that survive being killed.
 
     plan = dsets.train.plan("lenet", "packs/mnist/as_is", out="runs/lenet")
     result = dsets.train.run(plan)
@@ -14,20 +14,14 @@ from typing import TYPE_CHECKING, Any
 from dsets.errors import MissingLibraryError
 
 if TYPE_CHECKING:
-    from dsets.train.models import MODELS, Model
     from dsets.train.planning import Plan, plan
     from dsets.train.recipe import Recipe
     from dsets.train.running import Result, run
     from dsets.train.work import Moment
 
-#: The names in MODELS, for those who do not want torch loaded.
-NAMES = ("lenet", "cifar_quick")
-
-__all__ = ["MODELS", "NAMES", "Model", "Moment", "Plan", "Recipe", "Result", "plan", "run"]
+__all__ = ["Moment", "Plan", "Recipe", "Result", "plan", "run"]
 
 _ELSEWHERE = {
-    "MODELS": "models",
-    "Model": "models",
     "Moment": "work",
     "Plan": "planning",
     "Recipe": "recipe",

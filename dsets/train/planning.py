@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from dsets import store
+from dsets import models, store
 from dsets.errors import TrainError, UsageError
 from dsets.field import Field
 from dsets.pack import Pack
-from dsets.train import checkpoint, determinism, models
+from dsets.train import checkpoint, determinism, recipes
 from dsets.train.recipe import Recipe
 
 #: Of several packs beside the training one, the first of these names is evaluated on.
@@ -96,7 +96,8 @@ def plan(
         TrainError: the packs cannot be trained on, or ``out`` holds another run.
         PackError: a pack is damaged.
     """
-    recipe = recipe or models.find(model).recipe
+    models.find(model)
+    recipe = recipe or recipes.of(model)
     if not 0 <= seed < 2**32:
         raise UsageError("bad seed", expected="0 to 2**32 - 1", got=seed)
     if threads is not None and not 1 <= threads <= 1024:

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsets import atomic, locks, stream
+from dsets import atomic, locks, models, stream
 from dsets.stream import Stream
-from dsets.train import determinism, models
+from dsets.train import determinism
 from dsets.train.log import Log
 from dsets.train.planning import Plan
 from dsets.train.work import Moment, Work

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
+from dsets import models
 from dsets.errors import StreamError, TrainError
 from dsets.stream import Stream
-from dsets.train import checkpoint, determinism, engine, models
+from dsets.train import checkpoint, determinism, engine
 from dsets.train.checkpoint import Checkpoint
 from dsets.train.log import Log
 from dsets.train.meters import Clock, Figures, Meter, Speed

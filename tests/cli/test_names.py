@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from dsets import manifest, pipeline, train
+from dsets import manifest, models, pipeline
 from dsets.cli._names import DATASET, DATASET_OR_SPLIT, MODEL, PIPELINE
 
 
@@ -34,8 +34,8 @@ def test_splits_only_where_they_are_asked_for() -> None:
 
 
 def test_models_and_pipelines_by_name() -> None:
-    assert completed(MODEL, "") == list(train.NAMES)
-    assert completed(MODEL, "l") == ["lenet"]
+    assert completed(MODEL, "") == list(models.MODELS)
+    assert completed(MODEL, "l") == ["lenet", "lenet5"]
     assert completed(PIPELINE, "") == pipeline.names()
     assert completed(PIPELINE, "as") == ["as_is"]
 
@@ -48,7 +48,7 @@ def test_a_pipeline_may_be_a_file() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "expected"),
-    [("train l", "plain,lenet"), ("prepare mnist --pipeline as", "plain,as_is")],
+    [("train cifar_q", "plain,cifar_quick"), ("prepare mnist --pipeline as", "plain,as_is")],
 )
 def test_the_shell_completes_a_whole_command(typed: str, expected: str) -> None:
     script = "import sys, dsets.cli; sys.argv = ['dsets']; dsets.cli.app.group(prog_name='dsets')"

@@ -10,12 +10,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from dsets.train import models, work
+from dsets import models
+from dsets.train import work
 from tests.train.test_running import RECIPE, dropping, run
 
 
 def main(packs: Path, out: Path) -> None:
-    models.MODELS["tiny"] = models.Model(dropping, (16, 16, 1), RECIPE, "for tests")
+    models.MODELS["tiny"] = models.Model(dropping, (16, 16, 1), 10, "for tests")
     run(packs, out.with_name("warm-up"))  # what torch loads late, it loads once
     work.CHECKPOINT_S = 0.0  # save after every step
     for _ in sys.stdin:

@@ -17,10 +17,10 @@ import pytest
 import torch
 from torch import nn
 
-from dsets import locks, train
+from dsets import locks, models, train
 from dsets.errors import BusyError, TrainError
-from dsets.train import checkpoint, models, work
-from dsets.train.models import Model
+from dsets.models import Model
+from dsets.train import checkpoint, work
 from dsets.train.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def dropping(shape: tuple[int, int, int], classes: int) -> nn.Module:
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(models.MODELS, "tiny", Model(dropping, (16, 16, 1), RECIPE, "for tests"))
+    monkeypatch.setitem(models.MODELS, "tiny", Model(dropping, (16, 16, 1), 10, "for tests"))
 
 
 def run(packs: Path, out: Path, recipe: Recipe = RECIPE, **options: Any) -> train.Result:

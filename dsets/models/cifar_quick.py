@@ -10,7 +10,7 @@ none. On 32x32x3 and ten classes it has 145,578 parameters: 2,432 + 25,632 + 51,
 Where we leave the originals: they draw weights from normals of deviation 0.0001, 0.01, 0.01, 0.1
 and 0.1, subtract the mean image, and train for 8 epochs at one rate, then two at lower ones. We
 draw from normals of deviation sqrt(2 / inputs) (He et al. 2015, equation 10), since 0.0001 wastes
-the first epochs, and normalise by channel; the recipe in ``dsets.train.models`` is ours too.
+the first epochs, and normalise by channel; the recipe in ``dsets.train.recipes`` is ours too.
 """
 
 from __future__ import annotations

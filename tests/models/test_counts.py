@@ -1,0 +1,165 @@
+"""Every model against the published counts, shapes and multiply-adds, on the meta device."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from dsets import models
+from dsets.models.lenet5 import TABLE, codes
+from dsets.train import recipes
+
+#: To the digit: trainable parameters of the net in its source's size.
+PARAMETERS = {
+    "lenet": 431_080,
+    "lenet5": 60_000,
+    "cifar_quick": 145_578,
+    "cifar_relu": 89_578,
+    "cifar_tanh": 89_578,
+    "cifar_13pct": 1_901_386,
+    "cifar_11pct": 1_901_386,
+    "torch_tutorial": 62_006,
+    "alexnet": 60_965_224,
+    "vgg_a": 132_863_336,
+    "vgg_a_lrn": 132_863_336,
+    "vgg_b": 133_047_848,
+    "vgg_c": 133_638_952,
+    "vgg_d": 138_357_544,
+    "vgg_e": 143_667_240,
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+    "cifar_resnet20": 269_722,
+    "cifar_resnet56": 853_018,
+    "cifar_resnet110": 1_727_962,
+}
+#: As the papers round them, in millions.
+ROUNDED = {
+    "cifar_resnet32": (0.46, 0.005),
+    "cifar_resnet44": (0.66, 0.005),
+    "preact_resnet164": (1.7, 0.05),
+    "preact_resnet1001": (10.2, 0.15),
+    "preact_resnet200": (64.7, 0.05),
+}
+#: In thousands of millions, of one image; He et al. 2015, table 1.
+MULTIPLY_ADDS = {"resnet18": 1.8, "resnet34": 3.6, "resnet50": 3.8, "resnet101": 7.6}
+MULTIPLY_ADDS |= {"resnet152": 11.3}
+
+
+@pytest.mark.parametrize(("name", "published"), PARAMETERS.items())
+def test_parameters_are_the_published_ones_to_the_digit(name: str, published: int) -> None:
+    assert models.parameters(models.sketch(models.find(name))) == published
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_parameters_are_the_published_ones_as_rounded(name: str) -> None:
+    millions, allowed = ROUNDED[name]
+    assert models.parameters(models.sketch(models.find(name))) / 1e6 == pytest.approx(
+        millions, abs=allowed
+    )
+
+
+def test_padded_shortcuts_cost_what_projections_cost_less() -> None:
+    for depth in (18, 34):
+        projections = sum(64 * 2**i * 128 * 2**i + 2 * 128 * 2**i for i in range(3))
+        padded = models.parameters(models.sketch(models.find(f"resnet{depth}_a")))
+        assert padded == PARAMETERS[f"resnet{depth}"] - projections
+
+
+@pytest.mark.parametrize("name", MULTIPLY_ADDS)
+def test_multiply_adds_are_the_papers(name: str) -> None:
+    model = models.find(name)
+    rows = models.layers(models.sketch(model), model.shape)
+    total = sum(row.multiply_adds for row in rows) / 1e9
+    assert total == pytest.approx(MULTIPLY_ADDS[name], abs=0.07)
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_the_table_ends_in_the_classes_and_adds_up(name: str) -> None:
+    model = models.find(name)
+    net = models.sketch(model)
+    rows = models.layers(net, model.shape)
+    assert rows[-1].shape == (model.classes,)
+    assert sum(row.parameters for row in rows) == models.parameters(net)
+    assert set(model.says()) - {"all"} <= {row.name for row in rows} or "resnet" in name
+    assert all(weights.is_meta for weights in net.parameters())
+
+
+def test_a_deep_table_has_the_same_sums() -> None:
+    model = models.find("cifar_resnet20")
+    net = models.sketch(model)
+    rows, deep = (models.layers(net, model.shape, deep=way) for way in (False, True))
+    assert len(deep) > len(rows)
+    for what in ("parameters", "multiply_adds"):
+        assert sum(getattr(row, what) for row in rows) == sum(getattr(row, what) for row in deep)
+
+
+def test_lenet5_has_the_papers_layers() -> None:
+    rows = _rows("lenet5")
+    assert {name: rows[name].parameters for name in ("C1", "S2", "C3", "S4", "C5", "F6")} == {
+        "C1": 156, "S2": 12, "C3": 1_516, "S4": 32, "C5": 48_120, "F6": 10_164,
+    }  # fmt: skip
+    assert [rows[name].shape for name in ("C1", "S2", "C3", "S4", "C5")] == [
+        (6, 28, 28), (6, 14, 14), (16, 10, 10), (16, 5, 5), (120, 1, 1),
+    ]  # fmt: skip
+    # The paper's connections count each output's bias as well.
+    for name, connections in (("C1", 122_304), ("C3", 151_600)):
+        biases = rows[name].shape[0] * rows[name].shape[1] * rows[name].shape[2]
+        assert rows[name].multiply_adds + biases == connections
+    assert rows["output"].multiply_adds == 840
+
+
+def test_lenet5s_third_layer_is_connected_as_table_1_says() -> None:
+    assert [len(maps) for maps in TABLE] == [3] * 6 + [4] * 9 + [6]
+    assert [sum(of in maps for maps in TABLE) for of in range(6)] == [10] * 6
+    assert sorted(TABLE[4]) == [0, 4, 5]
+    assert [sorted(maps) for maps in TABLE[12:15]] == [[0, 1, 3, 4], [1, 2, 4, 5], [0, 2, 3, 5]]
+
+
+def test_lenet5s_codes_are_ten_different_bitmaps() -> None:
+    assert [len(code) for code in codes()] == [84] * 10
+    assert len({tuple(code) for code in codes()}) == 10
+    assert {value for code in codes() for value in code} == {-1.0, 1.0}
+
+
+def test_alexnet_has_the_papers_outputs() -> None:
+    rows = _rows("alexnet")
+    sizes = [torch.Size(rows[f"conv{i}"].shape).numel() for i in range(1, 6)]
+    assert sizes == [290_400, 186_624, 64_896, 64_896, 43_264]
+    assert [rows[name].shape for name in ("fc6", "fc7", "fc8")] == [(4096,), (4096,), (1000,)]
+    assert rows["conv2"].multiply_adds == 27 * 27 * 256 * 48 * 25  # half the maps: two groups
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet152_a"])
+def test_a_resnets_stages_have_the_papers_sizes(name: str) -> None:
+    model = models.find(name)
+    for row in models.layers(models.sketch(model), model.shape):
+        if said := model.says().get(row.name):
+            assert "x".join(map(str, row.shape[1:])) == said.split(",")[0]
+
+
+def test_every_model_has_a_recipe_and_every_recipe_a_model() -> None:
+    assert list(recipes.RECIPES) == list(models.MODELS)
+
+
+def test_the_table_of_names_needs_no_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from dsets import models\nprint(len(models.MODELS))\n"
+        "try: models.find('alexnet').build((224, 224, 3), 10)\n"
+        "except models.catalogue.MissingLibraryError as error: print(error)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    count, message = run.stdout.splitlines()
+    assert int(count) == len(models.MODELS)
+    assert "pip install 'dsets[torch]'" in message
+
+
+def _rows(name: str) -> dict[str, models.Layer]:
+    model = models.find(name)
+    return {row.name: row for row in models.layers(models.sketch(model), model.shape)}

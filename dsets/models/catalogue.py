@@ -80,6 +80,11 @@ _four = _of("cifar_four", _CIFAR, 10, "Krizhevsky et al. 2012; cuda-convnet, exa
 _tutorial = _of("torch_tutorial", _CIFAR, 10, "torch's CIFAR-10 tutorial")
 _alexnet = _of("alexnet", _IMAGENET, 1000, "Krizhevsky et al. 2012")
 _vgg = _of("vgg", _IMAGENET, 1000, "Simonyan & Zisserman 2014")
+_googlenet = _of("googlenet", _IMAGENET, 1000, "Szegedy et al. 2014")
+_v2 = _of("inception_v2", _IMAGENET, 1000, "Ioffe & Szegedy 2015")
+_v3 = _of("inception_v3", (299, 299, 3), 1000, "Szegedy et al. 2015")
+_v4 = _of("inception_v4", (299, 299, 3), 1000, "Szegedy et al. 2016")
+_inception_resnet = _of("inception_resnet_v2", (299, 299, 3), 1000, "Szegedy et al. 2016")
 _resnet = _of("resnet", _IMAGENET, 1000, "He et al. 2015")
 _cifar_resnet = _of("cifar_resnet", _CIFAR, 10, "He et al. 2015, section 4.2")
 _preact_cifar = _of("preact_resnet", _CIFAR, 10, "He et al. 2016")
@@ -99,6 +104,12 @@ MODELS: dict[str, Model] = {
         f"vgg_{letter}": _vgg(f"VGG {letter.upper().replace('_', '-')}", "vgg", letter=letter)
         for letter in ("a", "a_lrn", "b", "c", "d", "e")
     },
+    "googlenet": _googlenet("GoogLeNet, Inception v1", "googlenet", heads=False),
+    "googlenet_heads": _googlenet("GoogLeNet with auxiliary heads", "googlenet", heads=True),
+    "inception_v2": _v2("Inception v2, BN-Inception", "inception_v2"),
+    "inception_v3": _v3("Inception v3, no auxiliary head", "inception_v3"),
+    "inception_v4": _v4("Inception v4", "inception_v4"),
+    "inception_resnet_v2": _inception_resnet("Inception-ResNet v2", "inception_resnet_v2"),
     **{
         f"resnet{depth}": _resnet(f"ResNet-{depth}, projections", "resnet", depth=depth)
         for depth in (18, 34, 50, 101, 152)

@@ -20,6 +20,9 @@ from torch.nn import functional
 from dsets.train.meters import Clock, Figures, Meter
 from dsets.train.recipe import Recipe
 
+#: Szegedy et al. 2014, section 5: what the loss of an auxiliary head counts beside the net's own.
+HEAD_WEIGHT = 0.3
+
 
 class Batch(Protocol):
     """What a stream yields: images float32 (n, C, H, W) and labels int64 (n,) on one device."""
@@ -59,8 +62,7 @@ class Loop:
             group["lr"] = rate
         self.model.train()
         self.optimizer.zero_grad()
-        logits = self.model(images)
-        losses = functional.cross_entropy(logits, labels, reduction="none")
+        logits, losses = _losses(self.model(images), labels)
         # An all-padding batch must give a gradient of 0, not 0 / 0.
         losses[valid].sum().div(valid.sum().clamp(min=1)).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -97,6 +99,15 @@ def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
     )
+
+
+def _losses(output: Tensor | tuple[Tensor, ...], labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The net's own logits, and each image's loss with those of the auxiliary heads, if any."""
+    logits, *heads = (output,) if isinstance(output, Tensor) else output
+    losses = functional.cross_entropy(logits, labels, reduction="none")
+    for head in heads:
+        losses = losses + HEAD_WEIGHT * functional.cross_entropy(head, labels, reduction="none")
+    return logits, losses
 
 
 def _tensors(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

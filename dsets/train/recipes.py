@@ -23,6 +23,9 @@ _ALEXNET = Recipe(epochs=90, batch_size=128, rate=0.01, weight_decay=5e-4, flip=
 _VGG = Recipe(epochs=74, batch_size=256, rate=0.01, weight_decay=5e-4, flip=True)
 #: He et al. 2015, section 3.4: 600,000 steps of 256.
 _RESNET = Recipe(epochs=120, batch_size=256, rate=0.1, weight_decay=1e-4, flip=True)
+#: Szegedy et al. 2014, section 6, has momentum 0.9 and no batch or rate: they are ours. The later
+#: papers train with RMSProp.
+_INCEPTION = Recipe(epochs=100, batch_size=128, rate=0.045, weight_decay=4e-5, flip=True)
 
 RECIPES = {
     "lenet": Recipe(epochs=5, batch_size=64, rate=0.04, weight_decay=5e-4),
@@ -35,6 +38,12 @@ RECIPES = {
     "torch_tutorial": Recipe(epochs=10, batch_size=64, rate=0.02),
     "alexnet": _ALEXNET,
     **{f"vgg_{letter}": _VGG for letter in ("a", "a_lrn", "b", "c", "d", "e")},
+    "googlenet": _INCEPTION,
+    "googlenet_heads": _INCEPTION,
+    "inception_v2": _INCEPTION,
+    "inception_v3": _INCEPTION,
+    "inception_v4": _INCEPTION,
+    "inception_resnet_v2": _INCEPTION,
     **{f"resnet{depth}": _RESNET for depth in (18, 34, 50, 101, 152)},
     **{f"resnet{depth}_a": _RESNET for depth in (18, 34, 50, 101, 152)},
     **{f"cifar_resnet{depth}": _CIFAR_RESNET for depth in (20, 32, 44, 56, 110)},

@@ -29,6 +29,11 @@ PARAMETERS = {
     "vgg_c": 133_638_952,
     "vgg_d": 138_357_544,
     "vgg_e": 143_667_240,
+    "googlenet": 6_998_552,
+    "googlenet_heads": 13_378_280,
+    "inception_v3": 23_834_568,
+    "inception_v4": 42_679_816,
+    "inception_resnet_v2": 55_843_464,
     "resnet18": 11_689_512,
     "resnet34": 21_797_672,
     "resnet50": 25_557_032,
@@ -40,6 +45,7 @@ PARAMETERS = {
 }
 #: As the papers round them, in millions.
 ROUNDED = {
+    "inception_v2": (11.3, 0.05),
     "cifar_resnet32": (0.46, 0.005),
     "cifar_resnet44": (0.66, 0.005),
     "preact_resnet164": (1.7, 0.05),
@@ -133,6 +139,32 @@ def test_alexnet_has_the_papers_outputs() -> None:
     assert sizes == [290_400, 186_624, 64_896, 64_896, 43_264]
     assert [rows[name].shape for name in ("fc6", "fc7", "fc8")] == [(4096,), (4096,), (1000,)]
     assert rows["conv2"].multiply_adds == 27 * 27 * 256 * 48 * 25  # half the maps: two groups
+
+
+def test_googlenets_blocks_have_the_weights_of_its_table() -> None:
+    net = dict(models.sketch(models.find("googlenet")).named_children())
+    weights = {
+        name.removeprefix("inception_"): sum(
+            w.numel() for w in net[name].parameters() if w.dim() > 1
+        )
+        for name in net
+        if name.startswith("inception_")
+    }
+    assert {name: round(count / 1024, 1) for name, count in weights.items()} == {
+        "3a": 159.5, "3b": 379.0, "4a": 366.8, "4b": 438.0, "4c": 497.5, "4d": 590.5, "4e": 847.0,
+        "5a": 1018.0, "5b": 1409.0,
+    }  # fmt: skip
+    rows = _rows("googlenet")
+    millions = [rows[f"inception_{name}"].multiply_adds / 1e6 for name in ("3a", "3b", "4a")]
+    assert millions == pytest.approx([128, 304, 73.6], abs=0.5)
+
+
+@pytest.mark.parametrize("name", ["inception_v3", "inception_v4"])
+def test_an_inceptions_parts_have_the_papers_sizes(name: str) -> None:
+    rows = _rows(name)
+    for part, said in models.find(name).says().items():
+        channels, *sides = rows[part].shape
+        assert said in ("x".join(map(str, (*sides, channels))), str(channels), f"1x1x{channels}")
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet152_a"])

@@ -14,6 +14,7 @@ from dsets.errors import TrainError, UsageError
 from dsets.models.cifar_four import Local
 from dsets.models.lenet5 import TABLE, RadialBasis, SubSampling, TabledConvolution, codes
 from dsets.models.residual import PaddedShortcut
+from dsets.train import engine
 
 SMALL = [
     name for name, model in models.MODELS.items() if model.classes == 10 and "1001" not in name
@@ -157,3 +158,22 @@ def _shapes(name: str) -> list[tuple[int, ...]]:
     """Each layer's output shape, without the batch."""
     model = models.find(name)
     return [row.shape for row in models.layers(models.sketch(model), model.shape)]
+
+
+def test_auxiliary_heads_speak_in_training_only() -> None:
+    with torch.device("meta"):
+        net = models.find("googlenet_heads").build((224, 224, 3), 10)
+        images = torch.empty(2, 3, 224, 224)
+        assert [tuple(logits.shape) for logits in net.train()(images)] == [(2, 10)] * 3
+        assert net.eval()(images).shape == (2, 10)
+
+
+def test_an_auxiliary_heads_loss_counts_three_tenths() -> None:
+    torch.manual_seed(0)
+    own, first, second, labels = *torch.randn(3, 4, 10), torch.arange(4)
+    logits, losses = engine._losses((own, first, second), labels)
+    one = [
+        functional.cross_entropy(part, labels, reduction="none") for part in (own, first, second)
+    ]
+    assert logits is own
+    assert torch.allclose(losses, one[0] + 0.3 * one[1] + 0.3 * one[2])

@@ -34,5 +34,6 @@ from dsets.stream.ragged import Ragged
 from dsets.stream.state import Key, State
 from dsets.stream.stream import Stream, batches
 from dsets.stream.window import Window
+from dsets.stream.workers import as_iterable
 
-__all__ = ["Batch", "Key", "Order", "Ragged", "State", "Stream", "Window", "batches"]
+__all__ = ["Batch", "Key", "Order", "Ragged", "State", "Stream", "Window", "as_iterable", "batches"]

@@ -24,7 +24,11 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How n samples are dealt into global batches of ``batch_size`` and to ``ranks`` ranks."""
+    """How n samples are dealt into global batches of ``batch_size`` and to ``ranks`` ranks.
+
+    A rank's batches may be made by several processes: ``turn`` is the first batch of an epoch that
+    this one makes, every ``turns``-th follows.
+    """
 
     n: int
     key: Key
@@ -32,6 +36,8 @@ class Order:
     drop_last: bool = False
     rank: int = 0
     ranks: int = 1
+    turn: int = 0
+    turns: int = 1
 
     def __post_init__(self) -> None:
         _whole("n", self.n, 0, 2**62)
@@ -39,6 +45,8 @@ class Order:
         _whole("batch_size", self.batch_size, 1, 2**31 - 1)
         _whole("number of ranks", self.ranks, 1, 2**20)
         _whole("rank", self.rank, 0, self.ranks - 1)
+        _whole("number of turns", self.turns, 1, 2**20)
+        _whole("turn", self.turn, 0, self.turns - 1)
         if self.drop_last and 0 < self.n < self.batch_size:
             raise UsageError(
                 "drop_last would drop every batch",
@@ -47,9 +55,14 @@ class Order:
             )
 
     def __len__(self) -> int:
-        """Batches in a whole epoch, the same for every rank."""
+        """Batches in a whole epoch, the same for every rank; of this turn."""
         full, rest = divmod(self.n, self.batch_size)
-        return full + (rest > 0 and not self.drop_last)
+        return len(range(self.turn, full + (rest > 0 and not self.drop_last), self.turns))
+
+    @property
+    def first(self) -> int:
+        """The position of an epoch's first batch; n where there is none."""
+        return min(self.turn * self.batch_size, self.n)
 
     @property
     def rows_a_batch(self) -> int:
@@ -64,6 +77,10 @@ class Order:
         """The position behind the batch that starts at ``position``."""
         return min(position + self.batch_size, self.n)
 
+    def following(self, position: int) -> int:
+        """The position of the batch that comes after the one that starts at ``position``."""
+        return min(position + self.turns * self.batch_size, self.n)
+
     def walk(self, state: State) -> Iterator[State]:
         """The start of every batch from ``state`` on, epoch after epoch, without end."""
         if not len(self):
@@ -72,8 +89,8 @@ class Order:
         while True:
             while not self.over(position):
                 yield State(epoch, position)
-                position = self.after(position)
-            epoch, position = epoch + 1, 0
+                position = self.following(position)
+            epoch, position = epoch + 1, self.first
 
     def rows(self, position: int) -> Rows:
         """This rank's share of the batch that starts at ``position``.

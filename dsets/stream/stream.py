@@ -62,11 +62,23 @@ def batches(
         UsageError: arguments that cannot be meant.
         MissingLibraryError: a device is given and torch is not installed.
     """
+    order = order_of(pack, batch_size, seed, shuffle, drop_last, rank)
+    return Stream(pack, order, transform, device=device, verify=verify, unreadable=unreadable)
+
+
+def order_of(
+    pack: Pack,
+    batch_size: int,
+    seed: int,
+    shuffle: bool | Window,
+    drop_last: bool,
+    rank: tuple[int, int],
+) -> Order:
+    """The order that ``batches`` of these arguments has."""
     if not (isinstance(rank, tuple | list) and len(rank) == 2):
         raise UsageError("bad rank", where="stream", expected="(rank, ranks)", got=repr(rank))
     key = Key(pack.samples_digest, seed, shuffle if isinstance(shuffle, Window) else bool(shuffle))
-    order = Order(len(pack), key, batch_size, bool(drop_last), *rank)
-    return Stream(pack, order, transform, device=device, verify=verify, unreadable=unreadable)
+    return Order(len(pack), key, batch_size, bool(drop_last), *rank)
 
 
 class Stream(Closing):
@@ -114,7 +126,7 @@ class Stream(Closing):
             # those ahead, the one just taken and the one it replaces in the consumer's loop
             self._ahead + 2,
         )
-        self._state = State()
+        self._state = State(0, order.first)
         self._pack = pack
         self._fetching: Ahead | None = None
         #: Rows delivered that show a substitute, not counting padding.
@@ -152,7 +164,7 @@ class Stream(Closing):
             if left_early:
                 self._stop()
         if self._state.epoch == epoch:
-            self._state = State(epoch + 1, 0)
+            self._state = State(epoch + 1, self._order.first)
 
     def _next(self) -> Batch:
         if self._closed:
@@ -171,7 +183,7 @@ class Stream(Closing):
         if self._fetching is not None:
             self._fetching.passed(len(batch.index))
         self._count(batch)
-        self._state = State(batch.epoch, self._order.after(batch.position))
+        self._state = State(batch.epoch, self._order.following(batch.position))
         return batch
 
     def _count(self, batch: Batch) -> None:

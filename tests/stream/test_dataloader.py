@@ -1,13 +1,18 @@
-"""A pack is a map-style dataset for ``torch.utils.data.DataLoader`` as it is."""
+"""A pack is a map-style dataset for ``torch.utils.data.DataLoader`` as it is; its stream
+an iterable one, by ``as_iterable``."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from dsets.errors import MissingLibraryError, UsageError
 from dsets.pack import Pack
+from dsets.stream import Key, Order, as_iterable, batches
+from dsets.transforms import Flip, PadCrop
 
 data = pytest.importorskip("torch.utils.data")
 
@@ -24,3 +29,87 @@ def test_workers_read_each_sample_once(make_pack: Callable[..., Pack], method: s
     )
     keys = sorted(sample["key"] for sample in loader)
     assert keys == pack.keys(range(37))
+
+
+def epoch_of(loader: Any) -> list[tuple[list[int], bytes]]:
+    """What each batch holds: its samples and its pixels."""
+    return [(batch["index"].tolist(), batch["image"].numpy().tobytes()) for batch in loader]
+
+
+def stream_epochs(pack: Pack, epochs: int, **arguments: Any) -> list[list[tuple[list[int], bytes]]]:
+    with batches(pack, 5, **arguments) as stream:
+        return [
+            [(batch.index.tolist(), batch["image"].tobytes()) for batch in stream]
+            for _ in range(epochs)
+        ]
+
+
+ARGUMENTS: dict[str, Any] = {"seed": 3, "transform": [PadCrop(1), Flip()]}
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_share_out_the_streams_batches_in_its_order(
+    make_pack: Callable[..., Pack], method: str
+) -> None:
+    pack = make_pack(37)
+    dataset = as_iterable(pack, 5, **ARGUMENTS)
+    loader: Any = data.DataLoader(
+        dataset,
+        batch_size=None,
+        num_workers=2,
+        multiprocessing_context=method,
+        persistent_workers=True,  # which count the epochs
+    )
+    seen = [epoch_of(loader) for _ in range(2)]
+    assert seen == stream_epochs(pack, 2, **ARGUMENTS)
+    assert len(loader) == 8
+
+
+def test_new_workers_are_told_their_epoch(make_pack: Callable[..., Pack]) -> None:
+    pack = make_pack(37)
+    dataset = as_iterable(pack, 5, **ARGUMENTS)
+    loader: Any = data.DataLoader(
+        dataset, batch_size=None, num_workers=2, multiprocessing_context="fork"
+    )
+    dataset.set_epoch(1)
+    assert epoch_of(loader) == stream_epochs(pack, 2, **ARGUMENTS)[1]
+
+
+def test_without_workers_epochs_follow_each_other(make_pack: Callable[..., Pack]) -> None:
+    pack = make_pack(37)
+    loader: Any = data.DataLoader(as_iterable(pack, 5, **ARGUMENTS), batch_size=None)
+    assert [epoch_of(loader) for _ in range(2)] == stream_epochs(pack, 2, **ARGUMENTS)
+
+
+def test_an_iterable_refuses_nonsense_where_it_is_made(make_pack: Callable[..., Pack]) -> None:
+    with pytest.raises(UsageError, match="bad batch_size"):
+        as_iterable(make_pack(37), 0)
+
+
+def test_without_torch_an_iterable_says_what_to_install(
+    make_pack: Callable[..., Pack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "dsets.stream._iterable", raising=False)
+    monkeypatch.setitem(sys.modules, "torch.utils.data", None)
+    with pytest.raises(MissingLibraryError, match="pip install"):
+        as_iterable(make_pack(37), 5)
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("turns", [1, 2, 3, 11])  # 37 samples have fewer batches than 11 turns
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_turns_deal_out_every_batch_once(turns: int, drop_last: bool, ranks: int) -> None:
+    key = Key("a" * 64, 0, True)
+    whole = Order(37, key, 5, drop_last, 0, ranks)
+    expected = [position for position in range(0, 37, 5) if not whole.over(position)]
+    parts = []
+    for turn in range(turns):
+        order = Order(37, key, 5, drop_last, 0, ranks, turn, turns)
+        position, part = order.first, []
+        while not order.over(position):
+            part.append(position)
+            position = order.following(position)
+        assert len(part) == len(order)
+        parts.append(part)
+    together = [parts[number % turns][number // turns] for number in range(len(expected))]
+    assert together == expected and sum(map(len, parts)) == len(expected)

@@ -11,6 +11,7 @@ import pytest
 from dsets.pack import Pack
 from dsets.stream import Key, Order, Stream
 from dsets.transforms import Flip, Normalise, PadCrop
+from dsets.transforms.recipe import Transform
 
 MakePack = Callable[..., Pack]
 EPOCHS = 10
@@ -23,7 +24,7 @@ def test_ten_epochs_need_the_memory_of_the_first_at_most_four_batches(
     if device:
         pytest.importorskip("torch")
     pack = make_pack(200, size=(64, 64, 3))
-    transform = [PadCrop(4), Flip(), Normalise.of(pack)]
+    transform: list[Transform] = [PadCrop(4), Flip(), Normalise.of(pack)]
     order = Order(len(pack), Key(pack.samples_digest, 0, True), 32)
     batch_bytes = 32 * 64 * 64 * 3 * 4  # the float32 images of a batch, 1.5 MB
     with Stream(pack, order, transform, device=device, threads=2) as warm:

@@ -70,9 +70,10 @@ class Stop:
 def shut(descriptor: Callable[[], int]) -> None:
     """Break a connection, whoever reads from it, if it still has a descriptor."""
     # A blocked recv wakes by shutdown, not by close; the copy leaves the connection's own
-    # descriptor to its owner. The response may have ended meanwhile and have none any more.
+    # descriptor to its owner. The response may have ended meanwhile and have none any more, which
+    # http.client tells by an AttributeError of its own.
     with (
-        suppress(OSError, ValueError),
+        suppress(OSError, ValueError, AttributeError),
         socket.socket(fileno=os.dup(descriptor())) as connection,
     ):
         connection.shutdown(socket.SHUT_RDWR)

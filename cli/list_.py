@@ -46,14 +46,19 @@ def _row(found: manifest.Manifest) -> dict[str, Any]:
     return {
         "name": found.name,
         "title": found.title,
-        "samples": sum(split.samples for split in (variant or found).splits),
-        "official_samples": sum(split.samples for split in found.splits),
+        "samples": _samples(variant or found),
+        "official_samples": _samples(found),
         "download_bytes": download_bytes(found),
         "access": found.access,
         "adopted": adopted,
         "licence": found.licence,
         "origin": found.origin,
     }
+
+
+def _samples(found: manifest.Manifest) -> int:
+    """Splits on request show samples of the others once more, or a part of them."""
+    return sum(split.samples for split in found.splits if not split.on_request)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -8,15 +8,20 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+#: Of what this code calls; counts up with ``INTERFACE`` in native/module.c.
+_INTERFACE = 1
+
 
 def _found() -> Any:
+    """The extension, unless it was built from other sources than these and not built again."""
     try:
-        return importlib.import_module("dsets._native")
+        built = importlib.import_module("dsets._native")
     except ImportError:
         return None
+    return built if getattr(built, "interface", 0) == _INTERFACE else None
 
 
-#: The module ``dsets._native``, or None where it was not built.
+#: The module ``dsets._native``, or None where it was not built, or not anew after a change.
 native: Any = _found()
 #: True when its JPEG half was built too.
 jpeg: bool = hasattr(native, "jpeg_crop")

@@ -84,3 +84,20 @@ def channels_of(shape: Sequence[int], least: int) -> int:
             got=f"{height}x{width}",
         )
     return channels
+
+
+def stem(shape: Sequence[int]) -> list[tuple[str, nn.Module]]:
+    """The first layers of the released Inception v3 and Inception-ResNet v2, up to 192 channels.
+
+    Raises:
+        TrainError: the images are smaller than 75x75.
+    """
+    return [
+        ("conv1", Unit(channels_of(shape, 75), 32, 3, 2, padded=False)),
+        ("conv2", Unit(32, 32, 3, padded=False)),
+        ("conv3", Unit(32, 64, 3)),
+        ("pool1", nn.MaxPool2d(3, 2)),
+        ("conv4", Unit(64, 80, 1)),
+        ("conv5", Unit(80, 192, 3, padded=False)),
+        ("pool2", nn.MaxPool2d(3, 2)),
+    ]

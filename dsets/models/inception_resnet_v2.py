@@ -17,10 +17,10 @@ from dsets.models.inception import (
     Branches,
     Unit,
     chain,
-    channels_of,
     halving,
     initialise,
     mean_pool,
+    stem,
 )
 
 
@@ -32,13 +32,7 @@ def inception_resnet_v2(shape: tuple[int, int, int], classes: int) -> nn.Module:
     """
     row, column = (1, 7), (7, 1)
     named: list[tuple[str, nn.Module]] = [
-        ("conv1", Unit(channels_of(shape, 75), 32, 3, 2, padded=False)),
-        ("conv2", Unit(32, 32, 3, padded=False)),
-        ("conv3", Unit(32, 64, 3)),
-        ("pool1", nn.MaxPool2d(3, 2)),
-        ("conv4", Unit(64, 80, 1)),
-        ("conv5", Unit(80, 192, 3, padded=False)),
-        ("pool2", nn.MaxPool2d(3, 2)),
+        *stem(shape),
         (
             "mixed_5b",
             Branches(

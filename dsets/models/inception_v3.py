@@ -15,10 +15,10 @@ from dsets.models.inception import (
     Branches,
     Unit,
     chain,
-    channels_of,
     halving,
     initialise,
     mean_pool,
+    stem,
 )
 
 #: Table 1's output sizes (input sizes of the next row); its stem has three 3x3 where ours, the
@@ -45,13 +45,7 @@ def inception_v3(shape: tuple[int, int, int], classes: int) -> nn.Module:
         TrainError: the images are smaller than 75x75.
     """
     named: list[tuple[str, nn.Module]] = [
-        ("conv1", Unit(channels_of(shape, 75), 32, 3, 2, padded=False)),
-        ("conv2", Unit(32, 32, 3, padded=False)),
-        ("conv3", Unit(32, 64, 3)),
-        ("pool1", nn.MaxPool2d(3, 2)),
-        ("conv4", Unit(64, 80, 1)),
-        ("conv5", Unit(80, 192, 3, padded=False)),
-        ("pool2", nn.MaxPool2d(3, 2)),
+        *stem(shape),
         ("mixed_5b", _figure5(192, 32)),
         ("mixed_5c", _figure5(256, 64)),
         ("mixed_5d", _figure5(288, 64)),

@@ -209,10 +209,14 @@ static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT, "_native", "Kernels of dsets in C.", -1, methods, NULL, NULL, NULL, NULL,
 };
 
+/* Counts up whenever a function here changes its name or arguments: dsets/extension.py. */
+enum { INTERFACE = 1 };
+
 PyMODINIT_FUNC PyInit__native(void) {
     checksum_prepare();
     PyObject *made = PyModule_Create(&module);
-    if (made && PyModule_AddIntConstant(made, "checksum", checksum_possible()) < 0) {
+    if (made && (PyModule_AddIntConstant(made, "interface", INTERFACE) < 0 ||
+                 PyModule_AddIntConstant(made, "checksum", checksum_possible()) < 0)) {
         Py_DECREF(made);
         return NULL;
     }

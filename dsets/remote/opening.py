@@ -73,7 +73,13 @@ def _index(address: str, root: Path, patience: Patience) -> Index:
         try:
             shards.bring(file, fresh, Stop(), patience, shards.at_most(strict.BYTES))
         except FetchError as error:
-            raise FetchError("no pack here", where=shown(address), got=error) from error
+            raise FetchError(
+                "no pack here",
+                where=shown(address),
+                expected=f"a folder with {INDEX}",
+                got=f"{error.what}: {error.got}",
+                remedy="check the address, and that you may read there",
+            ) from error
         content = index.parse(fresh.read_bytes(), where)  # before it takes the place of the old one
         os.replace(fresh, kept)
         receipt_path(fresh).unlink(missing_ok=True)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from dsets.errors import FetchError, OfflineError
+from dsets.errors import FetchError, OfflineError, SpaceError
 from dsets.fetch import Patience, Step, errand
 from dsets.fetch.job import OFFLINE
 from dsets.fetch.planning import found
@@ -43,7 +43,18 @@ def bring(
             "offline, and not in the cache", where=file.name, remedy=f"unset {OFFLINE}"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    errand.run(Step(file, path, "download", 0, file.addresses), patience, stop, progress)
+    try:
+        errand.run(Step(file, path, "download", 0, file.addresses), patience, stop, progress)
+    except SpaceError:
+        raise
+    except FetchError as error:  # the errand's remedies are options of `dsets fetch`
+        raise FetchError(
+            error.what,
+            where=error.where,
+            expected=error.expected,
+            got=error.got,
+            remedy="try again: what came is kept",
+        ) from error
 
 
 def at_most(limit: int) -> Progress:

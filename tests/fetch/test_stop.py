@@ -11,8 +11,6 @@ from dsets.fetch.stop import Stop, shut
 def test_a_connection_that_is_read_is_broken() -> None:
     here, there = socket.socketpair()
     with here, there:
-        with Stop().waking(lambda: shut(here.fileno)):
-            pass
         stop = Stop()
         with stop.waking(lambda: shut(here.fileno)):
             stop.call()

@@ -57,7 +57,7 @@ def _row(found: manifest.Manifest) -> dict[str, Any]:
 
 
 def _samples(found: manifest.Manifest) -> int:
-    """Splits on request show samples of the others once more, or a part of them."""
+    """Of the splits that are prepared unasked: the others, as a rule, repeat their samples."""
     return sum(split.samples for split in found.splits if not split.on_request)
 
 

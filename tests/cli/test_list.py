@@ -110,3 +110,12 @@ def test_a_missing_folder_of_manifests_is_one_line_and_exit_code_1(
     assert told.out == ""
     assert told.err.startswith("dsets: error: DSETS_MANIFESTS: no such folder")
     assert len(told.err.splitlines()) == 1
+
+
+def test_samples_that_several_splits_show_count_once(
+    cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["list", "--json"]) == 0
+    found = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    # train2017 and val2017; the other splits come on request: the test images, and repetitions
+    assert found["coco2017"]["samples"] == 118_287 + 5_000

@@ -12,6 +12,7 @@
     ├── AdoptError (ValueError)       files are not what the dataset officially consists of
     ├── DigestError (ValueError)      bytes are not what their digest says
     ├── DataError (ValueError)        a raw file is not what its reader expects
+    │   └── AbsentError               ... sound as it is, it holds nothing of the split
     ├── PipelineError (ValueError)    a pipeline breaks its contract
     ├── PrepareError (RuntimeError)   a prepare job could not finish
     ├── PackError (ValueError)        a pack is damaged, hostile, or of an unknown version
@@ -101,6 +102,9 @@ class DigestError(DsetsError, ValueError): ...
 
 
 class DataError(DsetsError, ValueError): ...
+
+
+class AbsentError(DataError): ...
 
 
 class PipelineError(DsetsError, ValueError): ...

@@ -13,7 +13,7 @@ from dsets.adopt import bringing, variant
 from dsets.adopt.matching import one_at_a_time
 from dsets.adopt.parts import Chosen, Lack, Official, Plan, Stranger, Tree
 from dsets.adopt.pictures import shortfalls
-from dsets.errors import AdoptError, DataError
+from dsets.errors import AbsentError, AdoptError, DataError
 from dsets.manifest import File, Manifest, Source, Split
 from dsets.progress import Progress, ignore
 from dsets.readers import _listing
@@ -108,7 +108,14 @@ def _take(
         }
         trial = variant.made(plan.manifest, splits, files.values())
         counted = [_counted(trial, trial.split(name), work) for name in splits]
-        taken = tuple(split for split, _ in counted)
+        taken = tuple(split for split, _ in counted if split.samples)
+        if not taken:
+            raise AdoptError(
+                "no samples in these files",
+                where=trial.name,
+                expected="those of at least one split",
+                got="; ".join(lack.purpose for _, lack in counted if lack),
+            )
         for name in files:
             _check_place(plan.folder, name)
         for file in files.values():
@@ -160,11 +167,15 @@ def _theirs(where: str, work: Path) -> str:
 
 def _counted(trial: Manifest, split: Split, work: Path) -> tuple[Split, Lack | None]:
     """The split with as many samples as the reader finds; what it lacks of the official ones."""
+    # A shortened archive may hold nothing of one split and all of another, which can be had.
     from dsets.readers import _index_file  # brings NumPy
 
     source = Source(trial, split, work)
     try:
         table = readers.load(trial.reader).table(source)
+    except AbsentError as error:
+        missing = f"all of {split.name}: {error.what}"
+        return replace(split, samples=0), Lack(split.name, "samples", missing, split.samples, 0)
     except DataError as error:
         raise AdoptError(
             f"the reader does not accept these files: {error.what}",

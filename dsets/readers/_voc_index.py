@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets.archive import tarindex
-from dsets.errors import DataError
+from dsets.errors import AbsentError, DataError
 from dsets.manifest.schema import Source
 from dsets.readers import _index_file, _rows
 from dsets.readers._blobs import Blobs
@@ -116,7 +116,7 @@ def _made(source: Source, archive: str, image_set: str, annotated: bool) -> Inde
     wanted = f"ImageSets/{image_set}.txt"
     if wanted not in found:
         there = ", ".join(sorted(name for name in found if name.startswith("ImageSets/")))
-        raise DataError(
+        raise AbsentError(
             f"no image set {image_set}", where=path, expected=wanted, got=there[:400] or "none"
         )
     place = found[wanted]

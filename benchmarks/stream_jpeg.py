@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import record
-from contestant import MEAN, STD, serve
+from contestant import MEAN, STD, batch_images, serve
 from PIL import Image
 from stream_raw import report, take_turns
 
@@ -103,12 +103,7 @@ def dsets_batches(folder: Path, native: bool) -> Iterator[Any]:
         transforms.Normalise(MEAN, STD),
     ]
     batches = stream.batches(Pack.open(folder / "pack"), BATCH, transform=recipe)
-    while True:
-        for batch in batches:
-            image = batch["image"]
-            del batch
-            yield image
-            del image
+    return batch_images(batches)
 
 
 def decoded(folder: Path) -> Iterator[Any]:

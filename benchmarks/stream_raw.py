@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import record
-from contestant import MEAN, STD, serve
+from contestant import MEAN, STD, batch_images, serve
 
 from dsets.bench import memory, processor
 
@@ -84,12 +84,7 @@ def dsets_batches(workload: str, folder: Path, native: bool) -> Iterator[Any]:
         recipe.append(transforms.Normalise(MEAN, STD, dtype))
     pack = Pack.open(folder / f"pack-{32 if workload == 'W4' else 256}")
     batches = stream.batches(pack, 512 if workload == "W4" else 256, transform=recipe)
-    while True:
-        for batch in batches:
-            image = batch["image"]
-            del batch
-            yield image
-            del image
+    return batch_images(batches)
 
 
 def memcpy(workload: str) -> Iterator[Any]:

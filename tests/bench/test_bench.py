@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dsets import bench, pack
+from dsets import bench
 from dsets.bench.process import queued
 from dsets.bench.watch import Watch
 from dsets.errors import UsageError
@@ -19,6 +19,7 @@ from dsets.field import Field
 from dsets.pack import Pack
 from dsets.stream import batches
 from dsets.transforms import Flip
+from tests import packs
 
 
 @pytest.fixture
@@ -29,19 +30,7 @@ def opened(tmp_path: Path) -> Pack:
         "image": np.random.default_rng(3).integers(0, 256, (400, 8, 8, 3), np.uint8),
         "label": np.arange(400) // 40,
     }
-    shard = pack.shard.write(tmp_path / "a.h5", fields, keys, columns)
-    pack.finish(
-        tmp_path,
-        split="train",
-        fields=fields,
-        shards=[shard],
-        statistics=None,
-        statistics_of=None,
-        quarantine=(),
-        samples_digest=pack.samples_digest(keys),
-        provenance={},
-    )
-    return Pack.open(tmp_path)
+    return packs.written(tmp_path, fields, keys, columns)
 
 
 def test_a_warm_report_adds_up(opened: Pack) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsets import pack
 from dsets.field import Field
 from dsets.pack import Statistics
+from tests import packs
 
 Cli = Callable[[Sequence[str]], int]
 
@@ -19,20 +19,8 @@ def write(folder: Path, statistics: bool) -> str:
     keys = [f"train/{n:03d}" for n in range(300)]
     pixels = np.random.default_rng(3).integers(0, 256, (300, 8, 8, 3), np.uint8)
     columns = {"image": pixels, "label": np.arange(300) % 10}
-    folder.mkdir(exist_ok=True)
-    shard = pack.shard.write(folder / "a.h5", fields, keys, columns)
-    pack.finish(
-        folder,
-        split="train",
-        fields=fields,
-        shards=[shard],
-        statistics=Statistics.of(pixels) if statistics else None,
-        statistics_of=None,
-        quarantine=(),
-        samples_digest=pack.samples_digest(keys),
-        provenance={},
-    )
-    return str(folder)
+    exact = Statistics.of(pixels) if statistics else None
+    return str(packs.written(folder, fields, keys, columns, statistics=exact).path)
 
 
 SHORT = ["--seconds", "0.02", "--batch-size", "50"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsets import pack
 from dsets.field import Field
+from tests import packs
 
 Cli = Callable[[Sequence[str]], int]
 
@@ -18,19 +18,7 @@ def folder(tmp_path: Path) -> str:
     fields = (Field("image", "uint8", (8, 8, 3)),)
     keys = [f"train/{n:03d}" for n in range(50)]
     pixels = np.random.default_rng(3).integers(0, 256, (50, 8, 8, 3), np.uint8)
-    shard = pack.shard.write(tmp_path / "a.h5", fields, keys, {"image": pixels})
-    pack.finish(
-        tmp_path,
-        split="train",
-        fields=fields,
-        shards=[shard],
-        statistics=None,
-        statistics_of=None,
-        quarantine=(),
-        samples_digest=pack.samples_digest(keys),
-        provenance={},
-    )
-    return str(tmp_path)
+    return str(packs.written(tmp_path, fields, keys, {"image": pixels}).path)
 
 
 def test_one_line_for_people_and_every_epoch_for_programs(

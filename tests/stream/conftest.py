@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from dsets.field import Field
-from dsets.pack import Pack, Statistics, finish, samples_digest, shard
+from dsets.pack import Pack, Statistics
+from tests import packs
 
 MakePack = Callable[..., Pack]
 
@@ -32,24 +33,8 @@ def _make(
         "caption": [np.frombuffer(b"x" * (i % 4), np.uint8) for i in range(n)],
     }
     keys = [f"train/{i:05d}" for i in range(n)]
-    written = []
-    for number, rows in enumerate(np.array_split(np.arange(n), shards)):
-        part = slice(int(rows[0]), int(rows[-1]) + 1)
-        values = {name: column[part] for name, column in columns.items()}
-        path = folder / f"shard-{number:05d}.h5"
-        written.append(shard.write(path, fields, keys[part], values))
-    finish(
-        folder,
-        split="train",
-        fields=fields,
-        shards=written,
-        statistics=Statistics.of(pixels) if dtype == "uint8" else None,
-        statistics_of=None,
-        quarantine=(),
-        samples_digest=samples_digest(keys),
-        provenance={},
-    )
-    return Pack.open(folder)
+    exact = Statistics.of(pixels) if dtype == "uint8" else None
+    return packs.written(folder, fields, keys, columns, shards=shards, statistics=exact)
 
 
 @pytest.fixture(scope="session")

@@ -14,13 +14,14 @@ from PIL import Image
 from dsets import codecs, stream
 from dsets.errors import PackError, StreamError, UsageError
 from dsets.field import Field
-from dsets.pack import Pack, finish, samples_digest, shard
+from dsets.pack import Pack
 from dsets.stream.gather import Strings
 from dsets.transforms import CentreCrop, Crop, Flip, Lighting, Normalise, PadCrop, RandomResizedCrop
 from dsets.transforms.encoded import Encoded
 from dsets.transforms.random import Draws
 from dsets.transforms.recipe import parse
 from dsets.transforms.view import Views
+from tests import packs
 from tests.codecs import jpegs
 
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
@@ -35,28 +36,11 @@ def write(tmp_path: Path) -> Write:
 
     def make(field: Field, images: Sequence[Any]) -> Pack:
         folder = tmp_path / f"{field.dtype}-{len(list(tmp_path.iterdir()))}"
-        folder.mkdir()
         keys = [f"train/{i:03d}" for i in range(len(images))]
-        half = len(images) // 2
-        shards = []
-        for number, part in enumerate((slice(half), slice(half, None))):
-            values = images[part]
-            if not field.fixed:
-                values = [np.frombuffer(value, np.uint8) for value in values]
-            path = folder / f"shard-{number:05d}.h5"
-            shards.append(shard.write(path, [field], keys[part], {"image": values}))
-        finish(
-            folder,
-            split="train",
-            fields=(field,),
-            shards=shards,
-            statistics=None,
-            statistics_of=None,
-            quarantine=(),
-            samples_digest=samples_digest(keys),
-            provenance={},
-        )
-        return Pack.open(folder)
+        values: Any = images
+        if not field.fixed:
+            values = [np.frombuffer(value, np.uint8) for value in images]
+        return packs.written(folder, [field], keys, {"image": values}, shards=2)
 
     return make
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dsets import extension, manifest, pack, readers
+from dsets import extension, manifest, readers
 from dsets.cli import digits
 from dsets.errors import UsageError
 from dsets.field import Field
@@ -21,6 +21,7 @@ from dsets.stream import Order, golden
 from dsets.stream.state import Key
 from dsets.transforms import lighting
 from dsets.transforms.random import philox
+from tests import packs
 
 #: The digits' split `test`, seed 1, epochs 0 and 1.
 VECTORS = (
@@ -39,25 +40,9 @@ def make(folder: Path, split: str, raw: Path, shards: int, layout: str = "HWC") 
     reader = readers.load(found.reader)
     samples = list(reader.samples(source, range(source.split.samples)))
     fields = (Field("image", "uint8", (28, 28, 1), layout), Field("label", "int64", ()))
-    folder.mkdir()
-    written = []
-    for number, rows in enumerate(np.array_split(np.arange(len(samples)), shards)):
-        part = [samples[row] for row in rows]
-        columns = {f.name: np.stack([one.values[f.name] for one in part]) for f in fields}
-        path = folder / f"shard-{number:05d}.h5"
-        written.append(pack.shard.write(path, fields, [one.key for one in part], columns))
-    pack.finish(
-        folder,
-        split=split,
-        fields=fields,
-        shards=written,
-        statistics=None,
-        statistics_of=None,
-        quarantine=(),
-        samples_digest=pack.samples_digest([one.key for one in samples]),
-        provenance={},
-    )
-    return Pack.open(folder)
+    columns = {f.name: np.stack([one.values[f.name] for one in samples]) for f in fields}
+    keys = [one.key for one in samples]
+    return packs.written(folder, fields, keys, columns, shards=shards, split=split)
 
 
 @pytest.fixture(scope="module")
@@ -160,19 +145,7 @@ def test_images_of_no_one_size_are_hashed_as_stored(tmp_path: Path) -> None:
     fields = (Field("image", "uint8", (None,)),)
     values = [np.frombuffer(b"ab" * n, np.uint8) for n in range(6)]
     keys = [f"train/{n}" for n in range(6)]
-    written = [pack.shard.write(tmp_path / "a.h5", fields, keys, {"image": values})]
-    pack.finish(
-        tmp_path,
-        split="train",
-        fields=fields,
-        shards=written,
-        statistics=None,
-        statistics_of=None,
-        quarantine=(),
-        samples_digest=pack.samples_digest(keys),
-        provenance={},
-    )
-    opened = Pack.open(tmp_path)
+    opened = packs.written(tmp_path, fields, keys, {"image": values})
     one = golden.digest(opened, 0, 1, batch_size=2)
     assert one == golden.digest(opened, 0, 1, batch_size=5, ranks=2)
     assert one != golden.digest(opened, 1, 1)

@@ -16,6 +16,7 @@ from dsets.field import Field
 from dsets.pack import Pack, finish, samples_digest, shard
 from dsets.stream import Ragged, batches
 from dsets.transforms import CentreCrop, Crop, Flip, PadCrop, RandomResizedCrop
+from tests import packs
 
 SIZE = (24, 32)
 COUNT = 11
@@ -167,20 +168,9 @@ def test_boxes_grow_with_a_resized_crop(pack: Pack) -> None:
 def test_boxes_that_could_not_follow_are_refused(tmp_path: Path, make_pack: Any) -> None:
     fields = (Field("image", "uint8", (None,)), Field("boxes", "float32", (None, 4)))
     values = {"image": [np.ones(3, np.uint8)], "boxes": [np.zeros((1, 4), np.float32)]}
-    written = [shard.write(tmp_path / "shard-00000.h5", fields, ["a"], values)]
-    finish(
-        tmp_path,
-        split="train",
-        fields=fields,
-        shards=written,
-        statistics=None,
-        statistics_of=None,
-        quarantine=(),
-        samples_digest=samples_digest(["a"]),
-        provenance={},
-    )
+    opened = packs.written(tmp_path, fields, ["a"], values)
     with pytest.raises(UsageError, match="boxes cannot follow the image"):
-        batches(Pack.open(tmp_path), 1, transform=[CentreCrop(2)])
+        batches(opened, 1, transform=[CentreCrop(2)])
 
 
 def test_tensors_are_ragged_too(pack: Pack) -> None:

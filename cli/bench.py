@@ -21,7 +21,7 @@ SHARES = {
     "functions": "user functions",
     "device": "host to device",
     "ready": "waiting for a processor",
-    "idle": "waiting for the consumer",
+    "idle": "planning, handing over, idle",
 }
 _BAR = 24
 

@@ -23,7 +23,8 @@ class Watch:
     ``kernel`` is processor time while rows are gathered and transformed, ``storage`` what that took
     beside it: waiting for pages that are not in memory (and for locks, which are short). ``ready``
     is time spent ready to go on without a processor, which Linux tells apart. ``functions`` are the
-    user's, ``device`` the way there. What is left of the threads' time they wait for the consumer.
+    user's, ``device`` the way there. In what is left the threads plan, hand batches over, or wait
+    for the consumer.
     """
 
     def __init__(self, stream: Stream) -> None:

@@ -29,7 +29,10 @@ def dali(workload: str, folder: Path) -> Iterator[Any]:
     """Batches for ever; each is valid until the next is asked for."""
     side = 32 if workload == "W4" else 256
     records, index = _records(folder, side)
+    return _batches(workload, side, records, index)
 
+
+def _batches(workload: str, side: int, records: Path, index: Path) -> Iterator[Any]:
     @pipeline_def(
         batch_size=512 if side == 32 else 256,
         num_threads=2,

@@ -14,6 +14,7 @@ with one thread and two.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import mmap
 import os
@@ -29,6 +30,8 @@ from typing import Any
 import record
 from contestant import MEAN, STD, read
 from stream_raw import prepare
+
+import dsets
 
 HERE = Path(__file__).parent
 PEERS = {"dali": "stream_dali", "dataloader": "stream_peers"}
@@ -246,6 +249,10 @@ def main() -> int:
     if options.epoch:
         one_epoch(options.epoch, options.folder)
         return 0
+    # pip compiles what it installs; an editable installation is compiled when it first runs, unless
+    # this variable says never, which would make every start of ours compile every module again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(Path(dsets.__file__).parent, quiet=1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         if not (folder / "pack-256" / "index.json").exists():

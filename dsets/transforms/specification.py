@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from dsets.codecs.geometry import Resize
 from dsets.codecs.image import sampled
@@ -45,6 +44,8 @@ def resized(
     image: npt.NDArray[np.uint8], top: int, left: int, box: tuple[int, int], size: tuple[int, int]
 ) -> npt.NDArray[np.uint8]:
     """The box of an image (H, W, 3), cropped, then resized to ``size`` as Pillow does."""
+    from PIL import Image
+
     shown = np.ascontiguousarray(image[top : top + box[0], left : left + box[1]])
     whole = Resize(size[1], size[0], 0, 0, size[1], size[0])
     return np.asarray(sampled(Image.fromarray(shown), whole, "bilinear"))

@@ -114,3 +114,15 @@ def test_a_process_of_its_own_streams_the_same_order(
     assert ended.returncode == 0, ended.stderr
     with batches(pack, 8, seed=3) as stream:
         assert json.loads(ended.stdout) == [int(i) for batch in stream for i in batch.index]
+
+
+def test_a_stream_of_raw_images_loads_no_decoder_and_no_hdf5(make_pack: MakePack) -> None:
+    code = (
+        "import sys\n"
+        "from dsets import stream\n"
+        "from dsets.pack import Pack\n"
+        f"next(iter(stream.batches(Pack.open({str(make_pack(10).path)!r}), 4)))\n"
+        "print({'PIL', 'h5py', 'pandas', 'dask', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

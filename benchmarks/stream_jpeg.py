@@ -231,7 +231,7 @@ def main() -> int:
     for name, decibels in fidelity.items():
         if name in known:
             known[name]["psnr_db"] = decibels  # type: ignore[assignment]
-    lines = report("W3", taken, known, {"jpeg_bytes": round(length)}, LIMIT)
+    lines = report("W3", taken, known, {"jpeg_bytes": round(length)}, [LIMIT])
     if options.save:
         record.append("stream_jpeg", lines)
     return 0 if statistics.median(taken["dsets"]) else 1

@@ -6,7 +6,9 @@ W2: images of 256², random crop of 224, mirror, batches of 256, page cache warm
 normalised float32 (W2b) and float16 (W2c). W4: 50,000 images of 32², pad 4 and crop, mirror,
 float32, batches of 512. Pixels are noise, which raw storage does not mind. Contestants take turns,
 forwards and backwards; every one reads each byte of each batch (``contestant.py``), two threads or
-worker processes each. ``--peers`` is a Python with torch and FFCV; those not there are left out.
+worker processes each. Two limits take part: ``memcpy`` of the shown bytes, which nobody reads, and
+``reader``, which reads batches that lie there and makes none: no loader passes it here.
+``--peers`` is a Python with torch and FFCV; those not there are left out.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,15 @@ WORKLOADS = {
     "W2c": ("dali", "dataloader", "ffcv"),
     "W4": ("dali", "torch", "ffcv"),
 }
-OURS = ("dsets", "dsets without extension", "memcpy")
+OURS = ("dsets", "dsets without extension")
+LIMITS = ("memcpy", "reader")
+#: Type, shape of a batch.
+BATCHES: dict[str, tuple[str, tuple[int, ...]]] = {
+    "W2a": ("uint8", (256, 224, 224, 3)),
+    "W2b": ("float32", (256, 3, 224, 224)),
+    "W2c": ("float16", (256, 3, 224, 224)),
+    "W4": ("float32", (512, 3, 32, 32)),
+}
 
 
 def prepare(folder: Path, side: int, count: int, layout: str) -> None:
@@ -100,15 +111,23 @@ def memcpy(workload: str) -> Iterator[Any]:
         yield np.broadcast_to(np.uint64(0), (2 * size[0], 1))
 
 
+def lying_there(workload: str) -> Iterator[Any]:
+    """As many batches as a stream of two threads has, again and again."""
+    dtype, shape = BATCHES[workload]
+    return cycle([np.ones(shape, dtype) for _ in range(4)])
+
+
 def contestant(name: str, workload: str, folder: Path) -> None:
     if name == "memcpy":
         serve(memcpy(workload))
+    elif name == "reader":
+        serve(lying_there(workload))
     else:
         serve(dsets_batches(workload, folder, name == "dsets"))
 
 
 def start(name: str, workload: str, folder: Path, peers: str | None) -> subprocess.Popen[str]:
-    if name in OURS:
+    if name in (*OURS, *LIMITS):
         command = [sys.executable, __file__, "--contestant", name]
         command += ["--only", workload, "--folder", str(folder)]
     else:
@@ -163,15 +182,16 @@ def report(
     taken: dict[str, list[float]],
     known: dict[str, dict[str, float]],
     conditions: dict[str, Any],
-    limit: str = "memcpy",
+    limits: Sequence[str] = LIMITS,
 ) -> list[dict[str, Any]]:
     """Print a line a contestant and return them, with ratios round by round."""
-    peers = [name for name in taken if name not in OURS and name != limit]
+    peers = [name for name in taken if name not in (*OURS, *limits)]
     best = max(peers, key=lambda name: statistics.median(taken[name]), default=None)
     lines = []
     for name, values in taken.items():
         facts: dict[str, Any] = {**conditions, **known[name]}
-        for label, other in (("ratio_to_best_peer", best), (f"ratio_to_{limit}", limit)):
+        others = {"ratio_to_best_peer": best, **{f"ratio_to_{limit}": limit for limit in limits}}
+        for label, other in others.items():
             if other and name != other:
                 each = [a / b for a, b in zip(values, taken[other], strict=True)]
                 facts[label.replace(" ", "_")] = round(statistics.median(each), 3)
@@ -192,7 +212,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="of a round")
     parser.add_argument("--folder", type=Path, help="keep the images here, for the next run")
-    parser.add_argument("--contestant", choices=OURS, help=argparse.SUPPRESS)
+    parser.add_argument("--contestant", choices=(*OURS, *LIMITS), help=argparse.SUPPRESS)
     parser.add_argument("--save", action="store_true", help="append to results/stream.jsonl")
     options = parser.parse_args()
     if options.contestant:
@@ -206,7 +226,7 @@ def main() -> int:
             if wanted and not (folder / f"pack-{side}" / "index.json").exists():
                 prepare(folder, side, count, options.layout)
         for workload in options.only:
-            names = [*OURS, *(WORKLOADS[workload] if options.peers else ())]
+            names = [*OURS, *LIMITS, *(WORKLOADS[workload] if options.peers else ())]
             begin = partial(start, workload=workload, folder=folder, peers=options.peers)
             taken, known = take_turns(names, begin, options.rounds, options.seconds)
             lines += report(workload, taken, known, {"layout": options.layout})

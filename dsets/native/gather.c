@@ -16,7 +16,8 @@
 enum {
     BLOCK = 3072, /* bytes of pixels: with them scaled to float32, half a level-1 cache */
     AHEAD = 4096, /* bytes */
-    LINE = 64     /* of a cache */
+    LINE = 64,    /* of a cache */
+    LOOKED_UP = 4 /* channels, at most */
 };
 
 /* The part of a window's line that the image covers: shown in columns first … first +
@@ -120,12 +121,47 @@ static inline void split3(const uint8_t *restrict in, int64_t n, int mirrored, u
     }
 }
 
+#if __has_builtin(__builtin_shufflevector)
+/* Bytes 16 k … 16 k + 15 of three vectors that take turns: byte m is of vector m % 3. */
+#define TURNS(a, b, c, k)                                                                          \
+    __builtin_shufflevector(                                                                       \
+        __builtin_shufflevector(a, b, AT(k, 0), AT(k, 1), AT(k, 2), AT(k, 3), AT(k, 4), AT(k, 5),  \
+                                AT(k, 6), AT(k, 7), AT(k, 8), AT(k, 9), AT(k, 10), AT(k, 11),      \
+                                AT(k, 12), AT(k, 13), AT(k, 14), AT(k, 15)),                       \
+        c, OF(k, 0), OF(k, 1), OF(k, 2), OF(k, 3), OF(k, 4), OF(k, 5), OF(k, 6), OF(k, 7),         \
+        OF(k, 8), OF(k, 9), OF(k, 10), OF(k, 11), OF(k, 12), OF(k, 13), OF(k, 14), OF(k, 15))
+#define TURN(k, m) ((16 * (k) + (m)) % 3)
+#define PLACE(k, m) ((16 * (k) + (m)) / 3)
+#define AT(k, m) (TURN(k, m) == 2 ? 0 : TURN(k, m) * 16 + PLACE(k, m))
+#define OF(k, m) (TURN(k, m) == 2 ? 16 + PLACE(k, m) : (m))
+
+static inline v16 sixteen(const uint8_t *in, int64_t n, int64_t i, int mirrored) {
+    v16 part;
+    memcpy(&part, in + (mirrored ? n - 16 - i : i), 16);
+    return mirrored ? REVERSED(part) : part;
+}
+#endif
+
 static inline void merge3(const uint8_t *restrict a, const uint8_t *restrict b,
-                          const uint8_t *restrict c, int64_t n, uint8_t *restrict out) {
+                          const uint8_t *restrict c, int64_t n, int mirrored,
+                          uint8_t *restrict out) {
+#if __has_builtin(__builtin_shufflevector)
+    for (int64_t i = 0; n >= 16 && i < n; i += 16) {
+        if (i > n - 16) i = n - 16; /* the last step overlaps the one before */
+        v16 x = sixteen(a, n, i, mirrored), y = sixteen(b, n, i, mirrored);
+        v16 z = sixteen(c, n, i, mirrored);
+        v16 first = TURNS(x, y, z, 0), second = TURNS(x, y, z, 1), third = TURNS(x, y, z, 2);
+        memcpy(out + 3 * i, &first, 16);
+        memcpy(out + 3 * i + 16, &second, 16);
+        memcpy(out + 3 * i + 32, &third, 16);
+    }
+    if (n >= 16) return;
+#endif
     for (int64_t i = 0; i < n; i++) {
-        out[3 * i] = a[i];
-        out[3 * i + 1] = b[i];
-        out[3 * i + 2] = c[i];
+        int64_t from = mirrored ? n - 1 - i : i;
+        out[3 * i] = a[from];
+        out[3 * i + 1] = b[from];
+        out[3 * i + 2] = c[from];
     }
 }
 
@@ -183,25 +219,23 @@ static inline void mirror3(const uint8_t *restrict in, int64_t n, uint8_t *restr
     for (; i < n; i++) memcpy(out + 3 * i, in + 3 * (n - 1 - i), 3);
 }
 
-DISPATCH static void copy(const uint8_t *image, const struct stored *stored,
-                          const struct window *window, uint8_t *restrict spare,
-                          uint8_t *restrict out) {
+/* Lines y … y + count - 1 of the window. */
+DISPATCH static void copy_lines(const uint8_t *image, const struct stored *stored,
+                                const struct window *window, int64_t y, int64_t count,
+                                uint8_t *restrict out) {
     struct visible part = visible_part(stored, window);
     int64_t channels = stored->channels, width = window->width;
-    for (int64_t y = 0; y < window->height; y++, out += width * channels) {
-        int64_t line = source_line(stored, window, y);
+    for (int64_t row = 0; row < count; row++, out += width * channels) {
+        int64_t line = source_line(stored, window, y + row);
         if (line < 0 || part.count < width) memset(out, 0, (size_t)(width * channels));
         if (line < 0 || part.count == 0) continue;
         uint8_t *at = out + part.first * channels;
         if (stored->planar && channels > 1) {
             int64_t stride = stored->height * stored->width;
             const uint8_t *in = image + line * stored->width + part.source;
-            if (channels == 3 && !window->mirrored) {
-                merge3(in, in + stride, in + 2 * stride, part.count, at);
-            } else if (channels == 3) {
-                for (int c = 0; c < 3; c++)
-                    copy_line(in + c * stride, part.count, 1, spare + c * width);
-                merge3(spare, spare + width, spare + 2 * width, part.count, at);
+            for (int64_t c = 0; c < channels; c++) expect(in + c * stride + AHEAD, part.count);
+            if (channels == 3) {
+                merge3(in, in + stride, in + 2 * stride, part.count, window->mirrored, at);
             } else {
                 for (int64_t x = 0; x < part.count; x++)
                     for (int64_t c = 0; c < channels; c++)
@@ -237,10 +271,21 @@ static size_t plane_bytes(const struct stored *stored, const struct window *wind
 }
 
 size_t gather_scratch(const struct stored *stored, const struct window *window) {
-    size_t line = (size_t)(window->width * stored->channels);
     size_t floats = 2 * plane_bytes(stored, window); /* scaled, and the field behind the bytes */
-    return plane_bytes(stored, window) * (size_t)stored->channels + floats * sizeof(float) + line +
+    return plane_bytes(stored, window) * (size_t)stored->channels + floats * sizeof(float) +
            2 * LINE;
+}
+
+/* The window as bytes, channels last; past the caches by way of a block that stays in one. */
+static void copy(const uint8_t *image, const struct stored *stored, const struct window *window,
+                 int bypass, uint8_t *restrict block, uint8_t *restrict out) {
+    int64_t step = bypass ? lines_a_block(stored, window) : window->height;
+    int64_t line = window->width * stored->channels;
+    for (int64_t y = 0; y < window->height; y += step, out += step * line) {
+        int64_t lines = clamp(window->height - y, 1, step);
+        copy_lines(image, stored, window, y, lines, bypass ? block : out);
+        if (bypass) copy_past(out, block, (size_t)(lines * line));
+    }
 }
 
 /* The field of one channel, as the window shows lines y … y + count - 1 of it. */
@@ -265,11 +310,11 @@ static void field_lines(const float *field, const struct stored *stored,
 
 void gather(const uint8_t *image, const struct stored *stored, const struct window *window,
             const struct finish *finish, uint8_t *scratch, void *out) {
+    scratch += -(uintptr_t)scratch % LINE;
     if (finish->type == GATHER_UINT8) {
-        copy(image, stored, window, scratch, out);
+        copy(image, stored, window, finish->bypass, scratch, out);
         return;
     }
-    scratch += -(uintptr_t)scratch % LINE;
     size_t item = finish->type == GATHER_FLOAT32 ? sizeof(float) : sizeof(uint16_t);
     size_t most = plane_bytes(stored, window);
     void *scaled = scratch;
@@ -277,6 +322,11 @@ void gather(const uint8_t *image, const struct stored *stored, const struct wind
     uint8_t *behind = bytes + most * (size_t)stored->channels;
     float *field = (float *)(void *)(behind + -(uintptr_t)behind % LINE);
     int64_t step = lines_a_block(stored, window), size = window->height * window->width;
+    uint16_t results[LOOKED_UP][256];
+    int looked_up = finish->type == GATHER_FLOAT16 && !finish->field &&
+                    stored->channels <= LOOKED_UP;
+    for (int64_t c = 0; looked_up && c < stored->channels; c++)
+        looked_up = float16_results(finish->scale[c], finish->bias[c], results[c]);
     for (int64_t y = 0; y < window->height; y += step) {
         int64_t lines = clamp(window->height - y, 1, step);
         size_t count = (size_t)(lines * window->width);
@@ -295,6 +345,8 @@ void gather(const uint8_t *image, const struct stored *stored, const struct wind
                 if (half) memcpy(target, field, count * item);
             } else if (finish->type == GATHER_FLOAT32) {
                 scale_float32(in, count, scale, bias, target);
+            } else if (looked_up) {
+                look_up_float16(in, count, results[c], target);
             } else {
                 scale_float16(in, count, scale, bias, target);
             }

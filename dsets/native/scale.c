@@ -67,6 +67,40 @@ __attribute__((target("avx2,f16c"))) static void scale_float16_f16c(const uint8_
 }
 #endif
 
+#ifdef HAS_F16C_PATH
+/* 64 at a time, low and high bytes by themselves: less than half the steps of converting. */
+__attribute__((target("avx512f,avx512bw,avx512vbmi"))) static void
+look_up_vbmi(const uint8_t *restrict in, size_t n, const uint16_t *restrict results,
+                uint16_t *restrict out) {
+    __m512i low[4], high[4];
+    const __m512i even = _mm512_set1_epi16(0xff);
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    for (int i = 0; i < 4; i++) {
+        __m512i one = _mm512_loadu_si512(results + 64 * i);
+        __m512i two = _mm512_loadu_si512(results + 64 * i + 32);
+        low[i] = _mm512_permutexvar_epi64(
+            order, _mm512_packus_epi16(_mm512_and_si512(one, even), _mm512_and_si512(two, even)));
+        high[i] = _mm512_permutexvar_epi64(
+            order, _mm512_packus_epi16(_mm512_srli_epi16(one, 8), _mm512_srli_epi16(two, 8)));
+    }
+    /* So ordered, interleaving within lanes gives the results in order. */
+    const __m512i spread = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+    size_t i = 0;
+    for (; i + 64 <= n; i += 64) {
+        __m512i at = _mm512_permutexvar_epi64(spread, _mm512_loadu_si512(in + i));
+        __mmask64 upper = _mm512_movepi8_mask(at);
+        __m512i lows = _mm512_mask_blend_epi8(upper, _mm512_permutex2var_epi8(low[0], at, low[1]),
+                                              _mm512_permutex2var_epi8(low[2], at, low[3]));
+        __m512i highs = _mm512_mask_blend_epi8(upper,
+                                               _mm512_permutex2var_epi8(high[0], at, high[1]),
+                                               _mm512_permutex2var_epi8(high[2], at, high[3]));
+        _mm512_storeu_si512(out + i, _mm512_unpacklo_epi8(lows, highs));
+        _mm512_storeu_si512(out + i + 32, _mm512_unpackhi_epi8(lows, highs));
+    }
+    for (; i < n; i++) out[i] = results[in[i]];
+}
+#endif
+
 void scale_float16(const uint8_t *restrict in, size_t n, float scale, float bias,
                    uint16_t *restrict out) {
 #ifdef HAS_F16C_PATH
@@ -76,6 +110,28 @@ void scale_float16(const uint8_t *restrict in, size_t n, float scale, float bias
     }
 #endif
     portable_float16(in, n, scale, bias, out);
+}
+
+int float16_results(float scale, float bias, uint16_t results[256]) {
+#ifdef HAS_F16C_PATH
+    if (__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512bw")) {
+        uint8_t every[256];
+        for (int i = 0; i < 256; i++) every[i] = (uint8_t)i;
+        scale_float16(every, 256, scale, bias, results);
+        return 1;
+    }
+#endif
+    (void)scale, (void)bias, (void)results;
+    return 0;
+}
+
+void look_up_float16(const uint8_t *restrict in, size_t n, const uint16_t results[256],
+                     uint16_t *restrict out) {
+#ifdef HAS_F16C_PATH
+    look_up_vbmi(in, n, results, out);
+#else
+    for (size_t i = 0; i < n; i++) out[i] = results[in[i]];
+#endif
 }
 
 void copy_past(void *restrict out, const void *restrict in, size_t bytes) {

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from dsets.transforms.kernel import Images
 
 _TYPES = {"float32": 1, "float16": 2}
-#: Floats of a batch from this size on are written past the caches.
-_BYPASS = 4 << 20
+#: A batch from this size on is written past the caches; what reads a smaller one finds it there.
+_BYPASS = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,11 @@ def finish(
 
     ``bias`` (n, channels) takes the place of the normalisation's.
     """
+    bypass = out.nbytes >= _BYPASS
     if normal is None:
-        return 0, None, None, False
+        return 0, None, None, bypass
     own = normal.bias if bias is None else np.ascontiguousarray(bias, np.float32)
-    return _TYPES[normal.dtype], normal.scale, own, out.nbytes >= _BYPASS
+    return _TYPES[normal.dtype], normal.scale, own, bypass
 
 
 def compiled(images: Images, normal: Normal | None, window: tuple[int, int]) -> Compiled | None:

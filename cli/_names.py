@@ -51,6 +51,21 @@ class ModelName(click.ParamType):  # type: ignore[type-arg]  # no generic before
         return [CompletionItem(name) for name in models.MODELS if name.startswith(incomplete)]
 
 
+class RecipeName(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
+    """A shipped recipe's name, or the path of a user's, as it was typed."""
+
+    name = "recipe"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The names that go on from ``incomplete``; files where none does."""
+        from dsets.train import recipes
+
+        found = [CompletionItem(n) for n in recipes.names() if n.startswith(incomplete)]
+        return found or [CompletionItem(incomplete, type="file")]
+
+
 class PipelineName(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
     """A shipped pipeline's name, or the path of a user's, as it was typed."""
 
@@ -70,6 +85,7 @@ DATASET = DatasetName()
 DATASET_OR_SPLIT = DatasetName(splits=True)
 MODEL = ModelName()
 PIPELINE = PipelineName()
+RECIPE = RecipeName()
 
 
 def packs(path: Path) -> list[Path]:

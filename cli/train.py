@@ -17,7 +17,7 @@ import click
 
 from dsets.progress import Event, Progress
 
-from ._names import MODEL
+from ._names import MODEL, RECIPE
 from ._progress import bars
 from ._text import count, table
 
@@ -32,6 +32,11 @@ EVERY_S = 5.0  # between lines about training; every evaluation gets one
 @click.argument(
     "folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
+@click.option(
+    "--recipe",
+    type=RECIPE,
+    help="A recipe's name, or the path of one of your own.  [default: the model's]",
+)
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's number.")
 @click.option("--batch-size", type=click.IntRange(1), help="Instead of the recipe's size.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
@@ -45,7 +50,7 @@ EVERY_S = 5.0  # between lines about training; every evaluation gets one
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print plan, result or list as JSON.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
-@click.option("--list", "as_list", is_flag=True, help="List the models and their recipes.")
+@click.option("--list", "as_list", is_flag=True, help="List the recipes and their models.")
 def command(
     model: str | None,
     folder: Path | None,
@@ -69,7 +74,7 @@ def command(
         _list(as_json)
         return
     if model is None or folder is None:
-        raise click.UsageError("MODEL and FOLDER are needed; dsets train --list names the models")
+        raise click.UsageError("MODEL and FOLDER are needed; dsets models names the models")
     if model not in models.MODELS:
         known = ", ".join(models.MODELS)
         raise click.BadParameter(f"{model!r} is not one of {known}", param_hint="MODEL")
@@ -85,14 +90,20 @@ def command(
 
 
 def _plan(
-    model: str, folder: Path, *, epochs: int | None, batch_size: int | None, **options: Any
+    model: str,
+    folder: Path,
+    *,
+    recipe: str | None,
+    epochs: int | None,
+    batch_size: int | None,
+    **options: Any,
 ) -> Plan:
     from dsets import train
     from dsets.train import recipes
 
-    recipe = recipes.of(model)
+    chosen = recipes.find(recipe).recipe if recipe is not None else recipes.of(model)
     changed = replace(
-        recipe, epochs=epochs or recipe.epochs, batch_size=batch_size or recipe.batch_size
+        chosen, epochs=epochs or chosen.epochs, batch_size=batch_size or chosen.batch_size
     )
     return train.plan(model, folder, recipe=changed, **options)
 
@@ -156,35 +167,34 @@ def _line(moment: Moment) -> str:
 
 
 def _list(as_json: bool) -> None:
-    from dsets import models
     from dsets.train import recipes
 
-    rows: list[dict[str, Any]] = []
-    for name, model in models.MODELS.items():
-        rows.append(
-            {
-                "name": name,
-                "title": model.title,
-                "parameters": models.parameters(models.sketch(model)),
-                "shape": list(model.shape),
-                "recipe": recipes.of(name).plain(),
-            }
-        )
+    found = [recipes.find(name) for name in recipes.names()]
     if as_json:
+        rows = [
+            {
+                "name": one.name,
+                "title": one.title,
+                "source": one.source,
+                "models": list(one.models),
+                "recipe": one.recipe.plain(),
+            }
+            for one in found
+        ]
         click.echo(json.dumps(rows, indent=2))
         return
     cells = [
         (
-            row["name"],
-            count(row["parameters"]),
-            "x".join(map(str, row["shape"])),
-            str(row["recipe"]["epochs"]),
-            str(row["recipe"]["batch_size"]),
-            row["title"],
+            one.name,
+            str(one.recipe.epochs),
+            str(one.recipe.batch_size),
+            f"{one.recipe.update.rule} {one.recipe.update.rate:g}",
+            one.recipe.schedule.kind,
+            ", ".join(one.models),
         )
-        for row in rows
+        for one in found
     ]
-    click.echo(table([("name", "parameters", "images", "epochs", "batch", "title"), *cells]))
+    click.echo(table([("recipe", "epochs", "batch", "update", "schedule", "models"), *cells]))
 
 
 def _print_plan(plan: Plan, as_json: bool) -> None:
@@ -199,12 +209,14 @@ def _print_plan(plan: Plan, as_json: bool) -> None:
         }
         click.echo(json.dumps(told, indent=2))
         return
-    recipe = ", ".join(f"{name} {value}" for name, value in plan.recipe.plain().items())
+    recipe = plan.recipe.plain()
+    groups = {name: recipe.pop(name) for name in ("update", "schedule", "images")}
     rows = [
         ("model", plan.model),
         ("train on", f"{plan.training.path}, {count(len(plan.training))} samples"),
         ("evaluate on", f"{plan.evaluation.path}, {count(len(plan.evaluation))} samples"),
-        ("recipe", recipe),
+        ("recipe", _shown(recipe)),
+        *((name, _shown(values)) for name, values in groups.items()),
         ("steps", f"{count(plan.steps)}, of which {count(plan.taken)} are taken"),
         ("environment", ", ".join(f"{name} {got}" for name, got in plan.environment().items())),
         ("out", str(plan.out)),
@@ -212,6 +224,10 @@ def _print_plan(plan: Plan, as_json: bool) -> None:
     if plan.changes:
         rows.append(("changed", f"{', '.join(plan.changes)}: the loss curve may differ"))
     click.echo(table(rows))
+
+
+def _shown(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _print_result(result: Result, as_json: bool) -> None:

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from dsets.errors import ManifestError
 from dsets.field import DTYPES, RESERVED, Field
+from dsets.manifest import toml
 from dsets.manifest.schema import ACCESS, SCHEMA, File, Manifest, Member, Split
 from dsets.manifest.table import Table, shown
-from dsets.manifest.toml import LARGEST, loads
 
 SCHEMES = ("https", "http", "file", "s3", "gs")
 _DIGESTS = {"sha256": 64, "sha1": 40, "md5": 32}
@@ -31,14 +31,7 @@ def read(path: Path) -> Manifest:
     Raises:
         ManifestError: it cannot be read, breaks the schema, or has another name than its file.
     """
-    if not path.is_file():  # opening a pipe would wait for its writer
-        raise ManifestError("cannot be read", where=path, expected="a file")
-    try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
-    except OSError as error:
-        raise ManifestError("cannot be read", where=path, got=error.strerror) from error
-    manifest = parse(data, str(path))
+    manifest = parse(toml.read(path), str(path))
     if manifest.name != path.stem:
         raise ManifestError(
             "a manifest is named after its file",
@@ -55,7 +48,7 @@ def parse(data: bytes, origin: str) -> Manifest:
     Raises:
         ManifestError: not TOML, not the schema, or a schema of a later version.
     """
-    top = Table(loads(data, origin), origin)
+    top = Table(toml.loads(data, origin), origin)
     version = top.number("schema", 1)
     if version != SCHEMA:
         raise ManifestError(

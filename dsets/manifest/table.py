@@ -10,6 +10,7 @@ from dsets.errors import ManifestError
 _KINDS = {
     bool: "true or false",
     int: "a whole number",
+    float: "a number",
     str: "text",
     list: "a list",
     dict: "a table",
@@ -88,6 +89,15 @@ class Table:
         if not least <= value < 2**63:
             raise self.error(key, "bad number", f"from {least} to 2**63 - 1", value)
         return value
+
+    def decimal(self, key: str) -> float:
+        """A number, whole or not, and finite."""
+        value = self.values.get(key)
+        if type(value) not in (int, float):
+            self._take(key, float, needed=True)
+        if not abs(value) < 1e300:  # type: ignore[arg-type]  # a number, as it was just found
+            raise self.error(key, "bad number", "a finite number", value)
+        return float(value)  # type: ignore[arg-type]
 
     def size(self, key: str) -> int | None:
         """A number of bytes; None when absent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from pathlib import Path
 from typing import Any
 
 from dsets.errors import ManifestError
@@ -25,6 +26,21 @@ _NO_KEY = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _DEEP_KEY = re.compile(rf"(?:\.[ \t]*[\w-]+[ \t]*){{{_DEEPEST}}}")
+
+
+def read(path: Path) -> bytes:
+    """What a file holds, up to a byte more than ``loads`` takes.
+
+    Raises:
+        ManifestError: it cannot be read, or is no file.
+    """
+    if not path.is_file():  # opening a pipe would wait for its writer
+        raise ManifestError("cannot be read", where=path, expected="a file")
+    try:
+        with path.open("rb") as file:
+            return file.read(LARGEST + 1)
+    except OSError as error:
+        raise ManifestError("cannot be read", where=path, got=error.strerror) from error
 
 
 def loads(data: bytes, origin: str) -> dict[str, Any]:

@@ -76,6 +76,7 @@ _MNIST, _CIFAR, _IMAGENET = (28, 28, 1), (32, 32, 3), (224, 224, 3)
 _lenet = _of("lenet", _MNIST, 10, "BVLC Caffe, examples/mnist")
 _lenet5 = _of("lenet5", _MNIST, 10, "LeCun et al. 1998")
 _quick = _of("cifar_quick", _CIFAR, 10, "cuda-convnet; BVLC Caffe, examples/cifar10")
+_small = _of("cifar_small", _CIFAR, 10, "ours")
 _four = _of("cifar_four", _CIFAR, 10, "Krizhevsky et al. 2012; cuda-convnet, example-layers")
 _tutorial = _of("torch_tutorial", _CIFAR, 10, "torch's CIFAR-10 tutorial")
 _alexnet = _of("alexnet", _IMAGENET, 1000, "Krizhevsky et al. 2012")
@@ -94,6 +95,7 @@ MODELS: dict[str, Model] = {
     "lenet": _lenet("Caffe's LeNet, for MNIST", "lenet"),
     "lenet5": _lenet5("LeNet-5 as in the paper", "lenet5"),
     "cifar_quick": _quick("cuda-convnet's and Caffe's quick net", "cifar_quick"),
+    "cifar_small": _small("a small batch-normed net of ours", "cifar_small"),
     "cifar_relu": _four("AlexNet's figure 1, with ReLU", "figure1", activation="relu"),
     "cifar_tanh": _four("AlexNet's figure 1, with tanh", "figure1", activation="tanh"),
     "cifar_13pct": _four("AlexNet's section 3.3, without LRN", "section33", normalised=False),

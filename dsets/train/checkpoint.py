@@ -102,7 +102,7 @@ def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in identity.items():
         if isinstance(value, Mapping):
-            flat.update({f"{name}.{inner}": entry for inner, entry in value.items()})
+            flat.update({f"{name}.{inner}": entry for inner, entry in _flat(value).items()})
         else:
             flat[name] = value
     return flat

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dsets.train import crops, optimizers
 from dsets.train.meters import Clock, Figures, Meter
 from dsets.train.recipe import Recipe
 
@@ -35,12 +36,15 @@ class Batch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """What takes part in every step. ``steps`` is the length of the whole run."""
+    """What takes part in every step.
+
+    ``rate`` gives the learning rate of a step from the number of steps behind it.
+    """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     recipe: Recipe
-    steps: int
+    rate: Callable[[int], float]
     meter: Meter
     clock: Clock
 
@@ -52,7 +56,7 @@ class Loop:
                 batch = next(batches, None)
             if batch is None:
                 return
-            self._step(batch, self.recipe.rate_at(step, self.steps))
+            self._step(batch, self.rate(step))
             step += 1
             yield step
 
@@ -62,9 +66,10 @@ class Loop:
             group["lr"] = rate
         self.model.train()
         self.optimizer.zero_grad()
-        logits, losses = _losses(self.model(images), labels)
+        logits, losses = _losses(self.model(images), labels, self.recipe.smoothing)
         # An all-padding batch must give a gradient of 0, not 0 / 0.
         losses[valid].sum().div(valid.sum().clamp(min=1)).backward()  # type: ignore[no-untyped-call]
+        optimizers.clip(self.model, self.recipe.update)
         self.optimizer.step()
         self.meter.add(logits.detach(), labels, losses.detach(), valid)
         self.clock.add(len(images))
@@ -73,14 +78,30 @@ class Loop:
 def evaluate(model: nn.Module, stream: Iterable[Batch], meter: Meter) -> Figures:
     """The model's figures over one epoch of the stream, without changing anything in it."""
     meter.reset()
-    model.eval()
-    with torch.inference_mode():
-        for batch in stream:
-            images, labels, valid = _tensors(batch)
-            logits = model(images)
-            losses = functional.cross_entropy(logits, labels, reduction="none")
-            meter.add(logits, labels, losses, valid)
+    for logits, labels, valid in predictions(model, stream):
+        losses = functional.cross_entropy(logits, labels, reduction="none")
+        meter.add(logits, labels, losses, valid)
     return meter.figures()
+
+
+@torch.inference_mode()
+def predictions(
+    model: nn.Module, stream: Iterable[Batch]
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Logits float32 (n, classes), labels and valid of each batch of one epoch of the stream.
+
+    Of several crops of an image, (n, crops, C, H, W), the mean of their softmax counts; its
+    logarithm is the logits.
+    """
+    model.eval()
+    for batch in stream:
+        images, labels, valid = _tensors(batch)
+        if images.dim() == 5:
+            count = images.shape[1]
+            shown = crops.flat(images).contiguous(memory_format=torch.channels_last)
+            yield crops.average_softmax(model(shown), count).log(), labels, valid
+        else:
+            yield model(images), labels, valid
 
 
 def placed(model: nn.Module, device: str) -> nn.Module:
@@ -91,22 +112,18 @@ def placed(model: nn.Module, device: str) -> nn.Module:
     return model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser over the model's weights."""
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=recipe.rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-    )
-
-
-def _losses(output: Tensor | tuple[Tensor, ...], labels: Tensor) -> tuple[Tensor, Tensor]:
+def _losses(
+    output: Tensor | tuple[Tensor, ...], labels: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor]:
     """The net's own logits, and each image's loss with those of the auxiliary heads, if any."""
     logits, *heads = (output,) if isinstance(output, Tensor) else output
-    losses = functional.cross_entropy(logits, labels, reduction="none")
+
+    def loss(scores: Tensor) -> Tensor:
+        return functional.cross_entropy(scores, labels, reduction="none", label_smoothing=smoothing)
+
+    losses = loss(logits)
     for head in heads:
-        losses = losses + HEAD_WEIGHT * functional.cross_entropy(head, labels, reduction="none")
+        losses = losses + HEAD_WEIGHT * loss(head)
     return logits, losses
 
 

@@ -49,7 +49,8 @@ class Plan:
     @property
     def steps(self) -> int:
         """Steps of the whole run."""
-        return self.epoch_steps * self.recipe.epochs
+        steps = self.epoch_steps * self.recipe.epochs
+        return min(steps, self.recipe.steps or steps)
 
     @property
     def classes(self) -> int:
@@ -57,9 +58,9 @@ class Plan:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """One image's height, width, channels."""
+        """Height, width, channels of an image as the model sees it."""
         height, width, channels = _field(self.training, "image").shape
-        return (height or 0, width or 0, channels or 0)
+        return self.recipe.images.shape((height or 0, width or 0, channels or 0))
 
     @property
     def checkpoint(self) -> Path:

@@ -29,7 +29,6 @@ from dsets.train import determinism
 from dsets.train.log import Log
 from dsets.train.planning import Plan
 from dsets.train.work import Moment, Work
-from dsets.transforms import Flip, Normalise, PadCrop
 
 EVALUATION_BATCH = 500
 
@@ -109,22 +108,20 @@ def run(
 @contextmanager
 def _streams(plan: Plan) -> Iterator[tuple[Stream, Stream]]:
     """The training stream, and one over the evaluation pack in its own order."""
-    recipe, normalise = plan.recipe, Normalise.of(plan.training)
-    crop = [PadCrop(recipe.crop_padding)] if recipe.crop_padding else []
-    flip = [Flip()] if recipe.flip else []
+    images = plan.recipe.images
     with (
         stream.batches(
             plan.training,
-            recipe.batch_size,
+            plan.recipe.batch_size,
             seed=plan.seed,
-            transform=[*crop, *flip, normalise],
+            transform=images.training(plan.training),
             device=plan.device,
         ) as training,
         stream.batches(
             plan.evaluation,
             EVALUATION_BATCH,
             shuffle=False,
-            transform=[normalise],
+            transform=images.evaluation(plan.training),
             device=plan.device,
         ) as evaluation,
     ):

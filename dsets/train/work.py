@@ -13,11 +13,12 @@ import torch
 from dsets import models
 from dsets.errors import StreamError, TrainError
 from dsets.stream import Stream
-from dsets.train import checkpoint, determinism, engine
+from dsets.train import checkpoint, determinism, engine, optimizers
 from dsets.train.checkpoint import Checkpoint
 from dsets.train.log import Log
 from dsets.train.meters import Clock, Figures, Meter, Speed
 from dsets.train.planning import Plan
+from dsets.train.schedule import When
 
 #: Between checkpoints, at most (and the step that is being taken).
 CHECKPOINT_S = 30.0
@@ -53,9 +54,9 @@ class Work:
         self.model = engine.placed(built, plan.device)
         self._loop = engine.Loop(
             model=self.model,
-            optimizer=engine.optimizer(self.model, plan.recipe),
+            optimizer=optimizers.optimizer(self.model, plan.recipe.update),
             recipe=plan.recipe,
-            steps=plan.steps,
+            rate=self._rate,
             meter=Meter(plan.classes, plan.device),
             clock=Clock(),
         )
@@ -97,10 +98,16 @@ class Work:
             for step in self._loop.epoch(self._training, self.step):
                 self.step = step
                 over = self.step % self._plan.epoch_steps == 0
-                if over or self.step % self._plan.recipe.log_steps == 0:
+                if (
+                    over
+                    or self.step == self._plan.steps
+                    or self.step % self._plan.recipe.log_steps == 0
+                ):
                     self._log_training(log, speeds, progress)
                 if over:
                     continue  # what is saved is the middle of an epoch, or one that is evaluated
+                if self.step == self._plan.steps:
+                    break
                 if stop():
                     self._save(log.commit())
                     return False
@@ -117,11 +124,17 @@ class Work:
         """The time behind the weights as they are, in this process and before it."""
         return self._seconds + time.monotonic() - self._began
 
+    def _rate(self, step: int) -> float:
+        """The learning rate of the step after ``step`` others."""
+        errors = [1 - entry["top1"] for entry in self.history]
+        when = When(step, self._plan.steps, self._plan.epoch_steps, errors)
+        return self._plan.recipe.rate_at(when)
+
     def _log_training(self, log: Log, speeds: Log, progress: Callable[[Moment], None]) -> None:
         figures, speed = self._loop.meter.figures(), self._loop.clock.lap()
         self._loop.meter.reset()
         self._check_finite(figures)
-        rate = self._plan.recipe.rate_at(self.step - 1, self._plan.steps)
+        rate = self._rate(self.step - 1)
         log.write({"kind": "train", "step": self.step, "rate": rate, **figures.plain()})
         speeds.write(
             {
@@ -137,7 +150,7 @@ class Work:
         meter = Meter(self._plan.classes, self._plan.device)
         figures = engine.evaluate(self.model, self._evaluation, meter)
         self._check_finite(figures)
-        where = {"epoch": self.step // self._plan.epoch_steps, "step": self.step}
+        where = {"epoch": -(-self.step // self._plan.epoch_steps), "step": self.step}
         log.write({"kind": "evaluation", **where, **figures.plain()})
         self.history.append({**where, **figures.plain(), "seconds": round(self.seconds, 3)})
         progress(Moment(self._plan, self.step, figures))
@@ -149,7 +162,7 @@ class Work:
                 f"the loss is no longer a number at step {self.step}",
                 where=self._plan.model,
                 got=figures.loss,
-                remedy=f"lower the learning rate ({self._plan.recipe.rate}), in another --out",
+                remedy=f"lower the rate ({self._plan.recipe.update.rate}), in another --out",
             )
 
     def _save(self, log_bytes: int) -> Checkpoint:

@@ -9,12 +9,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from dsets import models
-from dsets.train import checkpoint
+from dsets.train import checkpoint, recipes
 from tests.train.packs import make_packs
 
 Cli = Callable[[Sequence[str]], int]
@@ -55,15 +55,34 @@ def test_json_and_quiet_leave_nothing_but_the_result(
     assert progress == ""
 
 
-def test_the_list_gives_each_model_with_its_parameters(
+def test_the_list_gives_each_recipe_with_its_models(
     cli: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli(["train", "--list"]) == 0
-    assert "431,080" in capsys.readouterr().out
+    assert "alexnet 0.01" in capsys.readouterr().out
     assert cli(["train", "--list", "--json"]) == 0
-    listed = {row["name"]: row["parameters"] for row in json.loads(capsys.readouterr().out)}
-    assert list(listed) == list(models.MODELS)
-    assert (listed["lenet"], listed["cifar_quick"]) == (431_080, 145_578)
+    listed = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert list(listed) == recipes.names()
+    assert listed["lenet-mnist"]["models"] == ["lenet"]
+    assert listed["lenet-mnist"]["recipe"]["update"]["rate"] == 0.04
+
+
+def test_a_recipe_is_chosen_by_name_or_by_path(
+    cli: Cli, packs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def planned(recipe: str) -> dict[str, Any]:
+        assert cli(["train", "lenet", str(packs), "--recipe", recipe, "--dry-run", "--json"]) == 0
+        plan: dict[str, Any] = json.loads(capsys.readouterr().out)["recipe"]
+        return plan
+
+    assert planned("torch-tutorial")["update"]["rate"] == 0.02
+    mine = tmp_path / "mine.toml"
+    shipped = Path(recipes.__file__).parent / "torch-tutorial.toml"
+    mine.write_text(shipped.read_text().replace("rate = 0.02", "rate = 0.03"))
+    assert planned(str(mine))["update"]["rate"] == 0.03
+    mine.write_text(shipped.read_text().replace("rate = 0.02", "rait = 0.03"))
+    assert cli(["train", "lenet", str(packs), "--recipe", str(mine)]) == 1
+    assert f"{mine}: update.rait: unknown key" in capsys.readouterr().err
 
 
 def test_a_dry_run_tells_the_plan_and_does_nothing(

@@ -171,7 +171,7 @@ def test_auxiliary_heads_speak_in_training_only() -> None:
 def test_an_auxiliary_heads_loss_counts_three_tenths() -> None:
     torch.manual_seed(0)
     own, first, second, labels = *torch.randn(3, 4, 10), torch.arange(4)
-    logits, losses = engine._losses((own, first, second), labels)
+    logits, losses = engine._losses((own, first, second), labels, 0.0)
     one = [
         functional.cross_entropy(part, labels, reduction="none") for part in (own, first, second)
     ]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dsets.train import engine
+from dsets.train import engine, optimizers
 from dsets.train.meters import Clock, Meter
 from dsets.train.recipe import Recipe
+from dsets.train.schedule import When
+from dsets.train.update import Update
 
-RECIPE = Recipe(epochs=2, batch_size=6, rate=0.1, weight_decay=0.01)
+RECIPE = Recipe(epochs=2, batch_size=6, update=Update(rate=0.1, weight_decay=0.01))
 
 
 class Rows(dict[str, Tensor]):
@@ -35,7 +37,12 @@ def rows(count: int, seed: int = 0, valid: int | None = None) -> Rows:
 
 
 def loop(net: nn.Module, steps: int, recipe: Recipe = RECIPE) -> engine.Loop:
-    return engine.Loop(net, engine.optimizer(net, recipe), recipe, steps, Meter(4, "cpu"), Clock())
+    optimizer = optimizers.optimizer(net, recipe.update)
+    return engine.Loop(net, optimizer, recipe, rate(recipe, steps), Meter(4, "cpu"), Clock())
+
+
+def rate(recipe: Recipe, steps: int) -> Callable[[int], float]:
+    return lambda step: recipe.rate_at(When(step, steps, steps))
 
 
 def net() -> nn.Module:
@@ -55,7 +62,7 @@ def test_steps_follow_the_update_rule_that_the_recipe_states() -> None:
         gradients = torch.autograd.grad(loss, leaves)
         for i, gradient in enumerate(gradients):
             velocity[i] = 0.9 * velocity[i] + gradient + 0.01 * weights[i]
-            weights[i] = weights[i] - RECIPE.rate_at(step, 4) * velocity[i]
+            weights[i] = weights[i] - rate(RECIPE, 4)(step) * velocity[i]
     for ours, expected in zip(trained.parameters(), weights, strict=True):
         torch.testing.assert_close(ours.detach(), expected)
 

@@ -12,7 +12,7 @@ import pytest
 
 from dsets import train
 from dsets.errors import PackError, TrainError, UsageError
-from dsets.train.recipes import RECIPES
+from dsets.train import recipes
 from tests.train.packs import make_pack
 
 
@@ -20,7 +20,7 @@ def test_the_pack_with_statistics_is_trained_on_and_the_other_evaluated(packs: P
     plan = train.plan("lenet", packs)
     assert (plan.training.split, plan.evaluation.split) == ("train", "test")
     assert (plan.shape, plan.classes, plan.taken) == ((16, 16, 1), 3, 0)
-    assert plan.recipe == RECIPES["lenet"]
+    assert plan.recipe == recipes.of("lenet")
     assert (plan.epoch_steps, plan.steps) == (1, plan.recipe.epochs)
 
 
@@ -39,7 +39,7 @@ def test_planning_writes_nothing(packs: Path, tmp_path: Path) -> None:
 def test_each_run_has_its_own_place_and_the_same_run_always_the_same(
     packs: Path, tmp_path: Path
 ) -> None:
-    recipe = RECIPES["lenet"]
+    recipe = recipes.of("lenet")
     plans = [
         train.plan("lenet", packs),
         train.plan("lenet", packs, seed=1),
@@ -52,7 +52,7 @@ def test_each_run_has_its_own_place_and_the_same_run_always_the_same(
 
 
 def test_another_run_in_the_same_folder_is_refused(packs: Path, tmp_path: Path) -> None:
-    one_epoch = replace(RECIPES["lenet"], epochs=1)
+    one_epoch = replace(recipes.of("lenet"), epochs=1)
     train.run(train.plan("lenet", packs, tmp_path / "out", recipe=one_epoch, threads=1))
     with pytest.raises(TrainError, match=r"another run: recipe\.epochs differs; expected 2, got 1"):
         train.plan("lenet", packs, tmp_path / "out", recipe=replace(one_epoch, epochs=2))

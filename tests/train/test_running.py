@@ -21,13 +21,20 @@ from dsets import locks, models, train
 from dsets.errors import BusyError, TrainError
 from dsets.models import Model
 from dsets.train import checkpoint, work
+from dsets.train.images import Images
 from dsets.train.recipe import Recipe
+from dsets.train.schedule import Schedule, drops
+from dsets.train.update import Update
 
 ROOT = Path(__file__).parents[2]
 
 #: Two epochs of five steps, everything random switched on, each step in the log.
 RECIPE = Recipe(
-    epochs=2, batch_size=8, rate=0.05, weight_decay=1e-3, crop_padding=2, flip=True, log_steps=1
+    epochs=2,
+    batch_size=8,
+    update=Update(rate=0.05, weight_decay=1e-3),
+    images=Images(crop="pad", padding=2, flip=True),
+    log_steps=1,
 )
 
 
@@ -99,6 +106,35 @@ def test_rule_1_a_run_stopped_after_every_step_ends_as_if_it_had_never_stopped(
     for step in range(1, 11):
         assert run(packs, tmp_path / "out", sparse, stop=lambda: True).step == step
     assert_same(tmp_path / "out", tmp_path / "whole")
+
+
+def test_rule_1_a_plateau_is_seen_across_interruptions(packs: Path, tmp_path: Path) -> None:
+    """AlexNet's recipe in small: its rule, and rates that hang on all evaluations before."""
+    alexnet = replace(
+        RECIPE,
+        epochs=6,
+        update=Update(rate=0.02, rule="alexnet", weight_decay=5e-4),
+        schedule=Schedule(kind="plateau", patience=1, times=2),
+        images=Images(crop="random", size=12, flip=True, subtract="mean-image"),
+    )
+    run(packs, tmp_path / "whole", alexnet)
+    while not run(packs, tmp_path / "out", alexnet, stop=after(4)).finished:
+        pass
+    assert_same(tmp_path / "out", tmp_path / "whole")
+    rates = {line["rate"] for line in lines(tmp_path / "out") if line["kind"] == "train"}
+    errors = [1 - line["top1"] for line in lines(tmp_path / "out") if line["kind"] == "evaluation"]
+    assert len(rates) == 1 + drops(errors[:-1], 1, 2) > 1
+
+
+def test_a_recipe_may_end_after_so_many_steps_within_an_epoch(packs: Path, tmp_path: Path) -> None:
+    short = replace(RECIPE, steps=7)
+    result = run(packs, tmp_path / "out", short)
+    assert (result.step, result.steps, result.finished) == (7, 7, True)
+    assert [(entry["epoch"], entry["step"]) for entry in result.history] == [(1, 5), (2, 7)]
+    assert run(packs, tmp_path / "out", short).finished  # once more: nothing is left to do
+    run(packs, tmp_path / "stopped", short, stop=after(6))
+    run(packs, tmp_path / "stopped", short)
+    assert_same(tmp_path / "stopped", tmp_path / "out")
 
 
 def test_rule_1_killed_at_random_moments_a_run_ends_as_if_it_had_never_been(
@@ -229,7 +265,7 @@ def test_the_log_is_the_whole_loss_curve_and_the_result_its_end(
 
 
 def test_a_run_learns_what_can_be_learned(packs: Path, tmp_path: Path) -> None:
-    steady = replace(RECIPE, epochs=15, crop_padding=0)
+    steady = replace(RECIPE, epochs=15, images=Images(flip=True))
     assert run(packs, tmp_path / "out", steady).history[-1]["top1"] > 0.9
 
 
@@ -251,8 +287,13 @@ def test_a_run_leaves_the_process_as_it_found_it(packs: Path, tmp_path: Path) ->
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(packs: Path, tmp_path: Path) -> None:
-    wild = replace(RECIPE, rate=1e3, momentum=0.99, schedule="constant", epochs=50)
-    with pytest.raises(TrainError, match=r"no longer a number at step \d+.*lower the learning"):
+    wild = replace(
+        RECIPE,
+        update=Update(rate=1e3, momentum=0.99),
+        schedule=Schedule(kind="constant"),
+        epochs=50,
+    )
+    with pytest.raises(TrainError, match=r"no longer a number at step \d+.*lower the rate"):
         run(packs, tmp_path / "out", wild)
     lines(tmp_path / "out")  # what was logged before is still JSON
 

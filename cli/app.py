@@ -38,6 +38,7 @@ COMMANDS = {
     "digest": ("digest", "The digest of a pack's epochs that any machine must reproduce."),
     "models": ("models", "The reference models, and one of them layer by layer."),
     "train": ("train", "Train a reference model on prepared packs."),
+    "evaluate": ("evaluate", "What a run has learned: errors, confusions, pictures."),
     "demo": ("demo", "The whole main job, offline, on generated digits."),
 }
 #: What the machine refuses and the user can mend; any other OSError is our bug, with a traceback.

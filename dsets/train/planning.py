@@ -54,12 +54,12 @@ class Plan:
 
     @property
     def classes(self) -> int:
-        return len(_field(self.training, "label").classes)
+        return len(field_of(self.training, "label").classes)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width, channels of an image as the model sees it."""
-        height, width, channels = _field(self.training, "image").shape
+        height, width, channels = field_of(self.training, "image").shape
         return self.recipe.images.shape((height or 0, width or 0, channels or 0))
 
     @property
@@ -198,7 +198,7 @@ def _packs(folder: Path) -> tuple[Pack, Pack]:
 
 def _check_fields(training: Pack, evaluation: Pack) -> None:
     """Images of one fixed size in both packs, and labels that name classes."""
-    image, label = _field(training, "image"), _field(training, "label")
+    image, label = field_of(training, "image"), field_of(training, "label")
     if image.dtype != "uint8" or len(image.shape) != 3 or not image.fixed:
         raise TrainError(
             "cannot train on these images",
@@ -214,7 +214,7 @@ def _check_fields(training: Pack, evaluation: Pack) -> None:
             got=f"{label} with {len(label.classes)} classes",
         )
     for name, field in (("image", image), ("label", label)):
-        other = _field(evaluation, name)
+        other = field_of(evaluation, name)
         if (other.shape, other.classes) != (field.shape, field.classes):
             raise TrainError(
                 f"the packs disagree on {name}", where=evaluation.path, expected=field, got=other
@@ -241,7 +241,8 @@ def _check_labels(pack: Pack, classes: int) -> None:
         )
 
 
-def _field(pack: Pack, name: str) -> Field:
+def field_of(pack: Pack, name: str) -> Field:
+    """The pack's field of that name. Raises TrainError where it has none."""
     for field in pack.fields:
         if field.name == name:
             return field

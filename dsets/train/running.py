@@ -3,6 +3,7 @@
     checkpoint.pt   everything needed to go on (``dsets.train.checkpoint``)
     log.jsonl       the loss curve and every evaluation; no times in it
     speed.jsonl     images a second and the share of waiting, as it happened
+    curves.png      loss, accuracy and rate over the steps, drawn when the run is finished
     result.json     written when the run is finished
 
 1. Killed at any moment and started again, a run ends with the same bytes in log.jsonl and the same
@@ -23,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsets import atomic, locks, models, stream
+from dsets import atomic, codecs, locks, models, stream
 from dsets.stream import Stream
-from dsets.train import determinism
+from dsets.train import determinism, pictures
 from dsets.train.log import Log
 from dsets.train.planning import Plan
 from dsets.train.work import Moment, Work
@@ -139,5 +140,7 @@ def _write_result(plan: Plan, result: Result, environment: dict[str, Any]) -> No
         **plan.identity(),
         "environment": environment,
     }
+    with atomic.replacing(plan.out / "curves.png") as part:
+        part.write_bytes(codecs.encode_png(pictures.curves(plan.out / "log.jsonl")))
     with atomic.replacing(plan.out / "result.json") as part:
         part.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

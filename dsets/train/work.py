@@ -67,7 +67,7 @@ class Work:
 
     def begin(self) -> Checkpoint:
         """Take up the checkpoint that is there, or write the first one, of no steps."""
-        for name in ("checkpoint.pt", "result.json"):
+        for name in ("checkpoint.pt", "curves.png", "result.json"):
             for part in self._plan.out.glob(f".{name}.*.part"):
                 part.unlink()  # of a killed process: the lock says that nobody is writing it
         if self._plan.checkpoint.exists():
@@ -75,7 +75,7 @@ class Work:
             checkpoint.check(self._plan.checkpoint, kept, self._plan.identity())
             self._restore(kept)
             return kept
-        for name in ("log.jsonl", "speed.jsonl", "result.json"):
+        for name in ("log.jsonl", "speed.jsonl", "curves.png", "result.json"):
             if (self._plan.out / name).exists():
                 raise TrainError(
                     f"{name} is in the way, and there is no checkpoint that it belongs to",

@@ -1,0 +1,96 @@
+"""Pictures of runs: what stands where, not how it looks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsets.errors import TrainError, UsageError
+from dsets.train import chart, pictures
+from dsets.train.chart import Line, Panel
+
+
+@given(low=st.floats(-1e6, 1e6), width=st.floats(1e-3, 1e6))
+def test_ticks_lie_within_at_equal_steps_and_are_few(low: float, width: float) -> None:
+    found = chart.ticks(low, low + width)
+    slack = 1e-6 * max(1.0, width)
+    assert 2 <= len(found) <= 10
+    assert low - slack <= found[0] and found[-1] <= low + width + slack
+    steps = np.diff(found)
+    assert steps.max() - steps.min() <= 1e-6 * max(abs(low) + width, 1)
+
+
+def test_a_line_is_drawn_from_corner_to_corner() -> None:
+    picture = chart.draw([Panel("t", "x", [Line("", [0, 1], [0, 1])])])
+    assert picture.shape == (chart.HEIGHT, chart.WIDTH, 3)
+    blue = (picture == (0, 114, 178)).all(axis=2)
+    blue[:24] = False  # the legend's stroke
+    rows, columns = blue.nonzero()
+    assert rows[columns.argmin()] > 150 > 80 > rows[columns.argmax()]
+    assert columns.max() - columns.min() > 500
+
+
+def test_numbers_that_are_none_and_lines_of_nothing_are_left_out() -> None:
+    lines = [
+        Line("a", [0, 1, 2], [float("nan"), float("inf"), 1]),
+        Line("b", [], []),
+        Line("c", [1, 2], [0, -1]),
+    ]
+    for logarithmic in (False, True):
+        assert chart.draw([Panel("t", "x", lines, logarithmic)] * 2).shape[0] == 2 * chart.HEIGHT
+    with pytest.raises(UsageError, match="nothing to draw"):
+        chart.draw([])
+
+
+def test_each_filter_has_its_place_and_its_own_scale() -> None:
+    kernels = np.zeros((6, 3, 11, 11), np.float32)
+    kernels[4, 1, 0, 0] = 0.5  # the only weight that isn't 0: green, at the top left
+    sheet = pictures.filters(kernels)
+    tile = 33 + pictures.GAP
+    rows, columns = (side // tile for side in sheet.shape[:2])
+    assert rows * columns == 6 and sheet.shape[2] == 3
+    row, column = divmod(4, columns)
+    y, x = (pictures.GAP + place * tile for place in (row, column))
+    assert (sheet[y : y + 3, x : x + 3] == (0, 255, 0)).all()
+    assert (sheet[y + 3 : y + 33, x : x + 33] == 0).all()
+    assert (sheet[0] == 255).all() and (sheet[:, -1] == 255).all()
+
+
+def test_filters_of_one_channel_are_grey() -> None:
+    assert pictures.filters(np.zeros((20, 1, 5, 5), np.float32)).shape[2] == 1
+
+
+def test_the_confusion_matrix_is_dark_where_much_is_counted() -> None:
+    many = pictures.confusion(np.eye(100, dtype=np.int64) * 7, ["x"] * 100)
+    assert many.shape == (100, 100, 3)
+    assert (many[3, 3] == (0, 68, 136)).all() and (many[3, 4] == 255).all()
+    few = pictures.confusion(np.array([[3, 1], [0, 4]]), ["a name of many letters", "\u0416"])
+    assert few.shape[0] < few.shape[1] and few.std() > 0
+    assert pictures.confusion(np.zeros((2, 2), np.int64), ["a", "b"]).std() > 0
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"kind": "train"}', '{"kind": "train", "step": [], "loss": 1, "top1": 1}']
+)
+def test_a_log_that_is_none_is_an_error_of_ours(tmp_path: Path, text: str) -> None:
+    log = tmp_path / "log.jsonl"
+    with pytest.raises(TrainError, match="cannot read the log"):
+        pictures.curves(log)
+    log.write_text(text)
+    with pytest.raises(TrainError, match="not a run's log"):
+        pictures.curves(log)
+
+
+def test_curves_have_a_panel_for_each_figure(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    lines = [{"kind": "environment", "step": 0}]
+    for step in (1, 2):
+        lines.append({"kind": "train", "step": step, "rate": 0.1, "loss": 1.0, "top1": 0.5})  # type: ignore[dict-item]
+    lines.append({"kind": "evaluation", "step": 2, "loss": 1.0, "top1": 0.5, "top5": 0.9})  # type: ignore[dict-item]
+    log.write_text("\n".join(map(json.dumps, lines)))
+    assert pictures.curves(log).shape[0] == 4 * chart.HEIGHT

@@ -61,7 +61,8 @@ def prepare(folder: Path, side: int, count: int, layout: str) -> None:
         folder / f"images-{side}.npy", "w+", np.uint8, (count, side, side, 3)
     )
     (folder / f"pack-{side}").mkdir()
-    shards, keys = [], [f"train/{n:06d}" for n in range(count)]
+    shards: list[Any] = []
+    keys = [f"train/{n:06d}" for n in range(count)]
     for first in range(0, count, step := max(1, (256 << 20) // (side * side * 3))):
         part = slice(first, min(first + step, count))
         array[part] = random.integers(0, 256, array[part].shape, np.uint8)

@@ -5,6 +5,10 @@ So the system is asked for the samples of the batches to come, many at once, and
 storage busy. Asking costs some microseconds a sample also where all is in memory, and nobody tells
 a reader of somebody else's files what is: the process's own page faults do. While none has had to
 wait for storage in the last batches, nothing is asked for.
+
+The system's own guess is switched off: at a fault it reads what lies around as well, which in a
+random order nobody will ask for, and where memory is short that drives out what was asked for
+(measured: 190 instead of 3,400 samples a second).
 """
 
 from __future__ import annotations
@@ -40,11 +44,16 @@ class _Places:
 
     def __init__(self, pack: Pack, name: str, fixed: bool) -> None:
         arrays = pack.arrays(name)
+        self._whole = [(array.ctypes.data, array.nbytes) for array in arrays]
         self._starts = pack.starts
         self._base = np.array([array.ctypes.data for array in arrays], np.int64)
         self._item = arrays[0].itemsize
         self._bounds = None if fixed else pack.arrays(f"offsets/{name}")
         self._width = arrays[0].nbytes // max(1, len(arrays[0])) if fixed else 0
+
+    def whole(self) -> Iterator[tuple[int, int]]:
+        """Where the field lies in each shard: address and bytes."""
+        yield from self._whole
 
     def __call__(self, index: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         shards = np.searchsorted(self._starts, index, side="right") - 1
@@ -73,6 +82,7 @@ class ReadAhead:
         if sys.platform == "linux":
             self._advise = ctypes.CDLL(None).madvise
             self._advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+            self._tell(self._places.whole(), mmap.MADV_RANDOM)
         self._faults = _major_faults() if self._advise else 0
         self._patience = _PATIENCE
         #: Samples asked for so far.
@@ -106,7 +116,10 @@ class ReadAhead:
         if self._patience < 0:
             return
         self.asked += len(index)
+        self._tell(self._places(index), mmap.MADV_WILLNEED)
+
+    def _tell(self, places: Iterator[tuple[int, int]], advice: int) -> None:
         page = mmap.PAGESIZE
-        for address, size in self._places(index):
+        for address, size in places:
             start = address - address % page
-            self._advise(start, address + size - start, mmap.MADV_WILLNEED)
+            self._advise(start, address + size - start, advice)

@@ -23,6 +23,7 @@ from ._text import count, table
 
 if TYPE_CHECKING:
     from dsets.train import Moment, Plan, Result
+    from dsets.train.numerics import Numerics
 
 EVERY_S = 5.0  # between lines about training; every evaluation gets one
 
@@ -47,6 +48,21 @@ EVERY_S = 5.0  # between lines about training; every evaluation gets one
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: one a core]")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Of matrix products and convolutions; weights and sums stay float32.",
+)
+@click.option(
+    "--accumulate",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Compute each batch in so many pieces, to fit into memory; the step is the same.",
+)
+@click.option("--compile", "compiled", is_flag=True, help="Compile the model by torch.compile.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print plan, result or list as JSON.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
@@ -64,11 +80,16 @@ def command(
 
     A run that was interrupted or killed goes on when the same command is given again, and ends with
     the same loss curve as if nothing had happened.
+
+    Several processes train together when torchrun starts them:
+    torchrun --nproc-per-node 2 -m dsets.cli train MODEL FOLDER
     """
     # Before torch loads. Threads that spin while they wait starve the stream's, and one another
     # where cores are shared: 200-500 images/s against 900-1,800 (lenet, load 6 on two cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from dsets import models, train
+    from dsets.train import ranks
+    from dsets.train.numerics import Numerics
 
     if as_list:
         _list(as_json)
@@ -78,20 +99,25 @@ def command(
     if model not in models.MODELS:
         known = ", ".join(models.MODELS)
         raise click.BadParameter(f"{model!r} is not one of {known}", param_hint="MODEL")
-    planned = _plan(model, folder, **options)
+    numerics = Numerics(*(options.pop(name) for name in ("precision", "accumulate", "compiled")))
+    planned = _plan(model, folder, numerics, **options)
+    others = ranks.launched()[0] > 0  # the first process speaks for all
     if dry_run:
-        _print_plan(planned, as_json)
+        if not others:
+            _print_plan(planned, as_json)
         return
-    with bars("samples", quiet=quiet) as report, _asked_to_stop() as stop:
+    with bars("samples", quiet=quiet or others) as report, _asked_to_stop() as stop:
         result = train.run(planned, progress=_telling(report), stop=stop)
     if not result.finished:
         raise KeyboardInterrupt
-    _print_result(result, as_json)
+    if not others:
+        _print_result(result, as_json)
 
 
 def _plan(
     model: str,
     folder: Path,
+    numerics: Numerics,
     *,
     recipe: str | None,
     epochs: int | None,
@@ -105,7 +131,7 @@ def _plan(
     changed = replace(
         chosen, epochs=epochs or chosen.epochs, batch_size=batch_size or chosen.batch_size
     )
-    return train.plan(model, folder, recipe=changed, **options)
+    return train.plan(model, folder, recipe=changed, numerics=numerics, **options)
 
 
 @contextmanager

@@ -17,29 +17,39 @@ import torch
 from dsets import atomic
 from dsets.errors import TrainError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """``identity`` says which run this is, ``environment`` what else its bits depend on.
+    """``identity`` says which run this is, ``environments`` what else its bits depend on: one
+    entry for each that it went on in, with the ``step`` from which on. ``packs`` tells where the
+    packs lay and where they come from.
 
     ``step`` counts the steps taken, ``seconds`` the time they took; ``history`` has the figures of
-    each evaluation, ``log_bytes`` the log's length at this moment, ``meter`` the sums since the
-    log's last line.
+    each evaluation, ``log_bytes`` the log's length at this moment. ``scaler`` is float16's;
+    ``ranks`` has what each process holds for itself: ``meter``, the sums since the log's last line,
+    and ``generators``, the states of the random numbers.
     """
 
     identity: dict[str, Any]
-    environment: dict[str, Any]
+    environments: list[dict[str, Any]]
+    packs: dict[str, Any]
     step: int
     seconds: float
     log_bytes: int
     history: list[dict[str, Any]]
-    meter: list[float]
     model: dict[str, Any]
     optimizer: dict[str, Any]
+    scaler: dict[str, Any]
     stream: dict[str, Any]
-    generators: dict[str, torch.Tensor]
+    ranks: list[dict[str, Any]]
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """The environment that the last steps were taken in."""
+        last = self.environments[-1] if self.environments else {}
+        return {name: value for name, value in last.items() if name != "step"}
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
 import torch
 
+from dsets.train import code
+from dsets.train.numerics import Numerics
+
 #: Typed as Any: torch makes this module's one setting by a property that type checkers don't see.
 _filling: Any = torch.utils.deterministic
 
 
 @contextmanager
-def exact(threads: int, device: str) -> Iterator[None]:
+def exact(threads: int, device: str, *, compiled: bool = False) -> Iterator[None]:
     """Deterministic kernels on ``threads`` CPU threads, and the generators ours for the block.
 
     The process's own settings and generator states come back at the end. The number of threads
@@ -32,9 +35,11 @@ def exact(threads: int, device: str) -> Iterator[None]:
     if device != "cpu":
         # cuBLAS reads this once, before its first use; without it torch refuses to be exact.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):
         torch.set_num_threads(threads)
         # Not use_deterministic_algorithms, which also sets up the compiler: seconds of imports.
+        if compiled:
+            torch.use_deterministic_algorithms(True)
         torch.set_deterministic_debug_mode("error")
         # Filling every new tensor guards against reading it too early, at a price for each one.
         _filling.fill_uninitialized_memory = False
@@ -48,32 +53,50 @@ def exact(threads: int, device: str) -> Iterator[None]:
             torch.backends.cudnn.benchmark = kept[3]
 
 
-def environment(threads: int, device: str) -> dict[str, str | int]:
+def environment(
+    threads: int, device: str, ranks: int, numerics: Numerics
+) -> dict[str, str | int | bool]:
     """What the bits of a run depend on besides its identity; two equal ones give equal bits."""
     return {
         "dsets": version("dsets"),
+        "code": code.digest(),
         "torch": str(torch.__version__),
         "numpy": version("numpy"),
         "python": ".".join(map(str, sys.version_info[:3])),
         "machine": platform.machine(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": threads,
-        "device": device,
+        "ranks": ranks,
+        "device": device if device == "cpu" else torch.cuda.get_device_name(device),
+        "accumulate": numerics.accumulate,
+        "compiled": numerics.compiled,
     }
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+    """What differs between two environments, one line each."""
+    return tuple(
+        f"{name} {_short(was)} → {_short(now.get(name))}"
+        for name, was in before.items()
+        if was != now.get(name)
+    )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) < 64 else f"{text[:12]}…"
 
 
 def generators(device: str) -> dict[str, torch.Tensor]:
     """The states of torch's generators, which dropout and the like draw from."""
     states = {"cpu": torch.get_rng_state()}
     if device != "cpu":
-        states[device] = torch.cuda.get_rng_state(device)
+        states["cuda"] = torch.cuda.get_rng_state(device)
     return states
 
 
-def restore_generators(states: dict[str, torch.Tensor]) -> None:
-    """Put back what ``generators`` returned."""
-    for device, state in states.items():
-        if device == "cpu":
-            torch.set_rng_state(state)
-        elif torch.cuda.is_available():
-            torch.cuda.set_rng_state(state, device)
+def restore_generators(states: dict[str, torch.Tensor], device: str) -> None:
+    """Put back what ``generators`` returned; a GPU's state into ``device``."""
+    torch.set_rng_state(states["cpu"])
+    if device != "cpu" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dsets.train import crops, optimizers
+from dsets.train.gradient import Gradient
 from dsets.train.meters import Clock, Figures, Meter
 from dsets.train.recipe import Recipe
 
@@ -47,6 +49,7 @@ class Loop:
     rate: Callable[[int], float]
     meter: Meter
     clock: Clock
+    gradient: Gradient
 
     def epoch(self, stream: Iterable[Batch], step: int) -> Iterator[int]:
         """Train on what is left of the stream's epoch; after each step yield how many are taken."""
@@ -66,13 +69,13 @@ class Loop:
             group["lr"] = rate
         self.model.train()
         self.optimizer.zero_grad()
-        logits, losses = _losses(self.model(images), labels, self.recipe.smoothing)
-        # An all-padding batch must give a gradient of 0, not 0 / 0.
-        losses[valid].sum().div(valid.sum().clamp(min=1)).backward()  # type: ignore[no-untyped-call]
+        losses_of = partial(_losses, smoothing=self.recipe.smoothing)
+        logits, losses = self.gradient.of(images, labels, valid, losses_of)
+        self.gradient.unscale(self.optimizer)
         optimizers.clip(self.model, self.recipe.update)
-        self.optimizer.step()
-        self.meter.add(logits.detach(), labels, losses.detach(), valid)
-        self.clock.add(len(images))
+        self.gradient.step(self.optimizer)
+        self.meter.add(logits, labels, losses, valid)
+        self.clock.add(len(images) * self.gradient.ranks.world)
 
 
 def evaluate(model: nn.Module, stream: Iterable[Batch], meter: Meter) -> Figures:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dsets.train.ranks import ALONE, Ranks
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -33,10 +35,12 @@ class Meter:
     """Sums over the images seen since the last ``reset``, in float64 where the model is.
 
     Nothing is read back before ``figures`` or ``state``, so a GPU need not wait after every step.
+    Of several processes each counts its own; ``figures`` are of all of them, ``state`` is not.
     """
 
-    def __init__(self, classes: int, device: str) -> None:
+    def __init__(self, classes: int, device: str, ranks: Ranks = ALONE) -> None:
         self._classes = classes
+        self._ranks = ranks
         self._sums = torch.zeros(4, dtype=torch.float64, device=device)
 
     def add(self, logits: Tensor, labels: Tensor, losses: Tensor, valid: Tensor) -> None:
@@ -49,7 +53,8 @@ class Meter:
 
     def figures(self) -> Figures:
         """The means so far; of no images at all, zeros."""
-        loss, top1, top5, images = self.state()
+        sums: list[float] = self._ranks.sum(self._sums.clone()).tolist()
+        loss, top1, top5, images = sums
         count = max(images, 1.0)
         return Figures(
             images=int(images),

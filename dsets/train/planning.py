@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from dsets.errors import TrainError, UsageError
 from dsets.field import Field
 from dsets.pack import Pack
 from dsets.train import checkpoint, determinism, recipes
+from dsets.train import ranks as processes
+from dsets.train.numerics import Numerics
 from dsets.train.recipe import Recipe
 
 #: Of several packs beside the training one, the first of these names is evaluated on.
@@ -26,8 +28,9 @@ EVALUATION_SPLITS = ("validation", "val", "test")
 class Plan:
     """One run: ``model`` by name, trained on one pack, evaluated on another, kept in ``out``.
 
-    ``taken`` is the number of steps that a checkpoint in ``out`` has behind it; ``changes`` says
-    what differs from the environment they were taken in, so that the bits may differ too.
+    ``ranks`` is the number of processes that train together. ``taken`` is the number of steps that
+    a checkpoint in ``out`` has behind it; ``changes`` says what differs from the environment they
+    were taken in, so that the bits may differ too.
     """
 
     model: str
@@ -38,6 +41,8 @@ class Plan:
     seed: int
     device: str
     threads: int
+    ranks: int
+    numerics: Numerics
     taken: int
     changes: tuple[str, ...]
 
@@ -68,11 +73,22 @@ class Plan:
 
     def identity(self) -> dict[str, Any]:
         """What makes this run this one; plain data. Another identity is another run."""
-        return _identity(self.model, self.recipe, self.seed, self.training, self.evaluation)
+        return {
+            "model": self.model,
+            "recipe": self.recipe.plain(),
+            "seed": self.seed,
+            "precision": self.numerics.precision,
+            "training": self.training.digest,
+            "evaluation": self.evaluation.digest,
+        }
 
-    def environment(self) -> dict[str, str | int]:
+    def environment(self) -> dict[str, str | int | bool]:
         """What the run's bits depend on besides its identity."""
-        return determinism.environment(self.threads, self.device)
+        return determinism.environment(self.threads, self.device, self.ranks, self.numerics)
+
+    def packs(self) -> dict[str, Any]:
+        """Where the packs lie and where they come from; plain data."""
+        return {"training": _told(self.training), "evaluation": _told(self.evaluation)}
 
 
 def plan(
@@ -84,13 +100,15 @@ def plan(
     seed: int = 0,
     device: str = "cpu",
     threads: int | None = None,
+    numerics: Numerics | None = None,
 ) -> Plan:
     """Plan to train the model called ``model`` on the packs in ``folder``, one a split.
 
     The pack with statistics is trained on, another evaluated on. ``recipe`` is the model's own
     unless given. ``out`` is by default a folder below ``$DSETS_HOME/runs`` named after the run's
     identity, so the same call finds its checkpoint again. ``threads`` is by default the
-    checkpoint's number, or else torch's. Reads; changes nothing.
+    checkpoint's number, or else torch's. Where torchrun started several processes they train
+    together, and ``device="cuda"`` is each one's own GPU. Reads; changes nothing.
 
     Raises:
         UsageError: no such model or device, a bad seed or number of threads.
@@ -103,45 +121,44 @@ def plan(
         raise UsageError("bad seed", expected="0 to 2**32 - 1", got=seed)
     if threads is not None and not 1 <= threads <= 1024:
         raise UsageError("bad number of threads", expected="1 to 1024", got=threads)
+    device = processes.own_device(device)
     _check_device(device)
     training, evaluation = _packs(Path(folder))
-    identity = _identity(model, recipe, seed, training, evaluation)
-    place = Path(out) if out is not None else _place(identity)
-    taken = 0
-    before: dict[str, Any] = {}
-    if (path := place / "checkpoint.pt").exists():
-        kept = checkpoint.load(path)
-        checkpoint.check(path, kept, identity)
-        taken, before = kept.step, kept.environment
-    threads = threads or before.get("threads", torch.get_num_threads())
-    now = determinism.environment(threads, device)
-    return Plan(
+    fresh = Plan(
         model=model,
         recipe=recipe,
         training=training,
         evaluation=evaluation,
-        out=place,
+        out=Path(),
         seed=seed,
         device=device,
-        threads=threads,
-        taken=taken,
-        changes=tuple(
-            f"{name} {was} → {now.get(name)}"
-            for name, was in before.items()
-            if was != now.get(name)
-        ),
+        threads=threads or torch.get_num_threads(),
+        ranks=processes.launched()[1],
+        numerics=numerics or Numerics(),
+        taken=0,
+        changes=(),
     )
+    identity = fresh.identity()
+    here = replace(fresh, out=Path(out) if out is not None else _place(identity))
+    if not here.checkpoint.exists():
+        return here
+    kept = checkpoint.load(here.checkpoint)
+    checkpoint.check(here.checkpoint, kept, identity)
+    before = kept.environment
+    on = replace(here, taken=kept.step, threads=threads or before.get("threads", here.threads))
+    return replace(on, changes=determinism.changes(before, on.environment()))
 
 
-def _identity(
-    model: str, recipe: Recipe, seed: int, training: Pack, evaluation: Pack
-) -> dict[str, Any]:
+def _told(pack: Pack) -> dict[str, Any]:
     return {
-        "model": model,
-        "recipe": recipe.plain(),
-        "seed": seed,
-        "training": training.digest,
-        "evaluation": evaluation.digest,
+        "path": str(pack.path if isinstance(pack.path, str) else pack.path.absolute()),
+        "split": pack.split,
+        "digest": pack.digest,
+        "samples": len(pack),
+        "samples_digest": pack.samples_digest,
+        "quarantined": len(pack.index.quarantine),
+        "statistics_of": pack.index.statistics_of,
+        "provenance": dict(pack.index.provenance),
     }
 
 

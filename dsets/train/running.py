@@ -8,28 +8,34 @@
 
 1. Killed at any moment and started again, a run ends with the same bytes in log.jsonl and the same
    weights as one left alone, in the same environment (machine, torch, number of threads). If the
-   environment changed, the log says so in a line of its own.
+   environment changed, the log says so in a line of its own. The number of processes is part of
+   the environment, and may change: each sample still counts once an epoch.
 2. A checkpoint is written before anything else, after every epoch, and between steps at least every
    30 seconds. A run asked to stop finishes its step and writes one.
 3. Files in the folder that no checkpoint accounts for are not ours, and are never written over.
-4. One process at a time: a second one is refused.
+4. One run at a time: a second one is refused.
+5. Of several processes (``torchrun``) the first writes all files; ``out`` is on storage that all
+   see. When one dies the others end with an error, and the run goes on from its checkpoint.
 """
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dsets import atomic, codecs, locks, models, stream
 from dsets.stream import Stream
-from dsets.train import determinism, pictures
+from dsets.train import determinism, pictures, weights
+from dsets.train import ranks as processes
 from dsets.train.log import Log
 from dsets.train.planning import Plan
-from dsets.train.work import Moment, Work
+from dsets.train.ranks import Ranks
+from dsets.train.work import Logs, Moment, Work
 
 EVALUATION_BATCH = 500
 
@@ -75,22 +81,27 @@ def run(
             the loss is no longer a number.
         BusyError: another process trains into the same folder.
     """
-    plan.out.mkdir(parents=True, exist_ok=True)
     with (
-        locks.holding(plan.out, folder=True, wait=False),
-        determinism.exact(plan.threads, plan.device),
-        _streams(plan) as (training, evaluation),
+        processes.joined(plan.device) as ranks,
+        _folder(plan, ranks),
+        determinism.exact(plan.threads, plan.device, compiled=plan.numerics.compiled),
+        _streams(plan, ranks) as (training, evaluation),
     ):
-        work = Work(plan, training, evaluation)
+        work = Work(plan, training, evaluation, ranks)
+        if ranks.first:
+            for caution in processes.cautions(ranks.world, plan.recipe.batch_size, work.model):
+                warnings.warn(caution, stacklevel=2)
         begun = work.begin()
-        with (
-            Log(plan.out / "log.jsonl", begun.log_bytes) as log,
-            Log(plan.out / "speed.jsonl") as speeds,
-        ):
-            environment = plan.environment() if work.step < plan.steps else begun.environment
-            if log.length == 0 or environment != begun.environment:
-                log.write({"kind": "environment", "step": work.step, **environment})
-            finished = work.go(log, speeds, progress, stop)
+        with ExitStack() as files:
+            logs = None
+            if ranks.first:
+                logs = Logs(
+                    files.enter_context(Log(plan.out / "log.jsonl", begun.log_bytes)),
+                    files.enter_context(Log(plan.out / "speed.jsonl")),
+                )
+                if logs.curve.length == 0 or work.environments != begun.environments:
+                    logs.curve.write({"kind": "environment", **work.environments[-1]})
+            finished = work.go(logs, progress if ranks.first else ignore, stop)
         result = Result(
             finished=finished,
             model=plan.model,
@@ -101,13 +112,26 @@ def run(
             history=work.history,
             out=plan.out,
         )
-        if finished:
-            _write_result(plan, result, environment)
+        if finished and ranks.first:
+            _write_result(plan, result, work)
         return result
 
 
 @contextmanager
-def _streams(plan: Plan) -> Iterator[tuple[Stream, Stream]]:
+def _folder(plan: Plan, ranks: Ranks) -> Iterator[None]:
+    """Hold ``plan.out``, made if it is not there."""
+    with ExitStack() as held:
+
+        def hold() -> None:
+            plan.out.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locks.holding(plan.out, folder=True, wait=False))
+
+        ranks.by_first(hold)
+        yield
+
+
+@contextmanager
+def _streams(plan: Plan, ranks: Ranks) -> Iterator[tuple[Stream, Stream]]:
     """The training stream, and one over the evaluation pack in its own order."""
     images = plan.recipe.images
     with (
@@ -116,6 +140,7 @@ def _streams(plan: Plan) -> Iterator[tuple[Stream, Stream]]:
             plan.recipe.batch_size,
             seed=plan.seed,
             transform=images.training(plan.training),
+            rank=(ranks.rank, ranks.world),
             device=plan.device,
         ) as training,
         stream.batches(
@@ -123,13 +148,14 @@ def _streams(plan: Plan) -> Iterator[tuple[Stream, Stream]]:
             EVALUATION_BATCH,
             shuffle=False,
             transform=images.evaluation(plan.training),
+            rank=(ranks.rank, ranks.world),
             device=plan.device,
         ) as evaluation,
     ):
         yield training, evaluation
 
 
-def _write_result(plan: Plan, result: Result, environment: dict[str, Any]) -> None:
+def _write_result(plan: Plan, result: Result, work: Work) -> None:
     told = {
         "model": result.model,
         "parameters": result.parameters,
@@ -138,7 +164,8 @@ def _write_result(plan: Plan, result: Result, environment: dict[str, Any]) -> No
         "steps": result.steps,
         "history": result.history,
         **plan.identity(),
-        "environment": environment,
+        "environment": work.environments[-1],
+        "weights": weights.digest(work.model.state_dict()),
     }
     with atomic.replacing(plan.out / "curves.png") as part:
         part.write_bytes(codecs.encode_png(pictures.curves(plan.out / "log.jsonl")))

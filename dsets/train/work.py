@@ -8,16 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from dsets import models
 from dsets.errors import StreamError, TrainError
 from dsets.stream import Stream
-from dsets.train import checkpoint, determinism, engine, optimizers
+from dsets.train import checkpoint, determinism, engine, optimizers, weights
 from dsets.train.checkpoint import Checkpoint
+from dsets.train.gradient import Gradient
 from dsets.train.log import Log
 from dsets.train.meters import Clock, Figures, Meter, Speed
 from dsets.train.planning import Plan
+from dsets.train.ranks import ALONE, Ranks
 from dsets.train.schedule import When
 
 #: Between checkpoints, at most (and the step that is being taken).
@@ -42,39 +45,69 @@ class Moment:
         return max(1, -(-self.step // self.plan.epoch_steps))
 
 
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """What the first process writes: the loss ``curve``, and how fast it went."""
+
+    curve: Log
+    speeds: Log
+
+
 class Work:
     """What changes while a run goes on."""
 
-    def __init__(self, plan: Plan, training: Stream, evaluation: Stream) -> None:
+    def __init__(
+        self, plan: Plan, training: Stream, evaluation: Stream, ranks: Ranks = ALONE
+    ) -> None:
         torch.manual_seed(plan.seed)
         self._plan = plan
+        self._ranks = ranks
         self._training = training
         self._evaluation = evaluation
         built = models.find(plan.model).build(plan.shape, plan.classes)
-        self.model = engine.placed(built, plan.device)
+        self.model = plan.numerics.applied(engine.placed(built, plan.device), plan.device)
+        self._gradient = Gradient(self.model, plan.numerics, ranks, plan.device)
         self._loop = engine.Loop(
             model=self.model,
             optimizer=optimizers.optimizer(self.model, plan.recipe.update),
             recipe=plan.recipe,
             rate=self._rate,
-            meter=Meter(plan.classes, plan.device),
+            meter=Meter(plan.classes, plan.device, ranks),
             clock=Clock(),
+            gradient=self._gradient,
         )
         self.step = 0
         self.history: list[dict[str, Any]] = []
+        self.environments = [{"step": 0, **plan.environment()}]
         self._seconds = 0.0  # spent before this process began
         self._began = self._saved = time.monotonic()
 
     def begin(self) -> Checkpoint:
         """Take up the checkpoint that is there, or write the first one, of no steps."""
+        there = self._ranks.by_first(self._swept)
+        if there:
+            kept = checkpoint.load(self._plan.checkpoint)
+            checkpoint.check(self._plan.checkpoint, kept, self._plan.identity())
+            self._restore(kept)
+        elif not self._ranks.alone:
+            self._seed_own()  # now that all have drawn the same weights
+        self._ranks.agree(
+            {
+                "run": self._plan.identity(),
+                "code": self._plan.environment()["code"],
+                "step": self.step,
+                "weights": weights.digest(self.model.state_dict()),
+            }
+        )
+        return kept if there else self._save(0)
+
+    def _swept(self) -> bool:
+        """Whether there is a checkpoint; what a killed process left half written goes."""
         for name in ("checkpoint.pt", "curves.png", "result.json"):
             for part in self._plan.out.glob(f".{name}.*.part"):
                 part.unlink()  # of a killed process: the lock says that nobody is writing it
         if self._plan.checkpoint.exists():
-            kept = checkpoint.load(self._plan.checkpoint)
-            checkpoint.check(self._plan.checkpoint, kept, self._plan.identity())
-            self._restore(kept)
-            return kept
+            return True
         for name in ("log.jsonl", "speed.jsonl", "curves.png", "result.json"):
             if (self._plan.out / name).exists():
                 raise TrainError(
@@ -82,40 +115,39 @@ class Work:
                     where=self._plan.out,
                     remedy="move it, or give another --out",
                 )
-        return self._save(0)
+        return False
+
+    def _seed_own(self) -> None:
+        """Let each process draw other random numbers than the others, and than those before."""
+        key = [self._plan.seed, self.step, self._ranks.world, self._ranks.rank]
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
 
     def go(
-        self,
-        log: Log,
-        speeds: Log,
-        progress: Callable[[Moment], None],
-        stop: Callable[[], bool],
+        self, logs: Logs | None, progress: Callable[[Moment], None], stop: Callable[[], bool]
     ) -> bool:
-        """Train to the end, or until asked to stop; whether it is the end."""
+        """Train to the end, or until any process is asked to stop; whether it is the end."""
         progress(Moment(self._plan, self.step))
         self._loop.clock.lap()
         while self.step < self._plan.steps:
             for step in self._loop.epoch(self._training, self.step):
                 self.step = step
                 over = self.step % self._plan.epoch_steps == 0
-                if (
-                    over
-                    or self.step == self._plan.steps
-                    or self.step % self._plan.recipe.log_steps == 0
-                ):
-                    self._log_training(log, speeds, progress)
+                last = self.step == self._plan.steps
+                if over or last or self.step % self._plan.recipe.log_steps == 0:
+                    self._log_training(logs, progress)
                 if over:
                     continue  # what is saved is the middle of an epoch, or one that is evaluated
-                if self.step == self._plan.steps:
+                if last:
                     break
-                if stop():
-                    self._save(log.commit())
+                due = time.monotonic() - self._saved > CHECKPOINT_S
+                asked, due = self._ranks.any(stop(), due)
+                if asked or due:
+                    self._save_beside(logs)
+                if asked:
                     return False
-                if time.monotonic() - self._saved > CHECKPOINT_S:
-                    self._save(log.commit())
-            self._log_evaluation(log, progress)
-            self._save(log.commit())
-            if stop():
+            self._log_evaluation(logs, progress)
+            self._save_beside(logs)
+            if self._ranks.any(stop())[0]:
                 break
         return self.step == self._plan.steps
 
@@ -130,28 +162,31 @@ class Work:
         when = When(step, self._plan.steps, self._plan.epoch_steps, errors)
         return self._plan.recipe.rate_at(when)
 
-    def _log_training(self, log: Log, speeds: Log, progress: Callable[[Moment], None]) -> None:
+    def _log_training(self, logs: Logs | None, progress: Callable[[Moment], None]) -> None:
         figures, speed = self._loop.meter.figures(), self._loop.clock.lap()
         self._loop.meter.reset()
         self._check_finite(figures)
         rate = self._rate(self.step - 1)
-        log.write({"kind": "train", "step": self.step, "rate": rate, **figures.plain()})
-        speeds.write(
-            {
-                "step": self.step,
-                "images_per_second": round(speed.rate, 1),
-                "waiting": round(speed.share, 4),
-                "seconds": round(self.seconds, 3),
-            }
-        )
+        if logs is not None:
+            line = {"kind": "train", "step": self.step, "rate": rate, **figures.plain()}
+            logs.curve.write(line)
+            logs.speeds.write(
+                {
+                    "step": self.step,
+                    "images_per_second": round(speed.rate, 1),
+                    "waiting": round(speed.share, 4),
+                    "seconds": round(self.seconds, 3),
+                }
+            )
         progress(Moment(self._plan, self.step, figures, speed))
 
-    def _log_evaluation(self, log: Log, progress: Callable[[Moment], None]) -> None:
-        meter = Meter(self._plan.classes, self._plan.device)
+    def _log_evaluation(self, logs: Logs | None, progress: Callable[[Moment], None]) -> None:
+        meter = Meter(self._plan.classes, self._plan.device, self._ranks)
         figures = engine.evaluate(self.model, self._evaluation, meter)
         self._check_finite(figures)
         where = {"epoch": -(-self.step // self._plan.epoch_steps), "step": self.step}
-        log.write({"kind": "evaluation", **where, **figures.plain()})
+        if logs is not None:
+            logs.curve.write({"kind": "evaluation", **where, **figures.plain()})
         self.history.append({**where, **figures.plain(), "seconds": round(self.seconds, 3)})
         progress(Moment(self._plan, self.step, figures))
         self._loop.clock.lap()
@@ -165,32 +200,50 @@ class Work:
                 remedy=f"lower the rate ({self._plan.recipe.update.rate}), in another --out",
             )
 
+    def _save_beside(self, logs: Logs | None) -> None:
+        """Save where the log stands now."""
+        self._save(logs.curve.commit() if logs is not None else 0)
+
     def _save(self, log_bytes: int) -> Checkpoint:
+        own = {
+            "meter": self._loop.meter.state(),
+            "generators": determinism.generators(self._plan.device),
+        }
         kept = Checkpoint(
             identity=self._plan.identity(),
-            environment=self._plan.environment(),
+            environments=self.environments,
+            packs=self._plan.packs(),
             step=self.step,
             seconds=self.seconds,
             log_bytes=log_bytes,
             history=self.history,
-            meter=self._loop.meter.state(),
             model=dict(self.model.state_dict()),
             optimizer=self._loop.optimizer.state_dict(),
+            scaler=self._gradient.state(),
             stream=self._training.state_dict(),
-            generators=determinism.generators(self._plan.device),
+            ranks=self._ranks.gather(own),
         )
-        checkpoint.save(self._plan.checkpoint, kept)
+        if self._ranks.first:
+            checkpoint.save(self._plan.checkpoint, kept)
         self._saved = time.monotonic()
         return kept
 
     def _restore(self, kept: Checkpoint) -> None:
+        self.step, self.history, self._seconds = kept.step, list(kept.history), kept.seconds
         try:
             self.model.load_state_dict(kept.model)
             self._loop.optimizer.load_state_dict(kept.optimizer)
-            self._loop.meter.load(kept.meter)
+            self._gradient.load(kept.scaler)
             self._training.load_state_dict(kept.stream)
-            determinism.restore_generators(kept.generators)
-        except (RuntimeError, ValueError, KeyError, TypeError, StreamError) as error:
+            self._restore_own(kept.ranks)
+        except (
+            RuntimeError,
+            ValueError,
+            KeyError,
+            IndexError,
+            TypeError,
+            StreamError,
+        ) as error:
             raise TrainError(
                 f"checkpoint does not fit its run: {error}", where=self._plan.checkpoint
             ) from error
@@ -201,7 +254,22 @@ class Work:
                 expected=f"step {kept.step}",
                 got=f"step {self._streamed()}",
             )
-        self.step, self.history, self._seconds = kept.step, kept.history, kept.seconds
+        self.environments = list(kept.environments)
+        now = self._plan.environment()
+        if kept.step < self._plan.steps and kept.environment != now:
+            self.environments.append({"step": kept.step, **now})
+
+    def _restore_own(self, ranks: list[dict[str, Any]]) -> None:
+        """What each process had; of another number of processes, the first one has it all."""
+        if len(ranks) == self._ranks.world:
+            own = ranks[self._ranks.rank]
+            self._loop.meter.load(own["meter"])
+            determinism.restore_generators(own["generators"], self._plan.device)
+            return
+        if self._ranks.first:
+            columns = zip(*(theirs["meter"] for theirs in ranks), strict=True)
+            self._loop.meter.load([math.fsum(sums) for sums in columns])
+        self._seed_own()
 
     def _streamed(self) -> int:
         """The steps that the stream has delivered batches for."""

@@ -17,20 +17,21 @@ from hypothesis import strategies as st
 
 from dsets.errors import TrainError
 from dsets.train import checkpoint
-from dsets.train.checkpoint import Checkpoint
+from dsets.train.checkpoint import FORMAT, Checkpoint
 
 KEPT = Checkpoint(
     identity={"model": "lenet", "recipe": {"epochs": 2, "rate": 0.1}, "seed": 0},
-    environment={"threads": 1},
+    environments=[{"step": 0, "threads": 1}],
+    packs={"training": {"digest": "abc"}},
     step=7,
     seconds=1.5,
     log_bytes=80,
     history=[{"epoch": 1, "loss": 0.1}],
-    meter=[0.1, 0.2, 0.3, 4.0],
     model={"weight": torch.arange(4.0)},
     optimizer={"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": []},
     stream={"epoch": 0, "position": 7},
-    generators={"cpu": torch.get_rng_state()},
+    scaler={},
+    ranks=[{"meter": [0.1, 0.2, 0.3, 4.0], "generators": {"cpu": torch.get_rng_state()}}],
 )
 
 
@@ -38,8 +39,10 @@ def test_what_was_saved_is_what_is_loaded(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "checkpoint.pt", KEPT)
     loaded = checkpoint.load(tmp_path / "checkpoint.pt")
     assert torch.equal(loaded.model["weight"], KEPT.model["weight"])
-    assert torch.equal(loaded.generators["cpu"], KEPT.generators["cpu"])
-    for name in ("identity", "environment", "step", "seconds", "log_bytes", "history", "meter"):
+    (theirs,), (ours,) = loaded.ranks, KEPT.ranks
+    assert torch.equal(theirs["generators"]["cpu"], ours["generators"]["cpu"])
+    assert theirs["meter"] == ours["meter"]
+    for name in ("identity", "environments", "packs", "step", "seconds", "log_bytes", "history"):
         assert getattr(loaded, name) == getattr(KEPT, name)
     assert os.listdir(tmp_path) == ["checkpoint.pt"]
 
@@ -84,7 +87,7 @@ class Attack:
 
 def test_a_hostile_checkpoint_runs_nothing(tmp_path: Path) -> None:
     path, proof = tmp_path / "checkpoint.pt", tmp_path / "proof"
-    torch.save({"format": 1, **asdict(KEPT), "stream": Attack(proof)}, path)
+    torch.save({"format": FORMAT, **asdict(KEPT), "stream": Attack(proof)}, path)
     with pytest.raises(TrainError, match="damaged, or not a checkpoint"):
         checkpoint.load(path)
     path.write_bytes(pickle.dumps(Attack(proof)))
@@ -97,9 +100,9 @@ def test_a_hostile_checkpoint_runs_nothing(tmp_path: Path) -> None:
     ("held", "what"),
     [
         ([1, 2], "another format"),
-        ({"format": 2}, "expected 1, got 2"),
-        ({"format": 1}, "bad identity"),
-        ({"format": 1, **asdict(KEPT), "step": "7"}, "bad step; expected int, got str"),
+        ({"format": 1}, "expected 2, got 1"),
+        ({"format": FORMAT}, "bad identity"),
+        ({"format": FORMAT, **asdict(KEPT), "step": "7"}, "bad step; expected int, got str"),
     ],
 )
 def test_another_kind_of_file_is_refused(tmp_path: Path, held: object, what: str) -> None:

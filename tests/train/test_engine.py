@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dsets.train import engine, optimizers
+from dsets.train.gradient import Gradient
 from dsets.train.meters import Clock, Meter
 from dsets.train.recipe import Recipe
 from dsets.train.schedule import When
@@ -38,7 +39,8 @@ def rows(count: int, seed: int = 0, valid: int | None = None) -> Rows:
 
 def loop(net: nn.Module, steps: int, recipe: Recipe = RECIPE) -> engine.Loop:
     optimizer = optimizers.optimizer(net, recipe.update)
-    return engine.Loop(net, optimizer, recipe, rate(recipe, steps), Meter(4, "cpu"), Clock())
+    meter, clock, gradient = Meter(4, "cpu"), Clock(), Gradient(net)
+    return engine.Loop(net, optimizer, recipe, rate(recipe, steps), meter, clock, gradient)
 
 
 def rate(recipe: Recipe, steps: int) -> Callable[[int], float]:

@@ -312,9 +312,11 @@ def test_a_checkpoint_of_other_tensors_is_refused(packs: Path, tmp_path: Path) -
     for change in (
         {"model": {}},
         {"optimizer": {"state": {}, "param_groups": []}},
-        {"meter": [1.0]},
+        {"ranks": [{**kept.ranks[0], "meter": [1.0]}]},
+        {"ranks": [{"meter": kept.ranks[0]["meter"]}]},
+        {"scaler": {"scale": 1.0}},
         {"stream": {**kept.stream, "seed": 9}},
-        {"generators": {"cpu": torch.zeros(3)}},
+        {"ranks": [{**kept.ranks[0], "generators": {"cpu": torch.zeros(3)}}]},
         {"step": 4},
     ):
         checkpoint.save(path, replace(kept, **change))

@@ -1,0 +1,132 @@
+"""One of several processes that torchrun starts: python -m torch.distributed.run … crew.py PART …
+
+many PACKS OUT          one group for several runs: what they do is written to OUT/said.RANK.json
+run PACKS OUT           one run, as any user's script does it
+die PACKS OUT STEP      the same, saving after every step, but rank 1 kills itself after STEP
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import distributed, nn
+
+from dsets import models, train
+from dsets.errors import DsetsError
+from dsets.train import engine, work
+from dsets.train.numerics import Numerics
+from tests.train.test_running import RECIPE, dropping
+
+RANK = int(os.environ.get("RANK", "0"))
+#: Two processes do not divide its batches, and the last one of an epoch even less.
+ODD = replace(RECIPE, batch_size=7)
+
+
+def plain(shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """A net whose rows have nothing to do with one another."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), classes))
+
+
+def register() -> None:
+    models.MODELS["tiny"] = models.Model(dropping, (16, 16, 1), 10, "for tests")
+    models.MODELS["plain"] = models.Model(plain, (16, 16, 1), 10, "for tests")
+
+
+@contextmanager
+def seeing() -> Iterator[list[tuple[int, int]]]:
+    """(epoch, sample) of every valid row that is trained on."""
+    seen: list[tuple[int, int]] = []
+    tensors = engine._tensors
+
+    def look(batch: Any) -> Any:
+        if torch.is_grad_enabled():
+            seen.extend((batch.epoch, int(sample)) for sample in batch.index[batch.valid])
+        return tensors(batch)
+
+    engine._tensors = look
+    try:
+        yield seen
+    finally:
+        engine._tensors = tensors
+
+
+def many(packs: Path, out: Path) -> dict[str, Any]:
+    """Runs of this process among the others."""
+    distributed.init_process_group("gloo")
+    said: dict[str, Any] = {}
+    with seeing() as seen, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        run("plain", packs, out / "plain", recipe=ODD)
+    said["seen"] = list(seen)
+    said["warnings"] = [str(warning.message) for warning in told]
+    run("plain", packs, out / "pieces", recipe=ODD, numerics=Numerics(accumulate=3))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        run("tiny", packs, out / "tiny")
+    said["batch norm"] = [str(warning.message) for warning in told]
+    # Stopped in one process only, of its own accord.
+    asked = iter([RANK == 1, False])
+    stopped = run("plain", packs, out / "stopped", stop=lambda: next(asked))
+    said["stopped"] = (stopped.step, stopped.finished)
+    for name, options in (("seeds", {"seed": RANK}), ("foreign", {})):
+        (out / "foreign").mkdir(exist_ok=True)
+        (out / "foreign" / "log.jsonl").write_text("mine")
+        try:
+            run("plain", packs, out / name, **options)
+        except DsetsError as error:
+            said[name] = str(error)
+    return said
+
+
+def run(
+    model: str, packs: Path, out: Path, stop: Callable[[], bool] = lambda: False, **options: Any
+) -> train.Result:
+    options = {"recipe": RECIPE, "threads": 1, **options}
+    return train.run(train.plan(model, packs, out, **options), stop=stop)
+
+
+def main(part: str, packs: str, out: str, step: str = "0") -> int:
+    # As the command does: whoever started us asks for an end, and the step comes first.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    torch.set_num_threads(1)
+    register()
+    if part == "many":
+        said = many(Path(packs), Path(out))
+        Path(out, f"said.{RANK}.json").write_text(json.dumps(said))
+        distributed.destroy_process_group()
+        return 0
+    taken = 0
+
+    def stop() -> bool:
+        nonlocal taken
+        taken += 1
+        if part == "die" and RANK == 1 and taken == int(step):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return False
+
+    if part == "die":
+        work.CHECKPOINT_S = 0.0
+    try:
+        with seeing() as seen:
+            run("tiny", Path(packs), Path(out), stop)
+    except DsetsError as error:
+        print(f"rank {RANK}: {error}", file=sys.stderr)
+        return 1
+    finally:
+        Path(f"{out}.seen.{RANK}.json").write_text(json.dumps(seen))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

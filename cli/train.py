@@ -22,8 +22,7 @@ from ._progress import bars
 from ._text import count, table
 
 if TYPE_CHECKING:
-    from dsets.train import Moment, Plan, Result
-    from dsets.train.numerics import Numerics
+    from dsets.train import Moment, Numerics, Plan, Result
 
 EVERY_S = 5.0  # between lines about training; every evaluation gets one
 
@@ -88,8 +87,6 @@ def command(
     # where cores are shared: 200-500 images/s against 900-1,800 (lenet, load 6 on two cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from dsets import models, train
-    from dsets.train import ranks
-    from dsets.train.numerics import Numerics
 
     if as_list:
         _list(as_json)
@@ -99,9 +96,9 @@ def command(
     if model not in models.MODELS:
         known = ", ".join(models.MODELS)
         raise click.BadParameter(f"{model!r} is not one of {known}", param_hint="MODEL")
-    numerics = Numerics(*(options.pop(name) for name in ("precision", "accumulate", "compiled")))
+    numerics = train.Numerics(*(options.pop(name) for name in ("precision", "accumulate", "compiled")))
     planned = _plan(model, folder, numerics, **options)
-    others = ranks.launched()[0] > 0  # the first process speaks for all
+    others = train.launched()[0] > 0  # the first process speaks for all
     if dry_run:
         if not others:
             _print_plan(planned, as_json)

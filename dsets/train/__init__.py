@@ -14,18 +14,22 @@ from typing import TYPE_CHECKING, Any
 from dsets.errors import MissingLibraryError
 
 if TYPE_CHECKING:
+    from dsets.train.numerics import Numerics
     from dsets.train.planning import Plan, plan
+    from dsets.train.ranks import launched
     from dsets.train.recipe import Recipe
     from dsets.train.running import Result, run
     from dsets.train.work import Moment
 
-__all__ = ["Moment", "Plan", "Recipe", "Result", "plan", "run"]
+__all__ = ["Moment", "Numerics", "Plan", "Recipe", "Result", "launched", "plan", "run"]
 
 _ELSEWHERE = {
     "Moment": "work",
+    "Numerics": "numerics",
     "Plan": "planning",
     "Recipe": "recipe",
     "Result": "running",
+    "launched": "ranks",
     "plan": "planning",
     "run": "running",
 }

@@ -43,17 +43,19 @@ class Numerics:
             TrainError: torch.compile cannot work here.
         """
         kind = torch.device(device).type
-        if self.precision != "float32":
-            forward = torch.autocast(kind, PRECISIONS[self.precision])(model.forward)
+        own = model.forward
 
-            def cast(images: Tensor) -> Any:
-                return _single(forward(images))
+        def forward(images: Tensor) -> Any:
+            if self.precision == "float32":
+                return own(images)
+            with torch.autocast(kind, PRECISIONS[self.precision]):
+                return _single(own(images))
 
-            # On the object itself: a model around the model would rename its weights.
-            model.forward = cast
         if self.compiled:
             _check_compiler(device)
-            model.compile()
+        # On the object itself: a model around the model would rename its weights. A function of
+        # ours is compiled, since the compiler passes over calls of torch's own modules.
+        model.forward = torch.compile(forward) if self.compiled else forward
         return model
 
     def scaler(self, device: str) -> torch.amp.GradScaler:

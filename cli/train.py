@@ -96,7 +96,9 @@ def command(
     if model not in models.MODELS:
         known = ", ".join(models.MODELS)
         raise click.BadParameter(f"{model!r} is not one of {known}", param_hint="MODEL")
-    numerics = train.Numerics(*(options.pop(name) for name in ("precision", "accumulate", "compiled")))
+    numerics = train.Numerics(
+        *(options.pop(name) for name in ("precision", "accumulate", "compiled"))
+    )
     planned = _plan(model, folder, numerics, **options)
     others = train.launched()[0] > 0  # the first process speaks for all
     if dry_run:

@@ -164,7 +164,7 @@ def test_rule_1_killed_at_random_moments_a_run_ends_as_if_it_had_never_been(
     assert 0 < checkpoint.load(tmp_path / "out" / "checkpoint.pt").step < 30
     run(packs, tmp_path / "out", recipe)
     assert_same(tmp_path / "out", tmp_path / "whole")
-    names = {"checkpoint.pt", "log.jsonl", "result.json", "speed.jsonl"}
+    names = {"checkpoint.pt", "curves.png", "log.jsonl", "result.json", "speed.jsonl"}
     assert set(os.listdir(tmp_path / "out")) == names
 
 

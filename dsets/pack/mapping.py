@@ -11,6 +11,7 @@ import mmap
 import os
 import stat
 import weakref
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,13 +49,52 @@ def check_file(path: Path, size: int) -> None:
         raise PackError("cannot be read", where=path, got=error.strerror) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Which file was mapped: where it lay, of how many bytes, last changed when."""
+
+    path: Path
+    size: int
+    changed_ns: int
+    remedy: str = "open the pack again; if that fails, see 'dsets repair'"
+
+    def check(self, failed: bool) -> None:
+        """Make sure that nobody has cut the file short, written to it or put another in its place.
+
+        One that was deleted, or moved with its folder, stays readable as long as it is mapped,
+        unless its storage has ``failed``.
+
+        Raises:
+            PackError: somebody has.
+        """
+        try:
+            found = os.lstat(self.path)
+        except FileNotFoundError:
+            if not failed:
+                return
+            raise self._changed("nothing there") from None
+        except OSError as error:
+            raise self._changed(error.strerror) from error
+        if found.st_size != self.size or found.st_mtime_ns != self.changed_ns:
+            raise self._changed(f"{found.st_size} bytes, changed at {found.st_mtime:.0f}")
+
+    def _changed(self, got: object) -> PackError:
+        return PackError(
+            "the file was cut short, changed or replaced while it was read",
+            where=self.path,
+            expected=f"{self.size} bytes, last changed at {self.changed_ns / 1e9:.0f}",
+            got=got,
+            remedy=self.remedy,
+        )
+
+
 class Mapped:
     """A file in memory, read-only; unmapped when nothing refers to ``memory`` or its slices.
 
     Should the file shrink or its storage fail, what was read is zeros: ``check`` tells, afterwards.
     """
 
-    __slots__ = ("_range", "_size", "_stamp", "memory", "path")
+    __slots__ = ("_range", "_stamp", "memory")
 
     def __init__(self, path: Path, size: int) -> None:
         """Raises:
@@ -67,12 +107,10 @@ class Mapped:
                 address = _map(file.fileno(), size)
         except OSError as error:
             raise PackError("cannot be mapped", where=path, got=error.strerror) from error
-        self.path = path
-        self._size = size
-        self._stamp = found.st_mtime_ns
+        self._stamp = Stamp(path, size, found.st_mtime_ns)
         self._range = guard().add(address, size)
         buffer = (ctypes.c_ubyte * size).from_address(address)
-        end = weakref.finalize(buffer, _unmap, self._range, address, size)
+        end = weakref.finalize(buffer, unmap, self._range, address, size)
         end.atexit = False  # threads may still read while the interpreter goes down
         self.memory = memoryview(buffer).cast("B").toreadonly()
 
@@ -82,35 +120,16 @@ class Mapped:
         return guard().faults(self._range)
 
     def check(self) -> None:
-        """Make sure that nobody has cut the file short, written to it or put another in its place.
-
-        One that was deleted, or moved with its folder, stays readable as long as it is mapped.
+        """Make sure that the file is still the one that was mapped.
 
         Raises:
-            PackError: somebody has.
+            PackError: as ``Stamp.check``.
         """
-        try:
-            found = os.lstat(self.path)
-        except FileNotFoundError:
-            if not self.faults:
-                return
-            raise self._changed("nothing there") from None
-        except OSError as error:
-            raise self._changed(error.strerror) from error
-        if found.st_size != self._size or found.st_mtime_ns != self._stamp:
-            raise self._changed(f"{found.st_size} bytes, changed at {found.st_mtime:.0f}")
-
-    def _changed(self, got: object) -> PackError:
-        return PackError(
-            "the file was cut short, changed or replaced while it was read",
-            where=self.path,
-            expected=f"{self._size} bytes, last changed at {self._stamp / 1e9:.0f}",
-            got=got,
-            remedy="open the pack again; if that fails, see 'dsets repair'",
-        )
+        self._stamp.check(self.faults > 0)
 
 
-def _unmap(number: int, address: int, size: int) -> None:
+def unmap(number: int, address: int, size: int) -> None:
+    """End a guarded map."""
     guard().end(number)
     libc().munmap(address, size)
 

@@ -10,6 +10,7 @@ import numpy as np
 from dsets.errors import PackError
 from dsets.field import Field
 from dsets.pack.mapping import Mapped
+from dsets.pack.reserve import Reserved
 from dsets.pack.schema import Extent, Shard
 
 KEY = Field("key", "uint8", (None,))
@@ -42,8 +43,10 @@ class Rows:
 
     __slots__ = ("arrays", "file", "name")
 
-    def __init__(self, shard: Shard, memory: memoryview, file: Mapped | None = None) -> None:
-        """Over the shard's memory, which is not read yet; ``file`` if it is one that was mapped."""
+    def __init__(
+        self, shard: Shard, memory: memoryview, file: Mapped | Reserved | None = None
+    ) -> None:
+        """Over the shard's memory, which is not read yet; ``file`` tells whether it changed."""
         self.name = shard.name
         self.file = file
         self.arrays = datasets(memory, shard.datasets)

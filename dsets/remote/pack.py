@@ -253,7 +253,8 @@ class RemotePack(Pack):
         with self._changed:
             found = self._shards[shard]
             if found is None:
-                found = Rows(self.index.shards[shard], self._space(shard).memory)
+                space = self._space(shard)
+                found = Rows(self.index.shards[shard], space.memory, space)
                 self._shards[shard] = found
             return found
 

@@ -36,6 +36,7 @@ from dsets import models, stream
 from dsets.bench import process
 from dsets.pack import Pack
 from dsets.train import engine, optimizers, recipes
+from dsets.train.gradient import Gradient
 from dsets.train.meters import Clock, Meter
 from dsets.train.recipe import Recipe
 from dsets.train.schedule import When
@@ -123,7 +124,8 @@ class Contestant:
             return recipe.rate_at(When(step, steps, epoch_steps))
 
         optimizer = optimizers.optimizer(self.net, recipe.update)
-        self.loop = engine.Loop(self.net, optimizer, recipe, rate, Meter(10, "cpu"), Clock())
+        meter, clock, gradient = Meter(10, "cpu"), Clock(), Gradient(self.net)
+        self.loop = engine.Loop(self.net, optimizer, recipe, rate, meter, clock, gradient)
         self.minutes, self.processor, self.waiting, self.top1 = [0.0], [0.0], 0.0, [0.1]
 
     def epoch(self, evaluation: Callable[[torch.nn.Module], float]) -> None:

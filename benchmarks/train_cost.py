@@ -33,6 +33,7 @@ from dsets import models, stream
 from dsets.bench import process
 from dsets.pack import Pack
 from dsets.train import engine, optimizers, recipes
+from dsets.train.gradient import Gradient
 from dsets.train.meters import Clock, Meter
 from dsets.train.planning import field_of
 
@@ -80,6 +81,7 @@ def main() -> int:
         lambda step: 1e-4,
         Meter(classes, "cpu"),
         Clock(),
+        Gradient(net),
     )
     with stream.batches(
         pack,

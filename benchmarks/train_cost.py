@@ -70,8 +70,7 @@ def main() -> int:
     recipe = replace(recipe, batch_size=options.batch_size or recipe.batch_size)
     pack = Pack.open(options.folder / "train")
     classes = len(field_of(pack, "label").classes)
-    height, width, channels = field_of(pack, "image").shape
-    shape = recipe.images.shape((height or 0, width or 0, channels or 0))
+    shape = recipe.images.shape(field_of(pack, "image"))
     torch.set_num_threads(options.threads)
     net = engine.placed(models.find(options.model).build(shape, classes), "cpu")
     loop = engine.Loop(

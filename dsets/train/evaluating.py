@@ -79,8 +79,7 @@ def find(path: Path, folder: Path, split: str | None = None) -> Run:
     image, label = (field_of(training, field) for field in ("image", "label"))
     if any(field_of(pack, one.name).shape != one.shape for one in (image, label)):
         raise TrainError("the packs disagree on image or label", where=pack.path, expected=image)
-    height, width, channels = (side or 0 for side in image.shape)
-    shape = read.images.shape((height, width, channels))
+    shape = read.images.shape(image)
     model = models.find(name).build(shape, len(label.classes))
     try:
         model.load_state_dict(kept.model)

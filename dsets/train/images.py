@@ -20,6 +20,7 @@ from dsets.transforms import (
 )
 
 if TYPE_CHECKING:
+    from dsets.field import Field
     from dsets.pack import Pack
     from dsets.transforms.recipe import Transform
 
@@ -74,9 +75,13 @@ class Images:
                     got=repr(value),
                 )
 
-    def shape(self, stored: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Height, width, channels of what the model sees of images of the ``stored`` shape."""
-        return (self.size, self.size, stored[2]) if self.size else stored
+    def shape(self, stored: Field) -> tuple[int, int, int]:
+        """Height, width, channels of what the model sees of a field of images; 0 where that differs
+        from image to image. Encoded images come out red, green, blue."""
+        height, width, channels = (None, None, 3) if stored.encoded else stored.shape
+        if self.size:
+            return (self.size, self.size, channels or 0)
+        return (height or 0, width or 0, channels or 0)
 
     def training(self, pack: Pack) -> list[Transform]:
         """The transforms of the training pack. Raises UsageError where it has no statistics."""

@@ -64,8 +64,7 @@ class Plan:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width, channels of an image as the model sees it."""
-        height, width, channels = field_of(self.training, "image").shape
-        return self.recipe.images.shape((height or 0, width or 0, channels or 0))
+        return self.recipe.images.shape(field_of(self.training, "image"))
 
     @property
     def checkpoint(self) -> Path:
@@ -124,6 +123,7 @@ def plan(
     device = processes.own_device(device)
     _check_device(device)
     training, evaluation = _packs(Path(folder))
+    _check_images(training, recipe)
     fresh = Plan(
         model=model,
         recipe=recipe,
@@ -214,15 +214,8 @@ def _packs(folder: Path) -> tuple[Pack, Pack]:
 
 
 def _check_fields(training: Pack, evaluation: Pack) -> None:
-    """Images of one fixed size in both packs, and labels that name classes."""
+    """The same images and labels in both packs, and labels that name classes."""
     image, label = field_of(training, "image"), field_of(training, "label")
-    if image.dtype != "uint8" or len(image.shape) != 3 or not image.fixed:
-        raise TrainError(
-            "cannot train on these images",
-            where=training.path,
-            expected="image: uint8 (height, width, channels), all of one size",
-            got=image,
-        )
     if label.shape != () or not label.dtype.startswith(("int", "uint")) or not label.classes:
         raise TrainError(
             "cannot train on these labels",
@@ -238,6 +231,20 @@ def _check_fields(training: Pack, evaluation: Pack) -> None:
             )
     for pack in (training, evaluation):
         _check_labels(pack, len(label.classes))
+
+
+def _check_images(training: Pack, recipe: Recipe) -> None:
+    """Images of one size, or of any that are cut to one."""
+    image = field_of(training, "image")
+    cut = image.encoded and recipe.images.size
+    if not cut and (image.dtype != "uint8" or len(image.shape) != 3 or not image.fixed):
+        raise TrainError(
+            "cannot train on these images",
+            where=training.path,
+            expected="image: uint8 (height, width, channels), all of one size; or encoded ones, "
+            "and a recipe that crops them",
+            got=image,
+        )
 
 
 def _check_labels(pack: Pack, classes: int) -> None:

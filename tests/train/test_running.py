@@ -25,6 +25,7 @@ from dsets.train.images import Images
 from dsets.train.recipe import Recipe
 from dsets.train.schedule import Schedule, drops
 from dsets.train.update import Update
+from tests.train.packs import make_pack
 
 ROOT = Path(__file__).parents[2]
 
@@ -124,6 +125,20 @@ def test_rule_1_a_plateau_is_seen_across_interruptions(packs: Path, tmp_path: Pa
     rates = {line["rate"] for line in lines(tmp_path / "out") if line["kind"] == "train"}
     errors = [1 - line["top1"] for line in lines(tmp_path / "out") if line["kind"] == "evaluation"]
     assert len(rates) == 1 + drops(errors[:-1], 1, 2) > 1
+
+
+def test_encoded_images_are_trained_on_when_the_recipe_cuts_them_to_one_size(
+    tmp_path: Path,
+) -> None:
+    made = {"shape": (18, 20, 3), "encoded": True}
+    make_pack(tmp_path / "packs" / "train", samples=24, **made)  # type: ignore[arg-type]
+    training = tmp_path / "packs" / "train"
+    make_pack(tmp_path / "packs" / "test", samples=6, training=training, **made)  # type: ignore[arg-type]
+    boxes = replace(RECIPE, images=Images(crop="resized", size=12, flip=True))
+    result = run(tmp_path / "packs", tmp_path / "out", boxes)
+    assert (result.finished, result.history[-1]["images"]) == (True, 6)
+    with pytest.raises(TrainError, match="cannot train on these images"):
+        run(tmp_path / "packs", tmp_path / "other")
 
 
 def test_a_recipe_may_end_after_so_many_steps_within_an_epoch(packs: Path, tmp_path: Path) -> None:

@@ -229,11 +229,16 @@ def main() -> int:
         for workload in options.only:
             names = [*OURS, *LIMITS, *(WORKLOADS[workload] if options.peers else ())]
             begin = partial(start, workload=workload, folder=folder, peers=options.peers)
+            conditions = {"layout": options.layout, "images": _images(workload, options.images)}
             taken, known = take_turns(names, begin, options.rounds, options.seconds)
-            lines += report(workload, taken, known, {"layout": options.layout})
+            lines += report(workload, taken, known, conditions)
     if options.save:
         record.append("stream", lines)
     return 0
+
+
+def _images(workload: str, of_256: int) -> int:
+    return 50_000 if workload == "W4" else of_256
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ extension was not built, go through ``codecs.window``, to the same bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,9 +23,13 @@ from dsets.transforms.compiled import finish
 from dsets.transforms.crop import CentreCrop, Crop
 from dsets.transforms.random import Draws
 from dsets.transforms.recipe import Recipe
+from dsets.transforms.subtract_mean import SubtractMean
+from dsets.transforms.ten_crop import TenCrop
 from dsets.transforms.view import Views
 
 CHANNELS = 3
+#: Rows whose pixels wait for their mean image to be subtracted.
+_AT_ONCE = 16
 
 Ints = npt.NDArray[np.int64]
 
@@ -61,6 +65,7 @@ class Encoded:
     recipe: Recipe
     native: bool = True
     window: tuple[int, int] = field(init=False)
+    _field: npt.NDArray[np.float32] | None = field(init=False)
     _rows: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,15 +79,19 @@ class Encoded:
             extension.native.strings(self.strings.shards, self.strings.bounds) if native else None
         )
         object.__setattr__(self, "_rows", made)
+        normal = self.recipe.normal
+        object.__setattr__(self, "_field", None if normal is None else normal.field)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         return np.dtype(self.recipe.normal.dtype if self.recipe.normal else "uint8")
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Of one finished row: (C, H, W) when normalised, else (H, W, C)."""
-        return (CHANNELS, *self.window) if self.recipe.normal else (*self.window, CHANNELS)
+    def shape(self) -> tuple[int, ...]:
+        """Of one finished row: (C, H, W) when normalised, else (H, W, C); before it the crops,
+        where there are several."""
+        one = (CHANNELS, *self.window) if self.recipe.normal else (*self.window, CHANNELS)
+        return one if self.recipe.crops == 1 else (self.recipe.crops, *one)
 
     def fill(self, index: Ints, draws: Draws, out: npt.NDArray[Any]) -> tuple[Unreadable, ...]:
         """Write the images ``index`` (n,), as the recipe shows them for these draws, to ``out``
@@ -93,30 +102,62 @@ class Encoded:
         """
         sizes = self._sizes(index)
         unknown = sizes[:, 0] == 0
-        sizes[unknown] = self.window  # any that serves; these rows are not shown
+        sizes[unknown] = self._some_size  # any that serves; these rows are not shown
         self._check(sizes)
         views = self.recipe.choose((sizes[:, 0].copy(), sizes[:, 1].copy()), draws)
-        boxes, mirrored = self._boxes(views, len(index)), views.mirrored
+        views = replace(views, size=self.window)  # without a crop it is still one for each
+        if self.recipe.crops > 1:
+            index, unknown = (np.repeat(one, self.recipe.crops) for one in (index, unknown))
+            views, out = views.flat(), out.reshape(-1, *self.shape[1:])
+        boxes = self._boxes(views, len(index))
         status = np.ones(len(index), np.uint8)
         if self._rows is not None:
-            extension.native.jpeg_rows(
-                self._rows,
-                np.ascontiguousarray(index, np.int64),
-                boxes,
-                None if mirrored is None else np.ascontiguousarray(mirrored, np.bool_),
-                out,
-                self.window,
-                finish(self.recipe.normal, out, views.bias),
-                codecs.MAX_PIXELS,
-                status,
-            )
-        found = []
+            step = max(1, len(index)) if self._field is None else _AT_ONCE
+            for first in range(0, len(index), step):
+                part = slice(first, first + step)
+                self._call(index[part], boxes[part], views, part, out[part], status[part])
+        found: dict[int, str] = {}
         for row in np.flatnonzero(status | unknown).tolist():
             try:
-                self._show(int(index[row]), codecs.Box(*boxes[row].tolist()), views, row, out[row])
+                shown = codecs.window(
+                    self.strings.get(int(index[row])), codecs.Box(*boxes[row].tolist()), self.window
+                )
+                mirror = views.mirrored is not None and views.mirrored[row]
+                self._finish(shown[:, ::-1] if mirror else shown, views, row, out[row])
             except DataError as error:
-                found.append(Unreadable(row, str(error)))
-        return tuple(found)
+                found.setdefault(row // self.recipe.crops, str(error))
+        return tuple(Unreadable(row, reason) for row, reason in found.items())
+
+    def _call(
+        self,
+        index: Ints,
+        boxes: Ints,
+        views: Views,
+        part: slice,
+        out: npt.NDArray[Any],
+        status: npt.NDArray[np.uint8],
+    ) -> None:
+        """Some rows by the extension, whose decoder knows nothing of a mean image; status stays
+        above 0 where it could not."""
+        normal, pixels = self.recipe.normal, out
+        if self._field is not None:
+            normal, pixels = None, np.empty((len(index), *self.window, CHANNELS), np.uint8)
+        bias = None if views.bias is None else views.bias[part]
+        mirrored = None if views.mirrored is None else views.mirrored[part]
+        extension.native.jpeg_rows(
+            self._rows,
+            np.ascontiguousarray(index, np.int64),
+            boxes,
+            None if mirrored is None else np.ascontiguousarray(mirrored, np.bool_),
+            pixels,
+            self.window,
+            finish(normal, pixels, bias),
+            codecs.MAX_PIXELS,
+            status,
+        )
+        if self._field is not None:
+            for row in np.flatnonzero(status == 0).tolist():
+                self._finish(pixels[row], views, part.start + row, out[row])
 
     def _sizes(self, index: Ints) -> Ints:
         """Height and width of each image, int64 (n, 2); 0 and 0 of the unreadable."""
@@ -132,7 +173,13 @@ class Encoded:
 
     def _check(self, sizes: Ints) -> None:
         height, width = self.window
-        if any(isinstance(transform, Crop | CentreCrop) for transform in self.recipe.geometry):
+        normal = self.recipe.normal
+        if isinstance(normal, SubtractMean):
+            wrong = (sizes != normal.image.shape[:2]).any(axis=1)
+            expected = "{} by {} pixels, as the mean image".format(*normal.image.shape)
+        elif any(
+            isinstance(transform, Crop | CentreCrop | TenCrop) for transform in self.recipe.geometry
+        ):
             wrong = (sizes < self.window).any(axis=1)
             expected = f"images of at least {height} by {width} pixels, or a crop that resizes"
         elif self.recipe.window((0, 0)) == (0, 0):
@@ -146,6 +193,12 @@ class Encoded:
                 "images that make no batch", where="image", expected=expected, got=got
             )
 
+    @property
+    def _some_size(self) -> tuple[int, int]:
+        """A size that ``_check`` passes."""
+        normal = self.recipe.normal
+        return normal.image.shape[:2] if isinstance(normal, SubtractMean) else self.window
+
     def _boxes(self, views: Views, rows: int) -> Ints:
         """Top, left, height and width in the images, int64 (rows, 4)."""
         boxes = np.zeros((rows, 4), np.int64)
@@ -156,12 +209,18 @@ class Encoded:
                 boxes[:, column] = values
         return boxes
 
-    def _show(
-        self, number: int, box: codecs.Box, views: Views, row: int, out: npt.NDArray[Any]
+    def _finish(
+        self, shown: npt.NDArray[np.uint8], views: Views, row: int, out: npt.NDArray[Any]
     ) -> None:
-        """One image without the extension. Raises DataError."""
-        shown = codecs.window(self.strings.get(number), box, self.window)
-        if views.mirrored is not None and views.mirrored[row]:
-            shown = shown[:, ::-1]
+        """What is shown of one image, mirrored where its view is, as the recipe finishes it."""
         normal, bias = self.recipe.normal, None if views.bias is None else views.bias[row]
-        out[...] = shown if normal is None else specification.normalise(shown, normal, bias=bias)
+        if normal is None:
+            out[...] = shown
+        elif self._field is None:
+            out[...] = specification.normalise(shown, normal, bias=bias)
+        else:  # its scale is 1
+            values = np.ascontiguousarray(shown.transpose(2, 0, 1), np.float32)
+            for channel, plane in enumerate(values):
+                views.add_field(row, self._field[channel], plane)
+            values += (normal.bias if bias is None else bias)[:, None, None]
+            out[...] = values

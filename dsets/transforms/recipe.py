@@ -153,7 +153,6 @@ def _check_image(recipe: Recipe, fields: Sequence[Field]) -> None:
     found = [field for field in fields if field.name == IMAGE]
     if found and found[0].encoded:  # its images' sizes are their own; decoded, they are RGB
         _check_channels(recipe, 3, found[0])
-        _check_encoded(recipe)
         return
     if not found or not found[0].fixed or len(found[0].shape) != 3:
         raise UsageError(
@@ -187,20 +186,6 @@ def _check_image(recipe: Recipe, fields: Sequence[Field]) -> None:
             got=mean,
         )
     _check_channels(recipe, channels, found[0])
-
-
-def _check_encoded(recipe: Recipe) -> None:
-    for kind, there in (
-        ("SubtractMean", isinstance(recipe.normal, SubtractMean)),
-        ("TenCrop", recipe.crops > 1),
-    ):
-        if there:
-            raise UsageError(
-                f"{kind} needs raw images as yet",
-                where="transform",
-                expected="a pack of pixels",
-                got="encoded images",
-            )
 
 
 def _check_channels(recipe: Recipe, channels: int | None, field: Field) -> None:

@@ -28,9 +28,12 @@ class TenCrop:
 
     def choose(self, views: Views, draws: Draws) -> Views:
         """No choice at all."""
-        down, right = (whole - part for whole, part in zip(views.size, self.size, strict=True))
-        top = np.array([0, 0, down, down, down // 2] * 2, np.int64)
-        left = np.array([0, right, 0, right, right // 2] * 2, np.int64)
+        down, right = (
+            np.reshape(whole - part, (-1, 1)).astype(np.int64)  # one size for all, or one each
+            for whole, part in zip(views.size, self.size, strict=True)
+        )
+        top = np.hstack([down * 0, down * 0, down, down, down // 2] * 2)
+        left = np.hstack([right * 0, right, right * 0, right, right // 2] * 2)
         mirrored = np.arange(CROPS) >= CROPS // 2
         rows = (len(draws.key_hash), CROPS)
         return Views(

@@ -1,4 +1,4 @@
-"""A cached shard that is cut short under a running stream: an error, never the end of the process."""
+"""A cached shard cut short under a running stream: an error, never the end of the process."""
 
 from __future__ import annotations
 

@@ -16,7 +16,17 @@ from dsets.errors import PackError, StreamError, UsageError
 from dsets.field import Field
 from dsets.pack import Pack
 from dsets.stream.gather import Strings
-from dsets.transforms import CentreCrop, Crop, Flip, Lighting, Normalise, PadCrop, RandomResizedCrop
+from dsets.transforms import (
+    CentreCrop,
+    Crop,
+    Flip,
+    Lighting,
+    Normalise,
+    PadCrop,
+    RandomResizedCrop,
+    SubtractMean,
+    TenCrop,
+)
 from dsets.transforms.encoded import Encoded
 from dsets.transforms.random import Draws
 from dsets.transforms.recipe import parse
@@ -26,6 +36,7 @@ from tests.codecs import jpegs
 
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
 LIGHTING = Lighting((0.2, 0.02, 0.004), ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
+MEAN_IMAGE = np.random.default_rng(1).uniform(80, 140, (40, 48, 3)).astype(np.float32)
 ENCODED = Field("image", "uint8", (None,))
 Write = Callable[[Field, Sequence[Any]], Pack]
 
@@ -63,6 +74,11 @@ RECIPES = {
     "lighting": [Crop(24), LIGHTING, Normalise(MEAN, STD)],
     "flip": [Flip()],
     "normalise": [Normalise(MEAN, STD)],
+    "mean image": [Crop(24), Flip(), SubtractMean(MEAN_IMAGE)],
+    "mean image, light": [PadCrop(4), Flip(), LIGHTING, SubtractMean(MEAN_IMAGE, "float16")],
+    "mean image alone": [SubtractMean(MEAN_IMAGE)],
+    "ten crops": [TenCrop((24, 31))],
+    "ten crops less the mean": [TenCrop(24), SubtractMean(MEAN_IMAGE)],
 }
 
 
@@ -156,6 +172,37 @@ def test_the_portable_path_gives_the_same_bits(write: Write) -> None:
             assert column.fill(np.arange(6), draws, out) == ()
             made.append(out)
         np.testing.assert_array_equal(made[0], made[-1])
+
+
+@pytest.mark.parametrize("name", ["mean image, light", "ten crops less the mean"])
+def test_and_of_a_mean_image_and_ten_crops(write: Write, name: str) -> None:
+    pack = write(ENCODED, same_size(5))
+    strings = Strings(pack.arrays("image"), pack.arrays("offsets/image"), pack.starts)
+    made = []
+    for native in (True, False):
+        column = Encoded(strings, parse(RECIPES[name], pack.fields), native)
+        out = np.zeros((5, *column.shape), column.dtype)
+        assert column.fill(np.arange(5), Draws(1, 2, np.arange(5, dtype=np.uint64)), out) == ()
+        made.append(out)
+    np.testing.assert_array_equal(*made)
+
+
+def test_an_image_unlike_the_mean_image_is_an_error_that_names_both(write: Write) -> None:
+    pack = write(ENCODED, several(6))
+    with (
+        stream.batches(pack, 6, transform=[Crop(24), SubtractMean(MEAN_IMAGE)]) as batches,
+        pytest.raises(StreamError, match="expected 40 by 48 pixels, as the mean image"),
+    ):
+        next(iter(batches))
+
+
+def test_an_unreadable_image_is_one_row_of_ten_crops(write: Write) -> None:
+    pack = write(ENCODED, [*same_size(2), b"no image"])
+    strings = Strings(pack.arrays("image"), pack.arrays("offsets/image"), pack.starts)
+    column = Encoded(strings, parse([TenCrop(24)], pack.fields))
+    out = np.zeros((3, *column.shape), column.dtype)
+    found = column.fill(np.arange(3), Draws(1, 2, np.arange(3, dtype=np.uint64)), out)
+    assert [one.row for one in found] == [2]
 
 
 def test_every_readable_format_can_stand_in_a_pack(write: Write) -> None:

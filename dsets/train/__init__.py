@@ -14,21 +14,39 @@ from typing import TYPE_CHECKING, Any
 from dsets.errors import MissingLibraryError
 
 if TYPE_CHECKING:
+    from dsets.train.images import Images
     from dsets.train.numerics import Numerics
     from dsets.train.planning import Plan, plan
     from dsets.train.ranks import launched
     from dsets.train.recipe import Recipe
     from dsets.train.running import Result, run
+    from dsets.train.schedule import Schedule
+    from dsets.train.update import Update
     from dsets.train.work import Moment
 
-__all__ = ["Moment", "Numerics", "Plan", "Recipe", "Result", "launched", "plan", "run"]
+__all__ = [
+    "Images",
+    "Moment",
+    "Numerics",
+    "Plan",
+    "Recipe",
+    "Result",
+    "Schedule",
+    "Update",
+    "launched",
+    "plan",
+    "run",
+]
 
 _ELSEWHERE = {
+    "Images": "images",
     "Moment": "work",
     "Numerics": "numerics",
     "Plan": "planning",
     "Recipe": "recipe",
     "Result": "running",
+    "Schedule": "schedule",
+    "Update": "update",
     "launched": "ranks",
     "plan": "planning",
     "run": "running",

@@ -39,6 +39,7 @@ COMMANDS = {
     "models": ("models", "The reference models, and one of them layer by layer."),
     "train": ("train", "Train a reference model on prepared packs."),
     "evaluate": ("evaluate", "What a run has learned: errors, confusions, pictures."),
+    "why": ("why", "Where weights come from, link by link, back to the archive."),
     "demo": ("demo", "The whole main job, offline, on generated digits."),
 }
 #: What the machine refuses and the user can mend; any other OSError is our bug, with a traceback.

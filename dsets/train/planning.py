@@ -15,6 +15,7 @@ from dsets import models, store
 from dsets.errors import TrainError, UsageError
 from dsets.field import Field
 from dsets.pack import Pack
+from dsets.provenance import packed
 from dsets.train import checkpoint, determinism, recipes
 from dsets.train import ranks as processes
 from dsets.train.numerics import Numerics
@@ -87,7 +88,8 @@ class Plan:
 
     def packs(self) -> dict[str, Any]:
         """Where the packs lie and where they come from; plain data."""
-        return {"training": _told(self.training), "evaluation": _told(self.evaluation)}
+        pair = (("training", self.training), ("evaluation", self.evaluation))
+        return {role: packed.recorded(pack.index, pack.path) for role, pack in pair}
 
 
 def plan(
@@ -147,19 +149,6 @@ def plan(
     before = kept.environment
     on = replace(here, taken=kept.step, threads=threads or before.get("threads", here.threads))
     return replace(on, changes=determinism.changes(before, on.environment()))
-
-
-def _told(pack: Pack) -> dict[str, Any]:
-    return {
-        "path": str(pack.path if isinstance(pack.path, str) else pack.path.absolute()),
-        "split": pack.split,
-        "digest": pack.digest,
-        "samples": len(pack),
-        "samples_digest": pack.samples_digest,
-        "quarantined": len(pack.index.quarantine),
-        "statistics_of": pack.index.statistics_of,
-        "provenance": dict(pack.index.provenance),
-    }
 
 
 def _place(identity: dict[str, Any]) -> Path:

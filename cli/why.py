@@ -46,21 +46,22 @@ def command(path: Path, packs: Path | None, as_json: bool) -> int:
 
 
 def _lines(facts: dict[str, Any], indent: str) -> Iterator[str]:
-    """Facts as lines: a table that is short on one, a list item by item."""
+    """Facts as lines: a table on one, unless it has tables or digests in it; lists by items."""
     for name, value in facts.items():
         items = value if isinstance(value, list) else [value]
         if value in ("", None, [], {}):
             continue
-        if not any(isinstance(item, dict) for item in items):
+        if not all(isinstance(item, dict) for item in items):
             yield f"{indent}{name}: {', '.join(map(str, items))}"
             continue
         for item in items:
-            if isinstance(item, dict) and len(line := _line(item)) + len(name) < 90:
+            if not any(isinstance(inner, dict | list) or _long(inner) for inner in item.values()):
+                line = ", ".join(f"{key} {inner}" for key, inner in item.items() if inner != "")
                 yield f"{indent}{name}: {line}"
             else:
                 yield f"{indent}{name}:"
                 yield from _lines(item, indent + "  ")
 
 
-def _line(facts: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in facts.items() if value not in ("", None))
+def _long(value: Any) -> bool:
+    return isinstance(value, str) and len(value) > 40

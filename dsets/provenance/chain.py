@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dsets.errors import MissingLibraryError, UsageError
 from dsets.pack import index
+from dsets.pack.schema import INDEX
 from dsets.provenance import packed
 from dsets.provenance.link import Link
 
@@ -25,7 +26,7 @@ def of(path: str | Path, packs: str | Path | None = None) -> list[Link]:
     place = Path(path)
     if (place / CHECKPOINT).is_file():
         place = place / CHECKPOINT
-    elif (place / index.INDEX).is_file():
+    elif (place / INDEX).is_file():
         found = place.absolute()
         return packed.links(packed.recorded(index.read(found), found))
     if not place.is_file():

@@ -8,7 +8,7 @@ from typing import Any
 from dsets import manifest, pipeline
 from dsets.errors import ManifestError, PackError, PipelineError
 from dsets.pack import index
-from dsets.pack.schema import Index
+from dsets.pack.schema import INDEX, Index
 from dsets.provenance import archive
 from dsets.provenance.link import Check, Link, compared, table, text
 
@@ -87,7 +87,7 @@ def _look(path: Path, split: str, digest: str) -> Check:
         found = index.read(path)
     except (PackError, OSError, ValueError) as error:
         told = error.what if isinstance(error, PackError) else str(error)
-        absent = not path.joinpath(index.INDEX).exists()
+        absent = not path.joinpath(INDEX).exists()
         return Check(what, "absent" if absent else "broken", f"{path}: {told}; known by its digest")
     if found.digest != digest:
         return Check(what, "changed", f"another one at {path}: {found.digest}")

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dsets.archive.gz import MAGIC, Damaged, Inflater
 from dsets.closing import Closing
@@ -17,7 +18,7 @@ from dsets.errors import DataError
 
 REMEDY = "the file is not the published one: fetch it again"
 CHUNK_BYTES = 1 << 20
-_BUFFER_BYTES = 1 << 13  # between two skipped members a header is read, and little more
+_BUFFER_BYTES = 1 << 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,21 @@ class Section:
 class Stream(Closing):
     """The bytes of the file ``path``, or of one ``section`` of it; at most ``limit`` of them.
 
-    ``remedy`` ends every message about the file.
+    ``remedy`` ends every message about the file. ``sparsely`` is for whoever skips nearly all of it:
+    what is asked for is read and nothing around it, so a header costs one page of memory, not three.
 
     Raises:
         DataError: there is no such file, it cannot be opened, or it holds no bytes at all.
     """
 
     def __init__(
-        self, path: Path, limit: int, *, remedy: str = REMEDY, section: Section | None = None
+        self,
+        path: Path,
+        limit: int,
+        *,
+        remedy: str = REMEDY,
+        section: Section | None = None,
+        sparsely: bool = False,
     ) -> None:
         self.path = path
         self.where = f"{path}: {section.name}" if section else str(path)
@@ -49,10 +57,10 @@ class Stream(Closing):
         if not path.is_file():  # opening a pipe would wait for ever
             raise self.error("no such file")
         try:
-            self._file = path.open("rb", buffering=_BUFFER_BYTES)
+            self._file: Any = path.open("rb", buffering=0 if sparsely else _BUFFER_BYTES)
         except OSError as error:
             raise self.error(f"cannot be opened ({error.strerror})") from error
-        start = section.start if section else 0
+        start = self._start = section.start if section else 0
         there = max(0, os.fstat(self._file.fileno()).st_size - start)
         self._file.seek(start)
         head = self._file.read(min(len(MAGIC), section.bytes if section else len(MAGIC)))
@@ -145,6 +153,12 @@ class Stream(Closing):
         self._ahead = b""
         self._left -= further
         self.offset += size
+
+    def announce(self, offset: int, size: int) -> None:
+        """Have the system fetch these bytes of a plain file, without waiting for them."""
+        if hasattr(os, "posix_fadvise") and not self.gzip:
+            at = self._start + offset
+            os.posix_fadvise(self._file.fileno(), at, size, os.POSIX_FADV_WILLNEED)
 
     def chunks(self, size: int, what: str) -> Iterator[bytes]:
         """The next ``size`` bytes in pieces. Raises DataError when the file ends first."""

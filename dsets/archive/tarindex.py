@@ -2,13 +2,17 @@
 
 Only headers are read, since everything else is skipped by seeking. What comes out are columns, a
 batch at a time, so a million members cost no more memory than a few thousand.
+
+Where a header lies is known when the one before it is read, so a single archive is walked at the
+disk's latency. Inner archives are independent: one thread walks WALKERS of them by turns and asks
+for each one's next header a whole round before it reads it. (Threads instead would spend more time
+passing the interpreter's lock around than a header takes.)
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +21,12 @@ import numpy.typing as npt
 
 from dsets.archive import tar
 from dsets.archive.stream import REMEDY, Section, Stream
+from dsets.archive.tar import BLOCK_BYTES
 from dsets.errors import DataError
 
 BATCH = 4096
 INNER = ".tar"
-WALKERS = 8
+WALKERS = 32
 #: What is skipped costs nothing, so the file's end is the only limit; it tells what is cut short.
 _UNLIMITED = 1 << 62
 
@@ -43,31 +48,38 @@ def walk(path: Path, *, nested: bool, remedy: str = REMEDY) -> Iterator[Members]
     """Every file in the tar at ``path``, in its order, by batches of at most BATCH.
 
     With ``nested``, each member called ``*.tar`` is an archive whose members come in its place.
-    Several of them are walked at a time: a disk brings many headers as soon as one.
 
     Raises:
         DataError: an archive is compressed, damaged, cut short or hostile; an inner one is none.
     """
-    ahead: deque[Future[list[Members]]] = deque()
-    with ThreadPoolExecutor(WALKERS, thread_name_prefix="dsets-index") as pool:
-        try:
-            for part in _outer(path, nested, remedy):
+    parts = _outer(path, nested, remedy)
+    lanes: deque[_Inner | Members] = deque()
+    active: list[_Inner] = []
+    try:
+        while True:
+            while len(active) < WALKERS and len(lanes) < 2 * WALKERS:
+                if (part := next(parts, None)) is None:
+                    break
                 if isinstance(part, Section):
-                    ahead.append(pool.submit(_inner, path, part, remedy))
+                    lanes.append(inner := _Inner(path, part, remedy))
+                    active.append(inner)
                 else:
-                    ahead.append(pool.submit(list, [part]))
-                if len(ahead) > 2 * WALKERS:
-                    yield from ahead.popleft().result()
-            while ahead:
-                yield from ahead.popleft().result()
-        finally:
-            for future in ahead:
-                future.cancel()
+                    lanes.append(part)
+            if not lanes:
+                return
+            active = [inner for inner in active if inner.advance()]
+            while lanes and not (isinstance(lanes[0], _Inner) and lanes[0].going):
+                done = lanes.popleft()
+                yield from done.found if isinstance(done, _Inner) else (done,)
+    finally:
+        parts.close()
+        for inner in active:
+            inner.close()
 
 
-def _outer(path: Path, nested: bool, remedy: str) -> Iterator[Members | Section]:
+def _outer(path: Path, nested: bool, remedy: str) -> Generator[Members | Section, None, None]:
     """Members of the outer archive, and the sections that are inner ones."""
-    with Stream(path, _UNLIMITED, remedy=remedy) as stream:
+    with Stream(path, _UNLIMITED, remedy=remedy, sparsely=True) as stream:
         _check_plain(stream)
         batch = _Batch("", 0)
         for entry, _ in tar.walk(stream):
@@ -81,16 +93,33 @@ def _outer(path: Path, nested: bool, remedy: str) -> Iterator[Members | Section]
         yield from batch.flushed()
 
 
-def _inner(path: Path, part: Section, remedy: str) -> list[Members]:
-    found: list[Members] = []
-    with Stream(path, _UNLIMITED, remedy=remedy, section=part) as stream:
-        batch = _Batch(part.name, part.start)
-        for entry, _ in tar.walk(stream):
-            batch.add(entry)
-            if len(batch.names) == BATCH:
-                found.extend(batch.flushed())
-        found.extend(batch.flushed())
-    return found
+class _Inner:
+    """The walk through an inner archive: ``found`` is whole when it is not ``going`` any more."""
+
+    def __init__(self, path: Path, part: Section, remedy: str) -> None:
+        self.found: list[Members] = []
+        self.going = True
+        self._stream = Stream(path, _UNLIMITED, remedy=remedy, section=part, sparsely=True)
+        self._entries = tar.walk(self._stream)
+        self._batch = _Batch(part.name, part.start)
+
+    def advance(self) -> bool:
+        """Read one header, and ask for the next; False when there was none."""
+        one = next(self._entries, None)
+        if one is None:
+            self.found.extend(self._batch.flushed())
+            self.going = False
+            self.close()
+            return False
+        entry = one[0]
+        self._stream.announce(entry.offset + entry.bytes + -entry.bytes % BLOCK_BYTES, BLOCK_BYTES)
+        self._batch.add(entry)
+        if len(self._batch.names) == BATCH:
+            self.found.extend(self._batch.flushed())
+        return True
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 def _check_plain(stream: Stream) -> None:

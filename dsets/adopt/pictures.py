@@ -5,8 +5,9 @@
     ILSVRC2012_val_00000001.JPEG         validation; ILSVRC2012_test_00000001.JPEG: test
 
 So Kaggle's layout, torchvision's, flattened folders and half-unpacked archives are all the same to
-us. Labels of val follow from the development kit or the ground truth unpacked from it, from folders
-called by class, or from Kaggle's LOC_val_solution.csv, whichever is there.
+us; Kaggle's zip, which has all splits, does for each of them. Labels of val follow from the
+development kit or the ground truth unpacked from it, from folders called by class, or from Kaggle's
+LOC_val_solution.csv, whichever is there.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from dsets.readers import _imagenet_names
 
 SOLUTION = "LOC_val_solution.csv"
 _CLASS_TAR = re.compile(r"(n\d{8})\.tar")
-_PACKED = re.compile(
-    r"imagenet-object-localization-challenge.*\.zip|imagenet_object_localization.*\.tar\.gz"
-)
+_ZIP = "imagenet-object-localization-challenge.zip"
+_ZIPPED = re.compile(r"imagenet-object-localization-challenge.*\.zip")
+_PACKED = re.compile(r"imagenet_object_localization.*\.tar\.gz")
 _BOXES = re.compile(r"(?:n\d{8}_\d{1,9}|ILSVRC20\d\d_[a-z]+_\d{8})\.xml")
+_KAGGLE = "Kaggle's own file, no digest of it is published"
 _SHOWN = 20  # classes that a lack names; the rest are counted
 
 
@@ -46,6 +48,9 @@ class Pictures:
         self._solutions: list[str] = []
         self._truths: list[str] = []
         self._packed: list[str] = []
+        self._zips: list[str] = []
+        years = {str(one.options["images"])[: len("ILSVRC2012")] for one in manifest.splits}
+        self._years = {year for year in years if year.startswith("ILSVRC")}
         self._boxes = self._unknown = 0
 
     def take(self, seen: Seen) -> bool:
@@ -53,12 +58,13 @@ class Pictures:
         name = seen.name
         if found := _imagenet_names.parsed(name):
             split = found.stem.split("_")[1] if found.stem else self._training
-            if split not in self._splits or (found.wnid and found.wnid not in self._classes):
+            other = found.stem and not found.stem.startswith(tuple(self._years))
+            if split not in self._splits or other or not self._known(found.wnid):
                 self._unknown += 1
             else:
                 self._keep(split, seen)
             return True
-        if (tar := _CLASS_TAR.fullmatch(name)) and tar[1] in self._classes:
+        if (tar := _CLASS_TAR.fullmatch(name)) and self._known(tar[1]):
             self._keep(self._training, seen)
             return True
         if plain(name) == plain(SOLUTION):
@@ -66,6 +72,9 @@ class Pictures:
             return True
         if name.endswith(truths.SUFFIX):
             self._truths.append(seen.path)
+            return True
+        if _ZIPPED.fullmatch(name) and self._years == {"ILSVRC2012"}:
+            self._zips.append(seen.path)
             return True
         if _PACKED.fullmatch(name):
             self._packed.append(seen.path)
@@ -75,6 +84,10 @@ class Pictures:
             return True
         return False
 
+    def _known(self, wnid: str) -> bool:
+        """Whether a class is the dataset's; any is where the archive says which there are."""
+        return not wnid or not self._classes or wnid in self._classes
+
     def _keep(self, split: str, seen: Seen) -> None:
         folders = self._found.setdefault((split, seen.top if not seen.named else ""), {})
         folders.setdefault(seen.folder, []).append(seen.name)
@@ -83,9 +96,11 @@ class Pictures:
         """What was seen and is of no use."""
         for path in self._packed:
             yield (
-                f"{path}: Kaggle's archives are not read as they are; unpack it (single pictures, "
-                f"which take the same space), then adopt the folder and {SOLUTION}"
+                f"{path}: Kaggle's tar.gz cannot be entered in the middle; unpack it (single "
+                f"pictures, which take the same space), then adopt the folder and {SOLUTION}"
             )
+        for path in self._zips[1:]:
+            yield f"{path}: Kaggle's zip once more; {self._zips[0]} is taken"
         if self._unknown:
             yield f"{self._unknown:,} pictures of classes or splits that the dataset has not"
         if self._boxes:
@@ -103,6 +118,14 @@ class Pictures:
         options["images"] = images.name
         if isinstance(images, Tree):
             options["layout"] = "listing"
+        elif self._zips and images == self._zip:
+            options |= {"layout": "zip", "pictures": split.name}
+        patches = str(options.pop("patches", ""))
+        if patches in parts and options["layout"] != "zip":
+            chosen.append(parts[patches])
+            options["patches"] = parts[patches].name
+        elif patches:
+            lacks.append(Lack(split.name, patches, f"pictures of {split.name} that are blank else"))
         truth = options.pop("truth", None)
         if truth is not None:
             labels = self._labels(split, images, parts.get(str(truth)), notes)
@@ -142,7 +165,8 @@ class Pictures:
         counts = self._counts(split, tree) if tree else {}
         got = sum(counts.values())
         only = bool(tree and unlabelled and self._in_class_folders(tree))
-        if tree and (archive is None or only or got >= split.samples):
+        alone = archive is None and not self._zips
+        if tree and (alone or only or got >= split.samples):
             if archive and only:
                 notes.append(
                     f"{name}: {truth}, which says its labels, is not here; pictures in folders "
@@ -151,6 +175,10 @@ class Pictures:
             return tree, self._short(split, tree, counts)
         if tree and archive:
             notes.append(f"loose pictures of {split.name}: {archive.name} is taken instead")
+        if archive is None and self._zips:
+            if tree:
+                notes.append(f"loose pictures of {split.name}: {self._zips[0]} is taken instead")
+            return self._zip, []
         if archive is None:
             return None, [Lack(split.name, name, f"the pictures of {split.name}", split.samples, 0)]
         return archive, []
@@ -169,18 +197,23 @@ class Pictures:
         if self._solutions:
             for path in self._solutions[1:]:
                 notes.append(f"{path}: {SOLUTION} once more; {self._solutions[0]} is taken")
-            why = "Kaggle's own file, no digest of it is published"
-            found = Stranger(SOLUTION, Path(self._solutions[0]), why)
+            found = Stranger(SOLUTION, Path(self._solutions[0]), _KAGGLE)
             return {"solution": found.name}, [found]
-        if found := truths.unproved(self._truths, kit):
+        if self._zips:
+            return {"solution": self._zip.name}, [] if images == self._zip else [self._zip]
+        if kit.members and (found := truths.unproved(self._truths, kit)):
             return {"truth": found.name}, [found]
         if truth is not None:
             return {"truth": truth.name}, [truth]
         return None
 
+    @property
+    def _zip(self) -> Stranger:
+        return Stranger(_ZIP, Path(self._zips[0]), _KAGGLE)
+
     def _labels_apart(self) -> bool:
         """Whether a file beside the pictures says their labels."""
-        return bool(self._solutions or self._truths)
+        return bool(self._solutions or self._truths or self._zips)
 
     def _in_class_folders(self, tree: Tree) -> bool:
         return all(self._is_class(folder) for root in tree.roots for folder in root.files)

@@ -33,8 +33,8 @@ class Section:
 class Stream(Closing):
     """The bytes of the file ``path``, or of one ``section`` of it; at most ``limit`` of them.
 
-    ``remedy`` ends every message about the file. ``sparsely`` is for whoever skips nearly all of it:
-    what is asked for is read and nothing around it, so a header costs one page of memory, not three.
+    ``remedy`` ends every message about the file. ``sparsely`` is for whoever skips nearly all of
+    it: what is asked for is read and nothing around it, so a header costs one page of memory.
 
     Raises:
         DataError: there is no such file, it cannot be opened, or it holds no bytes at all.
@@ -198,7 +198,7 @@ class Stream(Closing):
 
     def _pull(self, size: int) -> bytes:
         if self._inflater is None:
-            data = self._file.read(min(size, self._left))
+            data: bytes = self._file.read(min(size, self._left))
             self._left -= len(data)
             return data
         try:

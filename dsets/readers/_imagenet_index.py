@@ -26,7 +26,7 @@ from dsets.readers import (
 from dsets.readers._cache import DECODED
 from dsets.readers._imagenet_options import Options
 
-VERSION = 1
+VERSION = 2
 _PIECE = 1 << 16  # rows that are Python objects at a time
 _DTYPES = {
     "label": "<i4",
@@ -34,8 +34,10 @@ _DTYPES = {
     "place": "<i4",
     "suffix": "<i4",
     "offset": "<i8",
-    "bytes": "<i8",
+    "bytes": "<i4",
     "sha256": "|u1",
+    "zipped": "<i8",
+    "patched": "|u1",
     "box_end": "<i8",
     "box": "<f4",
 }
@@ -48,28 +50,32 @@ class Index:
 
     ``box`` float32 (m, 4) has the boxes of all pictures; ``box_end`` int64 (n,) where each one's
     end. ``sha256`` uint8 (n, 32) is there for loose files only.
+    ``classes`` are the manifest's, or those that were found.
     """
 
     stem: str
     places: tuple[str, ...]
     suffixes: tuple[str, ...]
+    classes: tuple[str, ...]
     columns: dict[str, npt.NDArray[Any]]
 
     def __len__(self) -> int:
         return len(self.columns["label"])
 
-    def key(self, classes: tuple[str, ...], row: int) -> str:
+    def key(self, row: int) -> str:
         label, number = int(self.columns["label"][row]), int(self.columns["number"][row])
-        return _imagenet_names.key(classes[label], self.stem, number)
+        return _imagenet_names.key(self.classes[label], self.stem, number)
 
-    def keys(self, classes: tuple[str, ...]) -> Iterator[str]:
-        """The keys of all rows, in order."""
+    def pieces(self) -> Iterator[list[str]]:
+        """The keys of all rows, in order, some thousands at a time."""
         for start in range(0, len(self), _PIECE):
             labels, numbers = (
                 self.columns[name][start : start + _PIECE].tolist() for name in ("label", "number")
             )
-            for label, number in zip(labels, numbers, strict=True):
-                yield _imagenet_names.key(classes[label], self.stem, number)
+            yield [
+                _imagenet_names.key(self.classes[label], self.stem, number)
+                for label, number in zip(labels, numbers, strict=True)
+            ]
 
     def boxes(self, row: int) -> npt.NDArray[np.float32]:
         """float32 (n, 4): xmin, ymin, xmax, ymax of the picture's boxes."""
@@ -99,17 +105,19 @@ def opened(source: Source, options: Options) -> Index:
 def _stored(source: Source, options: Options, key: list[Any]) -> Index:
     def write(path: Path, index: Index) -> None:
         facts = {"stem": index.stem, "places": index.places, "suffixes": index.suffixes}
+        if not options.classes:
+            facts["classes"] = index.classes
         _index_file.write(path, key, facts, index.columns)
 
     return _index_file.opened(
         source,
-        lambda path: _read(path, key, len(options.classes)),
+        lambda path: _read(path, key, options),
         lambda: _made(source, options),
         write,
     )
 
 
-def _read(path: Path, key: list[Any], classes: int) -> Index | None:
+def _read(path: Path, key: list[Any], options: Options) -> Index | None:
     """The index in a file, or None unless every value in it can be."""
     kept = _index_file.read(path, key, _DTYPES)
     if kept is None:
@@ -118,7 +126,8 @@ def _read(path: Path, key: list[Any], classes: int) -> Index | None:
     stem: Any = kept.facts.get("stem")
     places: Any = kept.facts.get("places")
     suffixes: Any = kept.facts.get("suffixes")
-    if not _names(stem, places, suffixes):
+    classes: Any = options.classes or kept.facts.get("classes")
+    if not _names(stem, places, suffixes) or not _classes(classes):
         return None
     if not {*_ROWS, "box"} <= set(columns) or columns["box"].shape[1:] != (4,):
         return None
@@ -128,7 +137,11 @@ def _read(path: Path, key: list[Any], classes: int) -> Index | None:
         rows > 0
         and all(columns[name].shape == (rows,) for name in _ROWS)
         and ("sha256" not in columns or columns["sha256"].shape == (rows, 32))
-        and _within(columns["label"], -1 if stem else 0, classes)
+        and ("zipped" in columns) == (options.layout == "zip")
+        and ("zipped" not in columns or _zipped(columns["zipped"], rows))
+        and ("patched" in columns) == bool(options.patches)
+        and ("patched" not in columns or columns["patched"].shape == (rows,))
+        and _within(columns["label"], -1 if stem else 0, len(classes))
         and _within(columns["place"], 0, len(places))
         and _within(columns["suffix"], 0, len(suffixes))
         and _within(columns["number"], 0, 10**9)
@@ -137,7 +150,18 @@ def _read(path: Path, key: list[Any], classes: int) -> Index | None:
         and bool((np.diff(ends, prepend=0) >= 0).all())
         and int(ends[-1]) == len(columns["box"])
     )
-    return Index(stem, tuple(places), tuple(suffixes), columns) if whole else None
+    return Index(stem, tuple(places), tuple(suffixes), tuple(classes), columns) if whole else None
+
+
+def _classes(classes: Any) -> bool:
+    return isinstance(classes, list | tuple) and all(
+        type(wnid) is str and _imagenet_names.home(wnid, "") == wnid for wnid in classes
+    )
+
+
+def _zipped(column: npt.NDArray[Any], rows: int) -> bool:
+    shape = (rows, _imagenet_scan.ZIPPED)
+    return column.shape == shape and int(column.min()) >= 0 and int(column.max()) < 1 << 62
 
 
 def _names(stem: Any, places: Any, suffixes: Any) -> bool:
@@ -158,6 +182,7 @@ def _within(column: npt.NDArray[Any], least: int, end: int) -> bool:
 def _key(source: Source, options: Options) -> list[Any]:
     """What an index is made from: it is stale when any of it changes."""
     names = [options.images]
+    names += [options.patches] if options.patches else []
     if options.truth and options.truth[0] != "labels":
         names.append(options.truth[1])
     names += [name for name in options.boxes if source.path(name).is_file()]
@@ -171,11 +196,12 @@ def _made(source: Source, options: Options) -> Index:
     if found.stem:
         _label(source, options, found)
     ends, box = _boxes(source, options, found)
-    columns = {name: column.astype(_DTYPES[name]) for name, column in columns.items()}
+    for name in columns:
+        columns[name] = columns[name].astype(_DTYPES[name], copy=False)
     columns |= {"box_end": ends, "box": box}
     for column in columns.values():
         column.flags.writeable = False
-    return Index(found.stem, found.places, found.suffixes, columns)
+    return Index(found.stem, found.places, found.suffixes, found.classes, columns)
 
 
 def _label(source: Source, options: Options, found: _imagenet_scan.Pictures) -> None:
@@ -217,13 +243,14 @@ def _boxes(
     source: Source, options: Options, found: _imagenet_scan.Pictures
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """The boxes of the pictures that there are; annotations of others are passed over."""
-    label = {wnid: index for index, wnid in enumerate(options.classes)}
+    there = [name for name in options.boxes if source.path(name).is_file()]
+    if not there:
+        return np.zeros(len(found.columns["label"]), np.int64), np.empty((0, 4), np.float32)
+    label = {wnid: index for index, wnid in enumerate(found.classes)}
     codes = _imagenet_scan.codes(found.columns["label"], found.columns["number"], found.stem)
     owners: list[int] = []
     boxes: list[npt.NDArray[np.float32]] = []
-    for archive in options.boxes:
-        if not source.path(archive).is_file():
-            continue
+    for archive in there:
         for key, box in _imagenet_boxes.read(source, archive):
             name = _imagenet_names.parsed(f"{key}.JPEG")
             if name is None or name.stem != found.stem or (name.wnid and name.wnid not in label):

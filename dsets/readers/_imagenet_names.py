@@ -37,6 +37,21 @@ def parsed(base: str) -> Name | None:
     return Name(wnid or "", stem or "", int(number or ordinal), suffix)
 
 
+def kind(stem: str) -> str:
+    """Which pictures are called so: ``train``, ``val`` or ``test``."""
+    return stem.split("_")[1] if stem else "train"
+
+
+def number(wnid: str) -> int:
+    """The number in a wnid; the order of the numbers is that of the names."""
+    return int(wnid[1:])
+
+
+def wnid(number: int) -> str:
+    """The wnid with that number."""
+    return f"n{number:08d}"
+
+
 def key(wnid: str, stem: str, number: int) -> str:
     """The sample's key; ``wnid`` does not matter where there is a ``stem``."""
     return f"{stem}{number:08d}" if stem else f"{wnid}_{number}"

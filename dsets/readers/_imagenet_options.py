@@ -11,12 +11,16 @@ from dsets.field import Field
 from dsets.manifest.schema import Source
 from dsets.readers import _rows
 
-LAYOUTS = ("tar of tars", "tar", "listing")
+LAYOUTS = ("tar of tars", "tar", "listing", "zip")
+KINDS = ("train", "val", "test")
 #: Where the label of a picture that is called by a number comes from.
 TRUTHS = ("truth", "solution", "labels")
 _NAMES = {
     "images": True,
     "layout": True,
+    "pictures": False,
+    "patches": False,
+    "classes": False,
     "boxes": False,
     "ilsvrc_ids": False,
     "class_samples": False,
@@ -25,6 +29,7 @@ _KINDS = {
     "image": ("uint8", (None,)),
     "label": ("int64", ()),
     "ilsvrc_id": ("int64", ()),
+    "wnid": ("int64", ()),
     "boxes": ("float32", (None, 4)),
 }
 
@@ -33,7 +38,9 @@ _KINDS = {
 class Options:
     """``truth`` is the option that says where labels come from, with its value, or None.
 
-    ``ids`` has the ILSVRC id of each class, and is empty where the manifest gives none.
+    ``ids`` has the ILSVRC id of each class, and is empty where the manifest gives none; so is
+    ``classes`` where they are those that the archive has. ``pictures`` says which kind of those in
+    a zip are the split's, and is else empty; so is ``patches`` where there are none.
     """
 
     images: str
@@ -43,6 +50,8 @@ class Options:
     classes: tuple[str, ...]
     ids: tuple[int, ...]
     fields: tuple[str, ...]
+    pictures: str = ""
+    patches: str = ""
 
 
 def read(source: Source) -> Options:
@@ -55,6 +64,14 @@ def read(source: Source) -> Options:
         raise _rows.bad_option(source, "layout", f"one of {', '.join(LAYOUTS)}", repr(layout))
     if not isinstance(boxes, Sequence) or isinstance(boxes, str):
         raise _rows.bad_option(source, "boxes", "a list of files", repr(boxes))
+    pictures = given.get("pictures", "")
+    if pictures not in (KINDS if layout == "zip" else ("",)):
+        expected = f"one of {', '.join(KINDS)} with the layout zip, else nothing"
+        raise _rows.bad_option(source, "pictures", expected, repr(pictures))
+    patches = given.get("patches", "")
+    if patches and (patches not in source.split.files or layout == "zip"):
+        expected = f"one of {source.split.files}, and no zip"
+        raise _rows.bad_option(source, "patches", expected, repr(patches))
     fields = _fields(source)
     label = next(field for field in source.manifest.fields if field.name == "label")
     ids = _ids(source, label.classes)
@@ -64,7 +81,17 @@ def read(source: Source) -> Options:
     for name in boxes:
         source.manifest.file(str(name))
     boxes = tuple(map(str, boxes))
-    return Options(str(images), str(layout), truth, boxes, label.classes, ids, fields)
+    return Options(
+        str(images),
+        str(layout),
+        truth,
+        boxes,
+        label.classes,
+        ids,
+        fields,
+        str(pictures),
+        str(patches),
+    )
 
 
 def _truth(source: Source) -> tuple[str, str] | None:
@@ -99,12 +126,16 @@ def _fields(source: Source) -> tuple[str, ...]:
     fields = {field.name: field for field in source.manifest.fields}
     good = "image" in fields and "label" in fields and all(map(_known, fields.values()))
     classes = fields["label"].classes if "label" in fields else ()
-    if not good or not classes or any(a >= b for a, b in pairwise(classes)):
+    found = source.split.options.get("classes")
+    if found is not None and (found != "archive" or classes or not source.split.training):
+        expected = "'archive', of the training split, with a label that has no classes"
+        raise _rows.bad_option(source, "classes", expected, repr(found))
+    if not good or bool(classes) == bool(found) or any(a >= b for a, b in pairwise(classes)):
         raise ManifestError(
             "the fields are not ImageNet's",
             where=source.manifest.origin,
             expected="image: uint8 (?,), label: int64 () with wnids in alphabetical order as"
-            " classes, and perhaps ilsvrc_id: int64 () and boxes: float32 (?, 4)",
+            " classes, and perhaps ilsvrc_id, wnid: int64 () and boxes: float32 (?, 4)",
             got="; ".join(map(str, fields.values())),
         )
     return tuple(fields)

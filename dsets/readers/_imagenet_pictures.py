@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,9 +20,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dsets.archive import zipindex
+from dsets.archive.gz import MAGIC, Damaged, Inflater
 from dsets.errors import DataError
 from dsets.manifest.schema import Source
-from dsets.readers import _listing
+from dsets.readers import _imagenet_scan, _listing
 from dsets.readers._imagenet_index import Index
 from dsets.readers._imagenet_options import Options
 
@@ -40,6 +43,7 @@ _OF_THE_FILE = {
     errno.ENXIO,
     errno.EPERM,
 }
+_ZIP_HEADER_BYTES = 30 + 2 * 65535  # before a member's data, at most
 _OPEN = 64  # descriptors kept open at most, of a listing's archives
 
 
@@ -83,6 +87,38 @@ def _windows(index: Index, rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[
         start += len(window)
 
 
+def _plain(picture: Picture) -> Picture:
+    """The picture without the gzip that it was published in, if it is whole and not too large."""
+    if picture.problem or picture.data[:2] != MAGIC:
+        return picture
+    limit = _imagenet_scan.PICTURE_BYTES
+    inflater = Inflater(io.BytesIO(picture.data))
+    inside = bytearray()
+    try:
+        while len(inside) <= limit and (piece := inflater.read(1 << 20)):
+            inside += piece
+    except Damaged:
+        return picture
+    return picture if len(inside) > limit else Picture(picture.row, bytes(inside), None)
+
+
+class _Held(NamedTuple):
+    """A piece of a file that is in memory, from ``start`` on."""
+
+    path: Path
+    start: int
+    data: bytes
+
+    def read(self, offset: int, size: int, what: str) -> bytes:
+        found = self.data[offset - self.start : offset - self.start + size]
+        if len(found) != size:
+            raise self.error(f"cut short in {what}")
+        return found
+
+    def error(self, what: str, *, expected: object = None, got: object = None) -> DataError:
+        return DataError(what, where=self.path, expected=expected, got=got)
+
+
 class _Files:
     """The files that hold pictures, opened as they are needed."""
 
@@ -90,7 +126,7 @@ class _Files:
         self._path = source.path(options.images)
         self._listed = options.layout == "listing"
         self._folder = _listing.folder(self._path) if self._listed else self._path
-        self._classes = options.classes
+        self._patches = source.path(options.patches) if options.patches else self._path
         self._index = index
         self._open: dict[Path, int] = {}
 
@@ -98,27 +134,36 @@ class _Files:
         """Tell the kernel what will be read soon."""
         if self._listed or not hasattr(os, "posix_fadvise"):
             return
-        descriptor = self._descriptor(self._path)
         columns = self._index.columns
         order = np.argsort(columns["offset"][rows])
         for row in rows[order].tolist():
+            descriptor = self._descriptor(self._archive(row))
             offset, size = int(columns["offset"][row]), int(columns["bytes"][row])
+            if "zipped" in columns:
+                size = int(columns["zipped"][row, 0]) - offset
             os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+
+    def _archive(self, row: int) -> Path:
+        """Which archive has a picture of an archive: the patches, if they have it."""
+        patched = self._index.columns.get("patched")
+        return self._path if patched is None or not patched[row] else self._patches
 
     def window(self, rows: npt.NDArray[np.int64]) -> Iterator[Picture]:
         columns = self._index.columns
         order = np.lexsort((columns["offset"][rows], columns["place"][rows]))
         found: dict[int, Picture] = {}
         for position in order.tolist():
-            found[position] = self._picture(int(rows[position]))
+            found[position] = _plain(self._picture(int(rows[position])))
         yield from (found[position] for position in range(len(rows)))
 
     def _picture(self, row: int) -> Picture:
         columns = self._index.columns
         offset, size = int(columns["offset"][row]), int(columns["bytes"][row])
         place = self._index.places[columns["place"][row]]
-        if not self._listed:
-            return Picture(row, self._at(self._path, offset, size, row), None)
+        if "zipped" in columns:
+            return self._unzipped(row, offset, size)
+        if not self._listed or ("patched" in columns and columns["patched"][row]):
+            return Picture(row, self._at(self._archive(row), offset, size, row), None)
         if offset:
             return Picture(row, self._at(self._folder / place, offset, size, row), None)
         suffix = self._index.suffixes[columns["suffix"][row]]
@@ -129,6 +174,18 @@ class _Files:
         if hashlib.sha256(data).digest() != columns["sha256"][row].tobytes():
             return Picture(row, data, DataError("not the bytes that were adopted"))
         return Picture(row, data, None)
+
+    def _unzipped(self, row: int, offset: int, size: int) -> Picture:
+        """A zip's member. What is damaged is a problem of this picture alone."""
+        end, packed, crc, method = self._index.columns["zipped"][row].tolist()
+        there = min(end - offset, packed + _ZIP_HEADER_BYTES)
+        held = _Held(self._path, offset, self._at(self._path, offset, there, row))
+        member = zipindex.Member(offset, end, packed, size, crc, method)
+        try:
+            data = zipindex.read(held, self._key(row), member, _imagenet_scan.PICTURE_BYTES)
+        except DataError:
+            return Picture(row, b"", DataError("the zip member is damaged"))
+        return Picture(row, bytes(data), None)
 
     def _loose(self, path: Path, limit: int) -> bytes | None:
         """At most ``limit`` bytes of a loose file; None if there is no such readable file."""
@@ -168,7 +225,7 @@ class _Files:
         return self._open[path]
 
     def _key(self, row: int) -> str:
-        return self._index.key(self._classes, row)
+        return self._index.key(row)
 
     def close(self) -> None:
         for descriptor in self._open.values():

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsets.archive import tarindex
+from dsets.archive import tarindex, zipindex
 from dsets.archive.stream import REMEDY
 from dsets.archive.tarindex import Members
-from dsets.errors import DataError
+from dsets.errors import AbsentError, DataError
 from dsets.manifest.schema import Source
 from dsets.readers import _imagenet_names, _listing, _rows
 from dsets.readers._imagenet_options import Options
@@ -25,12 +25,18 @@ from dsets.readers._imagenet_options import Options
 #: No picture is larger; a hostile archive may declare anything.
 PICTURE_BYTES = 256 << 20
 _DIGEST_BYTES = 32
+_PLACED = ("place", "suffix", "offset", "bytes")
+
+
+#: Of a zip's members, besides where they are: end, packed size, CRC-32, method (see ``Member``).
+ZIPPED = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
     """One row a picture, in order. ``columns``: label (-1: not known here), number, place, suffix,
-    offset, bytes; sha256 (n, 32) where a listing has it.
+    offset, bytes; sha256 (n, 32) where a listing has it; zipped (n, ZIPPED) where a zip holds them;
+    patched (n,), 1 where the patches hold the picture, if there are any.
 
     ``places`` and ``suffixes`` are what the columns of those names count: the inner archive that
     holds the picture, or (offset 0) the folder below the listing's; and the end of the file's name.
@@ -39,21 +45,81 @@ class Pictures:
     stem: str
     places: tuple[str, ...]
     suffixes: tuple[str, ...]
+    classes: tuple[str, ...]
     columns: dict[str, npt.NDArray[Any]]
 
 
 def scan(source: Source, options: Options) -> Pictures:
-    """The pictures of the split. Raises DataError."""
+    """The pictures of the split, the patched ones where their patches lie. Raises DataError."""
     path = source.path(options.images)
-    found = _Gathering(path, options.classes)
+    found = _Gathering(path, options.classes, options.pictures)
     if options.layout == "listing":
         for members, digests in _listed(path):
-            found.add(members, digests)
+            found.add(members, digests=digests)
+    elif options.layout == "zip":
+        for members, zipped in _zipped(path, _rows.remedy(source)):
+            found.add(members, zipped=zipped)
     else:
         nested = options.layout == "tar of tars"
         for members in tarindex.walk(path, nested=nested, remedy=_rows.remedy(source)):
             found.add(members)
-    return found.ordered()
+    pictures = found.ordered()
+    return _patched(source, options, pictures) if options.patches else pictures
+
+
+def _patched(source: Source, options: Options, pictures: Pictures) -> Pictures:
+    """The pictures, with those that the archive of patches has, too, taken from there.
+
+    A patch replaces the one picture of its name, wherever in the archive it lies; patches of other
+    kinds of pictures belong to other splits. One of a picture that is not there is refused, unless
+    the pictures are not the published archive: a part of it does not need every patch.
+    """
+    path = source.path(options.patches)
+    found = _Gathering(path, pictures.classes, _imagenet_names.kind(pictures.stem))
+    for members in tarindex.walk(path, nested=False, remedy=_rows.remedy(source)):
+        found.add(members, folders=False)
+    patches = found.ordered(empty=True)
+    columns = pictures.columns
+    code = codes(columns["label"], columns["number"], pictures.stem)
+    wanted = codes(patches.columns["label"], patches.columns["number"], patches.stem)
+    rows = np.minimum(np.searchsorted(code, wanted), len(code) - 1)
+    there = code[rows] == wanted
+    if not there.all() and not source.manifest.file(options.images).unverified:
+        raise error(
+            path,
+            f"a patch of a picture that is not there ({np.count_nonzero(~there)} such patches)",
+            f"pictures of {options.images}",
+            _imagenet_names.key(*_named(pictures, patches.columns, int(np.flatnonzero(~there)[0]))),
+        )
+    rows, taken = rows[there], np.flatnonzero(there)
+    places = (*pictures.places, options.patches)
+    suffixes = tuple(dict.fromkeys((*pictures.suffixes, *patches.suffixes)))
+    position = np.array([suffixes.index(one) for one in patches.suffixes], np.int32)
+    columns["patched"] = np.zeros(len(code), np.uint8)
+    columns["patched"][rows] = 1
+    columns["place"][rows] = len(places) - 1
+    columns["suffix"][rows] = position[patches.columns["suffix"][taken]]
+    for name in ("offset", "bytes"):
+        columns[name][rows] = patches.columns[name][taken]
+    return Pictures(pictures.stem, places, suffixes, pictures.classes, columns)
+
+
+def _named(
+    pictures: Pictures, columns: dict[str, npt.NDArray[Any]], row: int
+) -> tuple[str, str, int]:
+    label = int(columns["label"][row])
+    wnid = pictures.classes[label] if label >= 0 else ""
+    return wnid, pictures.stem, int(columns["number"][row])
+
+
+def _zipped(path: Path, remedy: str) -> Iterator[tuple[Members, npt.NDArray[np.int64]]]:
+    """The members of a zip that can be pictures, and what else reading them needs."""
+    found = zipindex.members(path, remedy=remedy)
+    names = [name for name in found if _imagenet_names.parsed(name.rpartition("/")[2])]
+    for start in range(0, max(len(names), 1), tarindex.BATCH):
+        some = names[start : start + tarindex.BATCH]
+        facts = np.array([found[name] for name in some], np.int64).reshape(-1, 6)
+        yield Members("", some, facts[:, 0], facts[:, 3]), facts[:, [1, 2, 4, 5]]
 
 
 def _listed(path: Path) -> Iterator[tuple[Members, bytes]]:
@@ -83,20 +149,34 @@ def _loose(entries: list[_listing.Entry]) -> tuple[Members, bytes]:
 
 
 class _Gathering:
-    """Pictures as they are found, in columns."""
+    """Pictures as they are found, in columns: of one kind only, if ``kind`` names one.
 
-    def __init__(self, path: Path, classes: tuple[str, ...]) -> None:
+    Without ``classes`` they are those of the pictures found; labels are the wnids' numbers first.
+    """
+
+    def __init__(self, path: Path, classes: tuple[str, ...], kind: str = "") -> None:
         self._path = path
         self._label = {wnid: index for index, wnid in enumerate(classes)}
         self._classes = classes
+        self._kind = kind
         self._stem: str | None = None
         self._places: dict[str, int] = {}
         self._suffixes: dict[str, int] = {}
         self._parts: list[dict[str, npt.NDArray[Any]]] = []
         self._passed_over = ""
 
-    def add(self, members: Members, digests: bytes = b"") -> None:
-        """The pictures among ``members``; anything else is passed over."""
+    def add(
+        self,
+        members: Members,
+        *,
+        digests: bytes = b"",
+        zipped: npt.NDArray[np.int64] | None = None,
+        folders: bool = True,
+    ) -> None:
+        """The pictures among ``members``; anything else is passed over.
+
+        ``folders`` says that one called after a class has pictures of that class only.
+        """
         rows = []
         kept = []
         for row, name in enumerate(members.names):
@@ -105,8 +185,11 @@ class _Gathering:
             if picture is None:
                 self._passed_over = self._passed_over or name
                 continue
+            if self._kind and self._kind != _imagenet_names.kind(picture.stem):
+                continue
             self._check_kind(picture, name)
-            label = self._labelled(picture, _imagenet_names.home(folder, members.archive), name)
+            home = _imagenet_names.home(folder, members.archive) if folders else ""
+            label = self._labelled(picture, home, name)
             place = members.archive or (folder if digests else "")
             rows.append(row)
             kept.append(
@@ -119,18 +202,22 @@ class _Gathering:
             )
         if not rows:
             return
-        label, number, place, suffix = np.array(kept, np.int32).T
-        part = {"label": label, "number": number, "place": place, "suffix": suffix}
-        part |= {"offset": members.offsets[rows], "bytes": members.bytes[rows]}
-        if digests:
-            part["sha256"] = np.frombuffer(digests, np.uint8).reshape(-1, _DIGEST_BYTES)[rows]
-        else:
-            part["sha256"] = np.zeros((len(rows), 0), np.uint8)
-        if (large := np.flatnonzero(part["bytes"] > PICTURE_BYTES)).size:
+        sizes = members.bytes[rows]
+        packed = sizes if zipped is None else zipped[rows, 1]
+        if (large := np.flatnonzero(np.maximum(sizes, packed) > PICTURE_BYTES)).size:
             name = members.names[rows[large[0]]]
             raise error(
                 self._path, f"picture {name} is too large", f"{PICTURE_BYTES:,} bytes at most"
             )
+        label, number, place, suffix = np.array(kept, np.int32).T.copy()
+        part = {"label": label, "number": number, "place": place, "suffix": suffix}
+        part |= {"offset": members.offsets[rows], "bytes": sizes.astype(np.int32)}
+        if zipped is not None:
+            part["zipped"] = zipped[rows]
+        if digests:
+            part["sha256"] = np.frombuffer(digests, np.uint8).reshape(-1, _DIGEST_BYTES)[rows]
+        else:
+            part["sha256"] = np.zeros((len(rows), 0), np.uint8)
         self._parts.append(part)
 
     def _check_kind(self, picture: _imagenet_names.Name, name: str) -> None:
@@ -150,12 +237,22 @@ class _Gathering:
             return -1
         if picture.wnid and home and picture.wnid != home:
             raise error(self._path, "a picture lies with another class", home, name)
+        if not self._classes:
+            return _imagenet_names.number(wnid)
         if wnid not in self._label:
             raise error(self._path, "a picture of a class that is not in the manifest", None, name)
         return self._label[wnid]
 
-    def ordered(self) -> Pictures:
-        """All of it, in order; no picture is there twice."""
+    def ordered(self, *, empty: bool = False) -> Pictures:
+        """All of it, in order; no picture is there twice. There may be none if ``empty``.
+
+        Of each column there is one copy at a time, and those of the other rows' order besides.
+        """
+        if not self._parts and empty:
+            nothing = {name: np.zeros(0, np.int64) for name in ("label", "number", *_PLACED)}
+            return Pictures("", (), (), self._classes, nothing)
+        if not self._parts and self._kind:
+            raise AbsentError(f"no pictures of {self._kind}", where=self._path)
         if not self._parts:
             raise error(
                 self._path, "no pictures", "names like n01440764_10026.JPEG", self._passed_over
@@ -168,15 +265,24 @@ class _Gathering:
             name: np.concatenate([part.pop(name) for part in self._parts])
             for name in list(self._parts[0])
         }
+        self._parts.clear()
         if not columns["sha256"].size:
             del columns["sha256"]
+        if not self._classes and not self._stem:
+            numbers, columns["label"] = np.unique(columns["label"], return_inverse=True)
+            columns["label"] = columns["label"].astype(np.int32)
+            self._classes = tuple(map(_imagenet_names.wnid, numbers.tolist()))
         code = codes(columns["label"], columns["number"], self._stem or "")
-        order = np.argsort(code, kind="stable")
-        code = code[order]
-        if (twice := np.flatnonzero(code[1:] == code[:-1])).size:
-            self._refuse_twice(columns, order[twice[0] : twice[0] + 2])
-        columns = {name: column[order] for name, column in columns.items()}
-        return Pictures(self._stem or "", tuple(self._places), tuple(self._suffixes), columns)
+        if (code[1:] <= code[:-1]).any():
+            order = np.argsort(code, kind="stable")
+            code = code[order]
+            if (twice := np.flatnonzero(code[1:] == code[:-1])).size:
+                self._refuse_twice(columns, order[twice[0] : twice[0] + 2])
+            for name in columns:
+                columns[name] = columns[name][order]
+        return Pictures(
+            self._stem or "", tuple(self._places), tuple(self._suffixes), self._classes, columns
+        )
 
     def _refuse_twice(self, columns: dict[str, npt.NDArray[Any]], rows: npt.NDArray[Any]) -> None:
         wnid = self._classes[columns["label"][rows[0]]]
@@ -195,5 +301,7 @@ def error(path: Path, what: str, expected: str | None = None, got: str = "") -> 
 
 def codes(labels: npt.NDArray[Any], numbers: npt.NDArray[Any], stem: str) -> npt.NDArray[np.int64]:
     """int64 (n,): what the order is the order of, different for different pictures."""
-    major = np.zeros(len(labels), np.int64) if stem else labels.astype(np.int64)
-    return (major << 32) | numbers.astype(np.int64)
+    code = np.zeros(len(labels), np.int64) if stem else labels.astype(np.int64)
+    code <<= 32
+    code |= numbers
+    return code

@@ -14,16 +14,20 @@ from itertools import count
 import numpy as np
 import numpy.typing as npt
 
-from dsets.archive import tar
+from dsets.archive import tar, zipindex
 from dsets.archive.stream import CHUNK_BYTES, Stream
 from dsets.errors import DataError
 from dsets.manifest.schema import Source
 from dsets.readers import _imagenet_names, _rows
+from dsets.readers._blobs import Blobs
 from dsets.readers._imagenet_options import Options
 
 LIMIT_BYTES = 256 << 20  # of a development kit, inflated
 TEXT_BYTES = 64 << 20
 _MEMBER = "_validation_ground_truth.txt"
+_TEST = "_test_ground_truth.txt"
+_SOLUTION = "LOC_val_solution.csv"
+_ZIP = b"PK\3\4"
 _HEADER = ["ImageId", "PredictionString"]
 
 
@@ -36,11 +40,13 @@ def labels(
         DataError: the file is not what it should be, or says nothing of a picture.
     """
     kind, name = options.truth or ("", "")
-    if "_val_" not in stem:
+    of = "test" if name.endswith(_TEST) else "val"
+    if f"_{of}_" not in stem:
+        pictures = {"val": "validation", "test": "test"}[of]
         raise DataError(
-            f"the option {kind} has the labels of validation pictures",
+            f"the option {kind} has the labels of {pictures} pictures",
             where=source.path(options.images),
-            expected="ILSVRC…_val_….JPEG",
+            expected=f"ILSVRC…_{of}_….JPEG",
             got=f"{stem}….JPEG",
         )
     with _rows.open_raw(source, name, LIMIT_BYTES) as stream:
@@ -95,7 +101,9 @@ def _solution(stream: Stream, classes: Sequence[str], stem: str) -> npt.NDArray[
 def _text(stream: Stream) -> str:
     """The text: the one member of an archive that is called so, or the file itself."""
     data = None
-    if tar.looks_like(stream.peek(tar.BLOCK_BYTES)):
+    if stream.peek(len(_ZIP)) == _ZIP:
+        data = _zipped(stream)
+    elif tar.looks_like(stream.peek(tar.BLOCK_BYTES)):
         for entry, body in tar.walk(stream):
             if entry.name.endswith(_MEMBER):
                 if data is not None or entry.bytes > TEXT_BYTES:
@@ -113,3 +121,13 @@ def _text(stream: Stream) -> str:
         return data.decode("ascii")
     except UnicodeDecodeError as error:
         raise stream.error("not plain text") from error
+
+
+def _zipped(stream: Stream) -> bytes:
+    """Kaggle's table out of Kaggle's zip."""
+    members = zipindex.members(stream.path, remedy=stream.remedy)
+    found = [name for name in members if name.rpartition("/")[2] == _SOLUTION]
+    if len(found) != 1:
+        raise stream.error("no labels in the zip", expected=f"{_SOLUTION}, once", got=len(found))
+    with Blobs(stream.path, stream.remedy) as blobs:
+        return bytes(zipindex.read(blobs, found[0], members[found[0]], TEXT_BYTES))

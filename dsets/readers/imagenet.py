@@ -2,7 +2,10 @@
 
     [split.train.reader]
     images = "ILSVRC2012_img_train.tar"   # what holds the pictures
-    layout = "tar of tars"                # or "tar", or "listing" (see _listing: loose files)
+    layout = "tar of tars"                # or "tar", "zip", "listing" (see _listing: loose files)
+    pictures = "train"                    # of a zip, which has all kinds: or "val", "test"
+    patches = "patch_images.tar"          # a tar of pictures that replace those of the same names
+    classes = "archive"                   # where the manifest has none: those of the pictures
     boxes = ["ILSVRC2012_bbox_….tar.gz"]  # used if they are in the store, never demanded
     ilsvrc_ids = [449, …]                 # of the classes in order; in the training split, for all
     class_samples = [1300, …]             # pictures of each class, for adopt; nothing is read by it
@@ -13,13 +16,20 @@ the table is the order of the names: every layout of the same pictures gives the
 Training pictures carry their class in their name. The labels of those called by a number come from
 one of these options, or are withheld:
 
-    truth = "ILSVRC2012_devkit_t12.tar.gz"    # or the bare …_validation_ground_truth.txt
-    solution = "LOC_val_solution.csv"         # Kaggle's
+    truth = "ILSVRC2012_devkit_t12.tar.gz"    # or the bare …_validation_ground_truth.txt; a
+                                              # …_test_ground_truth.txt has those of test pictures
+    solution = "LOC_val_solution.csv"         # Kaggle's, or the zip that has it
     labels = "folder"                         # each lies in a folder called after its class
 
-Fields: ``image`` the published bytes, undecoded; ``label`` the index of the wnid among the classes,
-which are in alphabetical order; ``ilsvrc_id`` the number 1 to 1000 of the development kit;
-``boxes`` xmin, ymin, xmax, ymax in pixels, as published. The last two are optional.
+A patch replaces the picture of its name, whatever folder of the patches it lies in; patches of
+other kinds of pictures (training, val, test) are for other splits. A patch of a picture that the
+published archive has not, or two of one picture, are refused.
+
+Fields: ``image`` the published bytes, undecoded (a picture that was gzipped, as one of 2010 is,
+comes without that); ``label`` the index of the wnid among the classes, which are in alphabetical
+order; ``ilsvrc_id`` the number 1 to 1000 of the development kit; ``wnid`` the number in the name of
+the class (1440764 of n01440764), the same whatever classes there are; ``boxes`` xmin, ymin, xmax,
+ymax in pixels, as published. The last three are optional.
 """
 
 from __future__ import annotations
@@ -30,7 +40,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsets.manifest.schema import WITHHELD, Source
-from dsets.readers import Sample, _imagenet_index, _imagenet_options, _imagenet_pictures, _rows
+from dsets.readers import (
+    Sample,
+    _imagenet_index,
+    _imagenet_names,
+    _imagenet_options,
+    _imagenet_pictures,
+    _rows,
+)
+from dsets.readers._imagenet_index import Index
 from dsets.readers._imagenet_options import Options
 
 if TYPE_CHECKING:
@@ -57,13 +75,14 @@ def table(source: Source) -> pd.DataFrame:
     options = _imagenet_options.read(source)
     index = _imagenet_index.opened(source, options)
     columns = index.columns
+    keys = [pd.Series(piece) for piece in index.pieces()]
     places = pd.Index([place or options.images for place in index.places])
     return pd.DataFrame(
         {
-            "key": list(index.keys(options.classes)),
+            "key": pd.concat(keys, ignore_index=True),
             "label": columns["label"].astype(np.int64),
-            "ilsvrc_id": _ids(options)[columns["label"]],
-            "wnid": pd.Categorical.from_codes(columns["label"], pd.Index(options.classes)),
+            "ilsvrc_id": _ids(options, index)[columns["label"]],
+            "wnid": pd.Categorical.from_codes(columns["label"], pd.Index(index.classes)),
             "archive": pd.Categorical.from_codes(columns["place"], places),
             "offset": columns["offset"],
             "bytes": columns["bytes"],
@@ -87,23 +106,29 @@ def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
     options = _imagenet_options.read(source)
     index = _imagenet_index.opened(source, options)
     wanted = _rows.chosen(source, rows, len(index))
-    ids = _ids(options)
+    ids = _ids(options, index)
     for row, data, problem in _imagenet_pictures.read(source, options, index, wanted):
         label = index.columns["label"][row].astype(np.int64)
         values: dict[str, Any] = {
             "image": data,
             "label": label,
             "ilsvrc_id": ids[label],
+            "wnid": _wnid(index, int(label)),
             "boxes": index.boxes(row),
         }
         yield Sample(
-            index.key(options.classes, row),
+            index.key(row),
             {name: values[name] for name in options.fields},
             problem,
         )
 
 
-def _ids(options: Options) -> np.ndarray:
+def _ids(options: Options, index: Index) -> np.ndarray:
     """int64: the ILSVRC id of each label; of the withheld label, the last, withheld too."""
-    ids = options.ids or [WITHHELD] * len(options.classes)
+    ids = options.ids or [WITHHELD] * len(index.classes)
     return np.array([*ids, WITHHELD], np.int64)
+
+
+def _wnid(index: Index, label: int) -> np.int64:
+    number = _imagenet_names.number(index.classes[label]) if label >= 0 else WITHHELD
+    return np.int64(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from dsets.adopt import Stranger, Tree
 from dsets.errors import AdoptError, PrepareError
 from dsets.manifest import Manifest, Source
 from dsets.pack import Pack
+from dsets.readers import imagenet
 from tests.adopt import tinynet
 from tests.adopt.tinynet import DEVKIT, TRAIN, VAL, placed, write
 
@@ -104,21 +106,79 @@ def test_an_official_archive_of_pictures_needs_no_official_labels(
     assert table["wnid"].tolist() == tinynet.WNIDS
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "imagenet-object-localization-challenge.zip",
-        "imagenet_object_localization_patched2019.tar.gz",
-    ],
-)
-def test_an_archive_as_kaggle_gives_it_is_to_be_unpacked(
-    official: Manifest, tmp_path: Path, name: str
-) -> None:
-    path = tmp_path / name
-    path.write_bytes(b"PK\x03\x04")
+def test_kaggles_tar_gz_is_to_be_unpacked(official: Manifest, tmp_path: Path) -> None:
+    path = tmp_path / "imagenet_object_localization_patched2019.tar.gz"
+    path.write_bytes(b"\x1f\x8b")
     plan = adopt.plan(official, [path])
-    assert any(f"{name}: Kaggle's" in note and "unpack it" in note for note in plan.notes)
+    assert any("Kaggle's tar.gz" in note and "unpack it" in note for note in plan.notes)
     assert not plan.splits
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_kaggles_zip_is_read_in_place_for_every_split(
+    official: Manifest, tmp_path: Path, method: int
+) -> None:
+    path = tmp_path / "imagenet-object-localization-challenge (1).zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("LOC_val_solution.csv", tinynet.solution())
+        for name, data in tinynet.pictures().items():
+            folder = "val" if name in tinynet.VAL else f"train/{tinynet.wnid(name)}"
+            archive.writestr(f"ILSVRC/Data/CLS-LOC/{folder}/{name}", data)
+    plan = adopt.plan(official, [path])
+    assert not plan.lacks
+    with pytest.raises(AdoptError, match="Kaggle's own file"):
+        adopt.adopt(plan)
+    found = adopt.adopt(plan, unverified=True).manifest
+    assert [file.name for file in found.files if file.unverified] == [
+        "adopted-imagenet-object-localization-challenge.zip"
+    ]
+    for split in ("train", "val"):
+        source = Source(found, found.split(split), raw())
+        samples = list(imagenet.samples(source, range(found.split(split).samples)))
+        pictures = tinynet.pictures()
+        assert len(samples) == {"train": 18, "val": 12}[split]
+        for sample in samples:
+            assert sample.values["image"] == pictures[f"{sample.key}.JPEG"]
+            label = tinynet.CLASSES.index(tinynet.wnid(f"{sample.key}.JPEG"))
+            assert sample.values["label"] == label
+
+
+def test_patches_come_with_the_pictures_and_their_absence_is_told(tmp_path: Path) -> None:
+    found = manifest.find("imagenet2010")
+    old, new = tinynet.pictures()[TRAIN[0]], tinynet.pictures()[TRAIN[1]]
+    inner = tinynet.tar({"n01484850_4.JPEG": old, "n01484850_17.JPEG": old})
+    patches = {"patch_images/train/n01484850_17.JPEG": new, "p/train/n01491361_1.JPEG": new}
+    archives = {"ILSVRC2010_images_train.tar": tinynet.tar({"n01484850.tar": inner})}
+    given = write(tmp_path / "given", archives)
+    lacks = [lack.what for lack in adopt.plan(found, [given]).lacks if lack.split == "train"]
+    assert "patch_images.tar" in lacks
+    write(given, {"patch_images.tar": tinynet.tar(patches)})
+    plan = adopt.plan(found, [given])
+    assert "patch_images.tar" not in [lack.what for lack in plan.lacks if lack.split == "train"]
+    taken = adopt.adopt(plan, unverified=True).manifest
+    source = Source(taken, taken.split("train"), store.raw("imagenet2010"))
+    samples = {one.key: one.values["image"] for one in imagenet.samples(source, [0, 1])}
+    assert samples == {"n01484850_4": old, "n01484850_17": new}
+
+
+def test_a_release_without_a_list_of_classes_is_adopted(tmp_path: Path) -> None:
+    found = manifest.find("imagenet21k")
+    tars = tinynet.class_tars()
+    whole = write(tmp_path / "whole", {"winter21_whole.tar": tinynet.tar(tars)})
+    apart = write(tmp_path / "apart", tars)
+    for given in (whole, apart):
+        taken = adopt.adopt(adopt.plan(found, [given]), unverified=True).manifest
+        source = Source(taken, taken.split("train"), store.raw("imagenet21k"))
+        table = imagenet.table(source)
+        assert table["label"].tolist() == [0] * 6 + [1] * 6 + [2] * 6
+        (sample,) = imagenet.samples(source, [17])
+        assert sample.values["wnid"] == int(tinynet.CLASSES[2][1:])
+
+
+def test_pictures_of_another_year_are_not_taken(official: Manifest, given: Path) -> None:
+    write(given, {"val/n01440764/ILSVRC2010_val_00000001.JPEG": b"?"})
+    plan = adopt.plan(official, [given])
+    assert any(note.startswith("1 pictures of classes or splits") for note in plan.notes)
 
 
 def test_pictures_of_other_classes_are_left_out_and_counted(

@@ -174,7 +174,7 @@ def test_an_archive_that_is_not_there_is_told(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"images": "other.tar"}, "bad option images"),
-        ({"layout": "zip"}, "bad option layout"),
+        ({"layout": "rar"}, "bad option layout"),
         ({"truth": "kit"}, "bad option truth"),
         ({"truth": "train.tar", "labels": "folder"}, "bad option truth, labels"),
         ({"labels": "guess"}, "bad option labels"),

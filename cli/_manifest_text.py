@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ def as_data(manifest: Manifest, plan: Plan) -> dict[str, Any]:
             for split in manifest.splits
         ],
         "fields": [field_data(field) for field in manifest.fields],
+        "catalogue": asdict(manifest.catalogue) if manifest.catalogue else None,
         "origin": manifest.origin,
         "digest": manifest.digest,
         "store": str(plan.folder),
@@ -69,6 +71,8 @@ def as_text(manifest: Manifest, plan: Plan) -> str:
         (key, getattr(manifest, key))
         for key in ("homepage", "licence", "access", "citation", "reader", "pipeline")
     ]
+    if manifest.catalogue:
+        about += [("status", manifest.catalogue.status), ("size", manifest.catalogue.size)]
     about += [("manifest", manifest.origin), ("sha256", manifest.digest)]
     splits = [
         (
@@ -84,8 +88,8 @@ def as_text(manifest: Manifest, plan: Plan) -> str:
         f"{manifest.name}: {manifest.title}",
         table([(key, plain(value)) for key, value in about if value]),
         manifest.notes.strip(),
-        section("splits", [table(splits)]),
-        section("fields", field_lines(manifest.fields)),
+        section("splits", [table(splits)]) if manifest.splits else "",
+        section("fields", field_lines(manifest.fields)) if manifest.fields else "",
         section(heading, _file_blocks(plan)),
     ]
     return "\n\n".join(part for part in parts if part)

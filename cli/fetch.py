@@ -70,6 +70,7 @@ def command(
     """
     dataset, slash, split = name.partition("/")
     official = manifest.find(dataset)
+    fetch.check_offered(official)
     found = official if how["lock"] else pinned(official, how["lock_file"])
     named = [*([split] if slash else []), *splits]
     wanted = tuple(file for one in named for file in found.split(one).files)

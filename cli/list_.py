@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -17,8 +18,15 @@ HEADINGS = ("name", "title", "samples", "download", "access", "licence")
 
 
 @click.command("list")
+@click.option(
+    "--catalogue",
+    "which",
+    flag_value="catalogue",
+    help="Those that are only described, with their status: no reader reads them.",
+)
+@click.option("--all", "which", flag_value="all", help="Those that can be read, and the others.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every text in full.")
-def command(as_json: bool) -> int:
+def command(which: str | None, as_json: bool) -> int:
     """List the datasets.
 
     The folders in DSETS_MANIFESTS come before those shipped. A manifest that breaks the schema is
@@ -27,14 +35,17 @@ def command(as_json: bool) -> int:
     found, broken = [], 0
     for name in manifest.names():
         try:
-            found.append(_row(manifest.find(name)))
+            one = manifest.find(name)
+            if which == "all" or (one.catalogue is not None) == (which == "catalogue"):
+                found.append(_row(one))
         except ManifestError as error:
             click.echo(f"dsets: error: {plain(str(error))}", err=True)
             broken += 1
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
-        click.echo(table([HEADINGS, *(_cells(row) for row in found)]))
+        heading = HEADINGS if which is None else (*HEADINGS[:-1], "licence or status")
+        click.echo(table([heading, *(_cells(row) for row in found)]))
     return 1 if broken else 0
 
 
@@ -50,6 +61,7 @@ def _row(found: manifest.Manifest) -> dict[str, Any]:
         "official_samples": _samples(found),
         "download_bytes": download_bytes(found),
         "access": found.access,
+        "catalogue": asdict(found.catalogue) if found.catalogue else None,
         "adopted": adopted,
         "licence": found.licence,
         "origin": found.origin,
@@ -62,14 +74,14 @@ def _samples(found: manifest.Manifest) -> int:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    download = row["download_bytes"]
+    download, told = row["download_bytes"], row["catalogue"]
     return (
         row["name"],
         short(row["title"], 44),
-        count(row["samples"]),
-        "?" if download is None else size(download),
+        short(told["size"], 24) if told else count(row["samples"]),
+        "?" if download is None else size(download) if download else "none",
         f"{row['access']}; unverified {', '.join(row['adopted'])}"
         if row["adopted"]
         else row["access"],
-        short(row["licence"], 44),
+        short(told["status"] if told else row["licence"], 44),
     )

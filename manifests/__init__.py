@@ -14,12 +14,19 @@ At the top:
     licence     The terms as the source states them, or that it states none.
     access      "open": anybody may download it. "login", "on request": the user brings the files;
                 addresses, if any, only say where they are. "withdrawn": its authors ask not to use
-                it any more; no addresses, and files and splits may be left out.
+                it any more; "unavailable": nobody is known to offer it. Of these two no addresses,
+                and files and splits may be left out.
     citation    What to cite.
     reader      A module of ``dsets.readers``.
     pipeline    A module of ``dsets.pipelines``, the default; never a path, which would run code.
     notes       Anything else (optional). Where access is open and a file has no address, the notes
                 must be there, and say where it comes from.
+
+``[catalogue]``, of a dataset that no reader reads: it is told of, and fetched where it is open and has
+files; ``reader``, ``pipeline``, splits and fields are then refused, and files may be left out:
+
+    status      How it can be had, or why not, in a line: what ``fetch`` says if it cannot.
+    size        How large it is, in words.
 
 ``[[file]]``, one or more, as published:
 

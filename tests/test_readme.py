@@ -145,6 +145,12 @@ def test_the_pipeline_of_the_guide_makes_a_pack(
     assert small.environment()["profile"] == "exact"
 
 
+def test_the_described_dataset_of_the_guide_is_described() -> None:
+    _, text = blocks("docs/manifests.md", "toml")
+    found = manifest.parse(text.encode(), "docs/manifests.md")
+    assert found.catalogue and found.access == "on request"
+
+
 def test_the_manifest_of_the_guide_is_a_manifest() -> None:
-    (text,) = blocks("docs/manifests.md", "toml")
+    text, _ = blocks("docs/manifests.md", "toml")
     assert dsets.manifest.parse(text.encode(), "mydigits.toml").name == "mydigits"

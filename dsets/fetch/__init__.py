@@ -22,7 +22,7 @@ with it, under If-Range with its strong validator; otherwise the part is begun a
 """
 
 from dsets.fetch import lockfile, terms
-from dsets.fetch.job import files
+from dsets.fetch.job import check_offered, files
 from dsets.fetch.planning import Plan, Step, plan
 from dsets.fetch.receipts import Receipt
 from dsets.fetch.receipts import read as receipt
@@ -36,6 +36,7 @@ __all__ = [
     "Receipt",
     "Removal",
     "Step",
+    "check_offered",
     "files",
     "lockfile",
     "plan",

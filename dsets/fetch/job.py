@@ -16,6 +16,8 @@ from dsets.fetch.planning import Plan, Step
 from dsets.fetch.sources import local
 from dsets.fetch.stop import Stop, Stopped
 from dsets.fetch.transfer import Patience
+from dsets.manifest import Manifest
+from dsets.manifest.schema import NOT_OFFERED
 from dsets.progress import Event, Progress, ignore
 
 OFFLINE = "DSETS_OFFLINE"
@@ -41,6 +43,7 @@ def files(
         SpaceError: the disk has not enough room.
         FetchError: a file could not be had; the message says what each address gave.
     """
+    check_offered(plan.manifest)
     offline = offline or os.environ.get(OFFLINE, "0") not in ("", "0")
     steps = [_usable(step, offline) for step in plan.steps]
     _check_access(plan, steps, offline)
@@ -67,6 +70,20 @@ def _usable(step: Step, offline: bool) -> Step:
     return replace(step, addresses=tuple(a for a in step.addresses if local(a) is not None))
 
 
+def check_offered(manifest: Manifest) -> None:
+    """Raise FetchError where no file of a dataset is offered: it says why."""
+    told = manifest.catalogue
+    if manifest.files and (manifest.access not in NOT_OFFERED or told is None):
+        return  # what is missing is told file by file
+    reason = told.status if told else "its manifest names no files"
+    page = f"; see {manifest.homepage}" if manifest.homepage else ""
+    raise FetchError(
+        f"nothing of it is offered here ({manifest.access}): {reason}",
+        where=manifest.name,
+        remedy=f"'dsets show {manifest.name}' says what is known of it{page}",
+    )
+
+
 def _check_access(plan: Plan, steps: list[Step], offline: bool) -> None:
     lacking = [step.file.name for step in steps if step.action != "have" and not step.addresses]
     if not lacking:
@@ -83,6 +100,7 @@ def _check_access(plan: Plan, steps: list[Step], offline: bool) -> None:
         "login": "needs a login",
         "on request": "is given on request only",
         "withdrawn": "was withdrawn by its publishers",
+        "unavailable": "is not known to be offered by anybody",
         "open": "names no address",
     }[plan.manifest.access]
     page = plan.manifest.homepage or f"`dsets show {plan.manifest.name}`"

@@ -4,11 +4,12 @@ from dsets.manifest.adopted import adopted, current
 from dsets.manifest.find import find, names
 from dsets.manifest.parse import parse, read
 from dsets.manifest.render import render
-from dsets.manifest.schema import ACCESS, SCHEMA, File, Manifest, Member, Source, Split
+from dsets.manifest.schema import ACCESS, SCHEMA, Catalogue, File, Manifest, Member, Source, Split
 
 __all__ = [
     "ACCESS",
     "SCHEMA",
+    "Catalogue",
     "File",
     "Manifest",
     "Member",

@@ -15,7 +15,16 @@ from urllib.parse import urlsplit
 from dsets.errors import ManifestError
 from dsets.field import DTYPES, RESERVED, Field
 from dsets.manifest import toml
-from dsets.manifest.schema import ACCESS, SCHEMA, File, Manifest, Member, Split
+from dsets.manifest.schema import (
+    ACCESS,
+    NOT_OFFERED,
+    SCHEMA,
+    Catalogue,
+    File,
+    Manifest,
+    Member,
+    Split,
+)
 from dsets.manifest.table import Table, shown
 
 SCHEMES = ("https", "http", "file", "s3", "gs")
@@ -58,9 +67,10 @@ def parse(data: bytes, origin: str) -> Manifest:
             got=version,
             remedy="upgrade dsets",
         )
+    described = "catalogue" in top.values
     top.only(
-        *("schema", "name", "title", "homepage", "licence", "access", "citation"),
-        *("reader", "pipeline", "notes", "file", "split", "field"),
+        *("schema", "name", "title", "homepage", "licence", "access", "citation", "notes", "file"),
+        *(("catalogue",) if described else ("reader", "pipeline", "split", "field", "catalogue")),
     )
     files = tuple(_file(table) for table in top.tables("file"))
     _distinct(top, "file", (file.name for file in files))
@@ -73,27 +83,29 @@ def parse(data: bytes, origin: str) -> Manifest:
         licence=_filled(top, "licence"),
         access=_one_of(top, "access", ACCESS),
         citation=_filled(top, "citation"),
-        reader=_reader(top),
-        pipeline=_matching(top, "pipeline", _MODULE, "the name of a module in dsets.pipelines"),
+        reader="" if described else _reader(top),
+        pipeline="" if described else _pipeline(top),
         files=files,
         splits=splits,
         fields=tuple(_field(name, table) for name, table in top.named("field").items()),
         digest=hashlib.sha256(data).hexdigest(),
         origin=origin,
         notes=top.text("notes", lines=True) if "notes" in top.values else "",
+        catalogue=_catalogue(top.table("catalogue")) if described else None,
     )
     _check_whole(top, manifest)
     return manifest
 
 
 def _check_whole(top: Table, manifest: Manifest) -> None:
-    """What no table can see alone. A withdrawn dataset may be described without files or splits."""
-    withdrawn = manifest.access == "withdrawn"
-    if not manifest.fields:
+    """What no table can see alone. What is not offered may be described without files or splits."""
+    withdrawn = manifest.access in NOT_OFFERED
+    described = manifest.catalogue is not None
+    if not manifest.fields and not described:
         raise top.error("field", "no fields", "at least one [field.NAME]", {})
-    if not withdrawn and not manifest.files:
+    if not withdrawn and not described and not manifest.files:
         raise top.error("file", "no files", "at least one [[file]]", [])
-    if not withdrawn and not manifest.splits:
+    if not withdrawn and not described and not manifest.splits:
         raise top.error("split", "no splits", "at least one [split.NAME]", {})
     training = [split.name for split in manifest.splits if split.training]
     if manifest.splits and training != [manifest.splits[0].name]:
@@ -111,7 +123,7 @@ def _check_whole(top: Table, manifest: Manifest) -> None:
     for i, file in enumerate(manifest.files):
         key = f"file[{i}].addresses"
         if withdrawn and file.addresses:
-            raise top.error(key, "withdrawn, yet offered", "none", file.addresses[0])
+            raise top.error(key, f"{manifest.access}, yet offered", "none", file.addresses[0])
         if manifest.access == "open" and not file.addresses and not manifest.notes:
             expected = "an address, or notes that say where the file comes from"
             raise top.error(key, "no addresses", expected, [])
@@ -255,6 +267,15 @@ def _filled(table: Table, key: str) -> str:
     if not text.strip():
         raise table.error(key, "empty text", "something to read", text)
     return text
+
+
+def _catalogue(table: Table) -> Catalogue:
+    table.only("status", "size")
+    return Catalogue(_filled(table, "status"), _filled(table, "size"))
+
+
+def _pipeline(top: Table) -> str:
+    return _matching(top, "pipeline", _MODULE, "the name of a module in dsets.pipelines")
 
 
 def _reader(top: Table) -> str:

@@ -24,10 +24,14 @@ def render(manifest: Manifest) -> bytes:
 
 def _lines(manifest: Manifest) -> Iterator[str]:
     yield from (f"{key} = {_value(getattr(manifest, key))}" for key in _TOP)
-    yield f"reader = {_value(manifest.reader)}"
-    yield f"pipeline = {_value(manifest.pipeline)}"
+    if manifest.catalogue is None:
+        yield f"reader = {_value(manifest.reader)}"
+        yield f"pipeline = {_value(manifest.pipeline)}"
     if manifest.notes:
         yield f"notes = {_value(manifest.notes)}"
+    if manifest.catalogue is not None:
+        yield from ("", "[catalogue]", f"status = {_value(manifest.catalogue.status)}")
+        yield f"size = {_value(manifest.catalogue.size)}"
     for file in manifest.files:
         yield from _file(file)
     for split in manifest.splits:

@@ -12,7 +12,9 @@ from dsets.field import Field
 
 SCHEMA = 1
 WITHHELD = -1  # the value of a withheld field
-ACCESS = ("open", "login", "on request", "withdrawn")
+ACCESS = ("open", "login", "on request", "withdrawn", "unavailable")
+#: Of these no file is offered: their authors took them back, or nobody is known to give them.
+NOT_OFFERED = ("withdrawn", "unavailable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,20 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What is said of a dataset that no reader reads: how it can be had, or why not; its size."""
+
+    status: str
+    size: str
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """One dataset. ``digest`` is the sha256 of the TOML's bytes; ``origin`` says where it lay."""
+    """One dataset. ``digest`` is the sha256 of the TOML's bytes; ``origin`` says where it lay.
+
+    With ``catalogue`` it is only described, and perhaps fetched: it has neither reader nor
+    pipeline (both empty), splits nor fields.
+    """
 
     name: str
     title: str
@@ -129,6 +143,7 @@ class Manifest:
     origin: str
     notes: str = ""
     schema: int = SCHEMA
+    catalogue: Catalogue | None = None
 
     @property
     def parts(self) -> tuple[str, ...]:

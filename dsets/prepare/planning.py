@@ -166,10 +166,17 @@ def plan(
     Raises:
         ManifestError: no such split, or the reader cannot follow the manifest.
         PipelineError: the pipeline breaks its contract.
-        UsageError: ``shard_bytes`` is not positive.
+        UsageError: ``shard_bytes`` is not positive, or the dataset is only in the catalogue.
     """
     if shard_bytes < 1:
         raise UsageError("bad shard size", expected="at least 1 byte", got=shard_bytes)
+    if manifest.catalogue is not None:
+        raise UsageError(
+            "only described: no reader reads it",
+            where=manifest.name,
+            got=manifest.catalogue.status,
+            remedy=f"'dsets show {manifest.name}' says what is known of it",
+        )
     recipe = pipelines.load(manifest.pipeline if pipeline is None else pipeline)
     fields = recipe.fields(manifest)
     root = (store.raw(manifest.name) if raw is None else raw).absolute()

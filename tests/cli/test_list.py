@@ -31,13 +31,63 @@ def mine(**changes: str) -> str:
     return toml
 
 
+def read() -> list[str]:
+    """The datasets that a reader reads."""
+    return [name for name in manifest.names() if manifest.find(name).catalogue is None]
+
+
+def test_the_catalogue_is_listed_when_it_is_asked_for(
+    cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["list", "--catalogue"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "status" in lines[0]
+    told = [line.split()[0] for line in lines[1:]]
+    assert sorted(told + read()) == manifest.names() and told
+    (tiny,) = (line for line in lines if line.startswith("tinyimages "))
+    assert "withdrawn on 29 June 2020" in tiny and "79,302,017 pictures" in tiny
+    assert cli(["list", "--all", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == manifest.names()
+    assert {row["name"] for row in rows if row["catalogue"]} == set(told)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["fetch", "tinyimages"], "withdrawn on 29 June 2020 by its authors"),
+        (["fetch", "tinyimages", "--dry-run"], "nothing of it is offered here (withdrawn)"),
+        (["fetch", "visualsynset"], "no public download was found"),
+        (["fetch", "cophir"], "with a signed agreement"),
+        (["prepare", "sun397"], "only described: no reader reads it"),
+        (["plan", "sbu"], "only described: no reader reads it"),
+        (["show", "sbu", "--samples"], "no splits"),
+    ],
+)
+def test_what_cannot_be_done_with_the_catalogue_is_said(
+    cli: Cli, capsys: pytest.CaptureFixture[str], command: list[str], message: str
+) -> None:
+    assert cli(command) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_described_dataset_is_shown_with_its_status(
+    cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["show", "tinyimages"]) == 0
+    shown = capsys.readouterr().out
+    assert "status    withdrawn on 29 June 2020" in shown and "size      79,302,017" in shown
+    assert cli(["show", "tinyimages", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["catalogue"]["size"].startswith("79,302,017")
+
+
 def test_every_dataset_is_a_line_with_samples_size_access_and_licence(
     cli: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["name", "title", "samples", "download", "access", "licence"]
-    assert [line.split()[0] for line in lines[1:]] == manifest.names()
+    assert [line.split()[0] for line in lines[1:]] == read()
     (mnist,) = (line for line in lines if line.startswith("mnist "))
     for part in ("MNIST database", "70,000", "11.6 MB", "open", "CC BY-SA 3.0"):
         assert part in mnist
@@ -48,7 +98,7 @@ def test_json_has_every_text_in_full_and_exact_numbers(
 ) -> None:
     assert cli(["list", "--json"]) == 0
     found = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert sorted(found) == manifest.names()
+    assert sorted(found) == read()
     cifar10 = manifest.find("cifar10")
     assert found["cifar10"] == {
         "name": "cifar10",
@@ -57,6 +107,7 @@ def test_json_has_every_text_in_full_and_exact_numbers(
         "official_samples": 60_000,
         "download_bytes": 170_498_071,
         "access": "open",
+        "catalogue": None,
         "adopted": [],
         "licence": cifar10.licence,
         "origin": cifar10.origin,

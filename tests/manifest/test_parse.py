@@ -57,7 +57,7 @@ BAD = [
     ('title = "Tiny pictures"', r'title = "\u202etxt"', "title", "printable characters"),
     ('licence = "CC0 1.0"', 'licence = ""', "licence", "something to read"),
     ('licence = "CC0 1.0"', f'licence = "{"x" * 10_001}"', "licence", "at most 10000"),
-    ('access = "open"', 'access = "closed"', "access", "open, login, on request, withdrawn"),
+    ('access = "open"', 'access = "closed"', "access", "open, login, on request, withdrawn, unav"),
     ('homepage = "https://example.org/"', 'homepage = "javascript:alert(1)"', "homepage", "http"),
     ('homepage = "https://example.org/"', 'homepage = "https://[bad"', "homepage", "http"),
     ('reader = "idx"', 'reader = "os"', "reader", "one of cifar, coco, idx, "),
@@ -231,6 +231,51 @@ def test_a_withdrawn_dataset_needs_no_files_and_may_offer_none(good: str, spoilt
     bare = offered.decode().split("[[file]]")[0] + "[field.image]" + good.split("[field.image]")[1]
     found = manifest.parse(bare.encode(), "tiny.toml")
     assert (found.files, found.splits) == ((), ())
+
+
+TOLD = """\
+schema = 1
+name = "told"
+title = "Told of"
+homepage = "https://example.org/"
+licence = "none"
+access = "unavailable"
+citation = "Nobody: Nothing. 2026."
+[catalogue]
+status = "never published"
+size = "two pictures"
+"""
+
+
+def test_a_dataset_may_be_described_only() -> None:
+    found = manifest.parse(TOLD.encode(), "told.toml")
+    assert found.catalogue == manifest.Catalogue("never published", "two pictures")
+    assert (found.reader, found.pipeline, found.splits, found.fields) == ("", "", (), ())
+    again = manifest.parse(manifest.render(found), "told.toml")
+    assert again.catalogue == found.catalogue and again.access == found.access
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('status = "never published"\n', "", r"catalogue\.status"),
+        ('"two pictures"', '" "', r"catalogue\.size: empty text"),
+        ("size =", 'colour = "red"\nsize =', r"catalogue\.colour"),
+        ("[catalogue]", 'reader = "idx"\n[catalogue]', "reader"),
+        ("[catalogue]", 'pipeline = "as_is"\n[catalogue]', "pipeline"),
+        ("[catalogue]", "[split.train]\nsamples = 1\nfiles = []\n[catalogue]", "split"),
+        ("[catalogue]", '[field.x]\ndtype = "bool"\nshape = []\n[catalogue]', "field"),
+        (
+            "[catalogue]",
+            '[[file]]\nname = "a"\naddresses = ["https://example.org/a"]\n[catalogue]',
+            "unavailable, yet offered",
+        ),
+    ],
+)
+def test_a_description_says_what_it_is_and_no_more(old: str, new: str, message: str) -> None:
+    assert TOLD.count(old) == 1
+    with pytest.raises(ManifestError, match=message):
+        manifest.parse(TOLD.replace(old, new).encode(), "told.toml")
 
 
 @pytest.mark.parametrize("left_out", ["[[file]]", "[split.", "[field."])

@@ -22,8 +22,8 @@ At the top:
     notes       Anything else (optional). Where access is open and a file has no address, the notes
                 must be there, and say where it comes from.
 
-``[catalogue]``, of a dataset that no reader reads: it is told of, and fetched where it is open and has
-files; ``reader``, ``pipeline``, splits and fields are then refused, and files may be left out:
+``[catalogue]``, of a dataset that no reader reads: it is told of, and fetched where it is open and
+has files; ``reader``, ``pipeline``, splits and fields are then refused, and files may be left out:
 
     status      How it can be had, or why not, in a line: what ``fetch`` says if it cannot.
     size        How large it is, in words.

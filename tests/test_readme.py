@@ -147,7 +147,7 @@ def test_the_pipeline_of_the_guide_makes_a_pack(
 
 def test_the_described_dataset_of_the_guide_is_described() -> None:
     _, text = blocks("docs/manifests.md", "toml")
-    found = manifest.parse(text.encode(), "docs/manifests.md")
+    found = dsets.manifest.parse(text.encode(), "docs/manifests.md")
     assert found.catalogue and found.access == "on request"
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dsets.train.running import Result, run
     from dsets.train.schedule import Schedule
     from dsets.train.update import Update
-    from dsets.train.work import Moment
+    from dsets.train.work import Moment, Step
 
 __all__ = [
     "Images",
@@ -32,6 +32,7 @@ __all__ = [
     "Recipe",
     "Result",
     "Schedule",
+    "Step",
     "Update",
     "launched",
     "plan",
@@ -45,6 +46,7 @@ _ELSEWHERE = {
     "Plan": "planning",
     "Recipe": "recipe",
     "Result": "running",
+    "Step": "work",
     "Schedule": "schedule",
     "Update": "update",
     "launched": "ranks",

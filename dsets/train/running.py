@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ from dsets.train import ranks as processes
 from dsets.train.log import Log
 from dsets.train.planning import Plan
 from dsets.train.ranks import Ranks
-from dsets.train.work import Logs, Moment, Work
+from dsets.train.work import Hook, Logs, Moment, Work
 
 EVALUATION_BATCH = 500
 
@@ -71,10 +71,15 @@ def run(
     *,
     progress: Callable[[Moment], None] = ignore,
     stop: Callable[[], bool] = never,
+    hooks: Sequence[Hook] = (),
 ) -> Result:
     """Train as planned, from the checkpoint in ``plan.out`` if there is one.
 
-    ``progress`` is called for every line of the log; ``stop`` is asked after every step.
+    ``progress`` is called for every line of the log, in the first process; ``stop`` is asked after
+    every step, and one process that is asked stops all. ``hooks`` are plain functions, called in
+    their order and in every process with each step that was taken, before it is logged or saved. A
+    hook may read everything; what it changes is its own responsibility: no checkpoint or digest
+    knows of it. What it raises ends the run.
 
     Raises:
         TrainError: the checkpoint is of another run or damaged, foreign files are in the way, or
@@ -87,7 +92,7 @@ def run(
         determinism.exact(plan.threads, plan.device, compiled=plan.numerics.compiled),
         _streams(plan, ranks) as (training, evaluation),
     ):
-        work = Work(plan, training, evaluation, ranks)
+        work = Work(plan, training, evaluation, ranks, hooks)
         if ranks.first:
             for caution in processes.cautions(ranks.world, plan.recipe.batch_size, work.model):
                 warnings.warn(caution, stacklevel=2)

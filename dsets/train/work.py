@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from dsets import models
 from dsets.errors import StreamError, TrainError
@@ -46,6 +47,21 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A step that was taken, the ``number``-th of the run, at the learning rate ``rate``."""
+
+    plan: Plan
+    number: int
+    rate: float
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+
+
+#: What a user runs after every step.
+Hook = Callable[[Step], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Logs:
     """What the first process writes: the loss ``curve``, and how fast it went."""
 
@@ -57,10 +73,16 @@ class Work:
     """What changes while a run goes on."""
 
     def __init__(
-        self, plan: Plan, training: Stream, evaluation: Stream, ranks: Ranks = ALONE
+        self,
+        plan: Plan,
+        training: Stream,
+        evaluation: Stream,
+        ranks: Ranks = ALONE,
+        hooks: Sequence[Hook] = (),
     ) -> None:
         torch.manual_seed(plan.seed)
         self._plan = plan
+        self._hooks = hooks
         self._ranks = ranks
         self._training = training
         self._evaluation = evaluation
@@ -131,6 +153,7 @@ class Work:
         while self.step < self._plan.steps:
             for step in self._loop.epoch(self._training, self.step):
                 self.step = step
+                self._call_hooks()
                 over = self.step % self._plan.epoch_steps == 0
                 last = self.step == self._plan.steps
                 if over or last or self.step % self._plan.recipe.log_steps == 0:
@@ -155,6 +178,13 @@ class Work:
     def seconds(self) -> float:
         """The time behind the weights as they are, in this process and before it."""
         return self._seconds + time.monotonic() - self._began
+
+    def _call_hooks(self) -> None:
+        if self._hooks:
+            rate = self._rate(self.step - 1)
+            step = Step(self._plan, self.step, rate, self.model, self._loop.optimizer)
+            for hook in self._hooks:
+                hook(step)
 
     def _rate(self, step: int) -> float:
         """The learning rate of the step after ``step`` others."""

@@ -20,10 +20,11 @@ from torch import nn
 from dsets import locks, models, train
 from dsets.errors import BusyError, TrainError
 from dsets.models import Model
-from dsets.train import checkpoint, work
+from dsets.train import checkpoint, code, work
 from dsets.train.images import Images
+from dsets.train.numerics import Numerics
 from dsets.train.recipe import Recipe
-from dsets.train.schedule import Schedule, drops
+from dsets.train.schedule import Schedule, When, drops
 from dsets.train.update import Update
 from tests.train.packs import make_pack
 
@@ -150,6 +151,76 @@ def test_a_recipe_may_end_after_so_many_steps_within_an_epoch(packs: Path, tmp_p
     run(packs, tmp_path / "stopped", short, stop=after(6))
     run(packs, tmp_path / "stopped", short)
     assert_same(tmp_path / "stopped", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "numerics",
+    [Numerics(accumulate=3), Numerics("bfloat16"), Numerics("float16", accumulate=2)],
+    ids=str,
+)
+def test_rule_1_holds_for_pieces_and_for_half_precision(
+    packs: Path, tmp_path: Path, numerics: Numerics
+) -> None:
+    for out, stops in (("whole", (11,)), ("out", (1, 3, 4, 11))):
+        for steps in stops:
+            plan = train.plan(
+                "tiny", packs, tmp_path / out, recipe=RECIPE, threads=1, numerics=numerics
+            )
+            train.run(plan, stop=after(steps))
+    assert_same(tmp_path / "out", tmp_path / "whole")
+    scalers = [checkpoint.load(tmp_path / out / "checkpoint.pt").scaler for out in ("out", "whole")]
+    assert scalers[0] == scalers[1]
+    assert bool(scalers[0]) == (numerics.precision == "float16")
+
+
+def test_pieces_may_change_on_the_way_and_are_recorded_but_precision_may_not(
+    packs: Path, tmp_path: Path
+) -> None:
+    def plan(numerics: Numerics) -> train.Plan:
+        return train.plan(
+            "tiny", packs, tmp_path / "out", recipe=RECIPE, threads=1, numerics=numerics
+        )
+
+    train.run(plan(Numerics("bfloat16")), stop=after(3))
+    changed = plan(Numerics("bfloat16", accumulate=2))
+    assert changed.changes == ("accumulate 1 → 2",)
+    train.run(changed)
+    recorded = [line for line in lines(tmp_path / "out") if line["kind"] == "environment"]
+    assert [(line["step"], line["accumulate"]) for line in recorded] == [(0, 1), (3, 2)]
+    with pytest.raises(TrainError, match="precision differs; expected float32, got bfloat16"):
+        plan(Numerics())
+
+
+def test_changed_code_is_told(packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(packs, tmp_path / "out", stop=after(3))
+    monkeypatch.setattr(code, "digest", lambda: "f" * 64)
+    (change,) = train.plan("tiny", packs, tmp_path / "out", recipe=RECIPE, threads=1).changes
+    assert change.startswith("code ") and change.endswith(" → ffffffffffff…")
+
+
+def test_hooks_see_every_step_before_it_is_saved_and_end_the_run_by_raising(
+    packs: Path, tmp_path: Path
+) -> None:
+    seen = []
+
+    def look(step: train.Step) -> None:
+        saved = checkpoint.load(tmp_path / "out" / "checkpoint.pt")
+        assert step.rate == RECIPE.rate_at(When(step.number - 1, 10, 5))
+        assert not torch.equal(saved.model["1.weight"], step.model.state_dict()["1.weight"])
+        seen.append(step.number)
+
+    def end(step: train.Step) -> None:
+        if step.number == 7:
+            raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        run(packs, tmp_path / "out", hooks=[look, end])
+    assert seen == [1, 2, 3, 4, 5, 6, 7]
+    assert checkpoint.load(tmp_path / "out" / "checkpoint.pt").step == 5
+    run(packs, tmp_path / "out", hooks=[look])
+    assert seen[7:] == [6, 7, 8, 9, 10]
+    run(packs, tmp_path / "whole")
+    assert_same(tmp_path / "out", tmp_path / "whole")
 
 
 def test_rule_1_killed_at_random_moments_a_run_ends_as_if_it_had_never_been(

@@ -43,6 +43,14 @@ from ._text import plain, size, table
     help="Only the files of this part, such as annotations. May be repeated.",
 )
 @click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 32), metavar="N")
+@click.option(
+    "--connections",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1, 16),
+    metavar="N",
+    help="Connections to one file at most, where several are faster; 1 for never.",
+)
 @click.option("--offline", is_flag=True, help="Use what is here; fail if anything is missing.")
 @click.option("--lock", is_flag=True, help="Write what was fetched into the lock file.")
 @LOCK_FILE
@@ -88,7 +96,13 @@ def command(
     if any(step.addresses for step in plan.missing):
         agree(official, given=how["accept_terms"], how="fetched", quiet=quiet)
     with bars(quiet=quiet) as report:
-        paths = fetch.files(plan, offline=how["offline"], progress=report, jobs=how["jobs"])
+        paths = fetch.files(
+            plan,
+            offline=how["offline"],
+            progress=report,
+            jobs=how["jobs"],
+            connections=how["connections"],
+        )
     if how["lock"]:
         fetch.lockfile.update(how["lock_file"], plan)
     if manifest.adopted(found.name):

@@ -28,7 +28,7 @@ from dsets.fetch.receipts import Receipt
 from dsets.fetch.receipts import read as receipt
 from dsets.fetch.removal import Removal, removable, remove
 from dsets.fetch.sources import shown
-from dsets.fetch.transfer import Patience
+from dsets.fetch.wire import Patience
 
 __all__ = [
     "Patience",

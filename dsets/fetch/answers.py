@@ -52,6 +52,19 @@ def check_range(file: File, start: int, headers: Mapping[str, str]) -> int | Non
     return int(match[3])
 
 
+def check_span(start: int, end: int, total: int, headers: Mapping[str, str]) -> None:
+    """Refuse a 206 answer that is not exactly bytes ``start`` to ``end`` of a file of ``total``."""
+    value = headers.get("Content-Range", "")
+    named = re.fullmatch(r"\s*bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19})\s*", value)
+    wanted = (start, end - 1, total)
+    if not named or tuple(map(int, named.groups())) != wanted:
+        raise Refused(
+            f"sent another range ({printable(value) or 'unnamed'}) than {start}-{end - 1}/{total}"
+        )
+    if length(headers) not in (None, end - start):
+        raise Refused(f"sent {length(headers)} bytes for a range of {end - start}")
+
+
 def ends_at(size: int, headers: Mapping[str, str]) -> bool:
     """Whether a 416 answer says that the file has exactly the bytes that are here."""
     return headers.get("Content-Range", "").replace(" ", "") == f"bytes*/{size}"

@@ -13,9 +13,11 @@ from dsets.fetch import receipts
 from dsets.fetch.answers import Cut, Refused
 from dsets.fetch.part import Part, locked, part_size, resumable
 from dsets.fetch.planning import Step, found
+from dsets.fetch.side_by_side import Lanes
 from dsets.fetch.sources import shown
 from dsets.fetch.stop import Stop
-from dsets.fetch.transfer import Patience, Wire, attempt
+from dsets.fetch.transfer import attempt
+from dsets.fetch.wire import Patience, Wire
 from dsets.progress import Event, Progress
 
 ENOUGH = 1 << 20  # a try that brought this much was no failure of the address
@@ -24,7 +26,7 @@ LOCKED_S = 0.25  # between two looks at a part that another process holds
 REMEDY = "give the same command again, which keeps what came, or name a mirror (--mirror)"
 
 
-def run(step: Step, patience: Patience, stop: Stop, tell: Progress) -> None:
+def run(step: Step, patience: Patience, stop: Stop, tell: Progress, lanes: Lanes) -> None:
     """Bring the file of one step here, or find that another process did.
 
     Raises:
@@ -43,7 +45,7 @@ def run(step: Step, patience: Patience, stop: Stop, tell: Progress) -> None:
                 receipts.write(step.path, receipt)
             else:
                 part.recover(resumable(step.file, step.path, step.addresses), stop)
-                receipt = _fetch(step, part, patience, stop, tell)
+                receipt = _fetch(step, part, patience, stop, tell, lanes)
             tell(Event(step.file.name, receipt.bytes, receipt.bytes, finished=True))
     except DsetsError:
         raise
@@ -80,7 +82,7 @@ def _hold(step: Step, stop: Stop, tell: Progress) -> Iterator[Part]:
 
 
 def _fetch(
-    step: Step, part: Part, patience: Patience, stop: Stop, tell: Progress
+    step: Step, part: Part, patience: Patience, stop: Stop, tell: Progress, lanes: Lanes
 ) -> receipts.Receipt:
     given: list[str] = []
     told = 0.0  # the first bytes are told at once
@@ -95,7 +97,7 @@ def _fetch(
     from dsets.fetch.connection import session  # requests loads when it is needed
 
     with session() as http:
-        wire = Wire(http, patience, stop, advanced)
+        wire = Wire(http, patience, stop, advanced, lanes)
         for address in step.addresses:
             try:
                 _insist(address, part, wire, tell)
@@ -124,6 +126,7 @@ def _insist(address: str, part: Part, wire: Wire, tell: Progress) -> None:
             if not once_more:
                 raise Refused(f"sent {wrong}; thrown away")
             started_over = True
+            wire.lanes.leave_alone(address)
             message = f"the pieces do not fit together ({wrong}); starting over"
             tell(Event(file.name, 0, file.bytes, message))
         except Cut as cut:

@@ -13,9 +13,10 @@ from pathlib import Path
 from dsets.errors import FetchError, OfflineError, SpaceError
 from dsets.fetch import crew, errand
 from dsets.fetch.planning import Plan, Step
+from dsets.fetch.side_by_side import CONNECTIONS, Lanes
 from dsets.fetch.sources import local
 from dsets.fetch.stop import Stop, Stopped
-from dsets.fetch.transfer import Patience
+from dsets.fetch.wire import Patience
 from dsets.manifest import Manifest
 from dsets.manifest.schema import NOT_OFFERED
 from dsets.progress import Event, Progress, ignore
@@ -29,14 +30,16 @@ def files(
     offline: bool = False,
     progress: Progress = ignore,
     jobs: int = 4,
+    connections: int = CONNECTIONS,
     patience: Patience | None = None,
 ) -> tuple[Path, ...]:
     """Bring every file of the plan here and return their paths, in the plan's order.
 
     One failing file does not keep the others from arriving. ``progress`` is called by one thread at
-    a time. With ``offline``, or ``$DSETS_OFFLINE`` set to anything but 0, only ``file://``
-    addresses are used. A file without a published digest is accepted as it came, and its sha256
-    is written in its receipt.
+    a time. A large file is fetched over several connections where that is faster: one for each of
+    ``jobs`` files at once, and ``connections - 1`` more in all. With ``offline``, or
+    ``$DSETS_OFFLINE`` set to anything but 0, only ``file://`` addresses are used. A file without a
+    published digest is accepted as it came, and its sha256 is written in its receipt.
 
     Raises:
         OfflineError: files are missing and nothing may be fetched.
@@ -53,7 +56,8 @@ def files(
         have = step.action == "have"
         tell(Event(step.file.name, step.have_bytes, step.file.bytes, finished=have))
     stop, patience = Stop(), patience or Patience()
-    tasks = [partial(errand.run, step, patience, stop, tell) for step in steps]
+    spare = threading.Semaphore(max(connections, 1) - 1)
+    tasks = [partial(errand.run, step, patience, stop, tell, Lanes(spare)) for step in steps]
     failures: list[BaseException] = []
     with closing(crew.run(tasks, max(jobs, 1), stop)) as ends:
         for failure in filter(None, ends):

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dsets.atomic import flush, replacing
 from dsets.fetch import receipts
-from dsets.fetch.hashing import CHUNK, Digester
+from dsets.fetch.hashing import CHUNK, Data, Digester
 from dsets.fetch.sources import shown
 from dsets.fetch.stop import Stop
 from dsets.locks import holding
@@ -98,7 +98,12 @@ class Part:
             known = self.origin.bytes
         return self.size > 0 and self.size == known
 
-    def append(self, data: bytes) -> None:
+    def block(self) -> AbstractContextManager[memoryview]:
+        """Memory to read into, for a slice of it to be appended."""
+        return self._digester.block()
+
+    def append(self, data: Data) -> None:
+        """Write bytes, or a slice of the ``block`` that is lent, behind what is here."""
         view = memoryview(data)
         while view:
             written = os.pwrite(self._descriptor, view, self.size)

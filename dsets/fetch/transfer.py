@@ -6,67 +6,23 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dsets.fetch import answers, objects
+from dsets.fetch import answers, body, objects, side_by_side
 from dsets.fetch.answers import Cut, Refused
-from dsets.fetch.hashing import CHUNK
+from dsets.fetch.hashing import CHUNK, Data
 from dsets.fetch.part import Origin, Part
+from dsets.fetch.side_by_side import Watch, Whole
 from dsets.fetch.sources import SCHEMES, local, printable, shown
-from dsets.fetch.stop import Stop
+from dsets.fetch.wire import AGAIN, Wire, ask, flowing
 
 if TYPE_CHECKING:
-    from requests import Response, Session
+    from requests import Response
 
     from dsets.fetch.connection import Flow
 
-AGAIN = (408, 425, 429, 500, 502, 503, 504)
 HEAD = 512  # bytes looked at before anything is kept
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait for a server, in seconds, and how often to come back to it.
-
-    ``tries`` count anew whenever a try brought at least 1 MiB. Before try n + 1 there is a pause,
-    uniformly random between 0 and min(pause_s · 2ⁿ, longest_pause_s), so that many clients cut off
-    at one moment do not return at one moment; a server's Retry-After is honoured up to
-    ``longest_wait_s``, and a server that wants to be left alone for longer is left for the next
-    address. A server that gives fewer than ``slow_bytes`` in ``slow_s`` counts as cut.
-    """
-
-    connect_s: float = 10.0
-    read_s: float = 30.0
-    tries: int = 5
-    pause_s: float = 0.5
-    longest_pause_s: float = 30.0
-    longest_wait_s: float = 120.0
-    slow_s: float = 60.0
-    slow_bytes: int = 1 << 16
-
-    def pause(self, failures: int, asked: float | None, chance: float) -> float:
-        """Seconds before the next try, after this many failures; ``chance`` is in [0, 1).
-
-        Raises:
-            Refused: the server asked for more than ``longest_wait_s``.
-        """
-        if asked is not None and asked > self.longest_wait_s:
-            raise Refused(f"wants to be asked again in {asked:.0f} s only")
-        jitter = chance * min(self.pause_s * 2.0 ** (failures - 1), self.longest_pause_s)
-        return max(jitter, asked or 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """What every attempt needs: the session, how patient to be, when to stop, whom to tell."""
-
-    session: Session
-    patience: Patience
-    stop: Stop
-    advanced: Callable[[], None]
 
 
 def attempt(address: str, part: Part, wire: Wire) -> None:
@@ -114,60 +70,20 @@ def _copy(path: Path, part: Part, wire: Wire) -> None:
 
 
 def _download(address: str, part: Part, wire: Wire) -> None:
-    import requests
-    from urllib3.exceptions import HTTPError
-
-    from dsets.fetch.connection import Flow
-
-    patience, flow = wire.patience, Flow()
-    with _ask(address, _range(address, part), wire) as response, wire.stop.breaking(response):
-        try:
-            with flow.watched(response, patience.slow_s, patience.slow_bytes):
-                _receive(address, response, part, wire, flow)
-        except Cut:
-            wire.stop.check()
-            if not flow.dried:
-                raise
-            raise Cut(_dry(flow, patience)) from None
-        except (requests.RequestException, HTTPError, ConnectionError, TimeoutError) as error:
-            wire.stop.check()
-            if flow.dried:
-                raise Cut(_dry(flow, patience)) from None
-            silent = "timed out" in str(error)
-            cause = f"nothing came for {wire.patience.read_s:g} s," if silent else "cut"
-            raise Cut(f"{cause} after {part.size} bytes") from None
+    while whole := _alone(address, part, wire):
+        side_by_side.gather(whole, part, wire)
+        if part.size == whole.total:
+            return
 
 
-def _dry(flow: Flow, patience: Patience) -> str:
-    return (
-        f"only a trickle came, {flow.received} bytes in all and fewer than "
-        f"{patience.slow_bytes} in {patience.slow_s:g} s"
-    )
-
-
-def _ask(address: str, headers: dict[str, str], wire: Wire) -> Response:
-    """Everything up to the answer's first line and headers, redirects included."""
-    import requests
-
-    from dsets.fetch.connection import REDIRECTS
-
-    timeout = (wire.patience.connect_s, wire.patience.read_s)
-    wire.stop.check()
-    try:
-        return wire.session.get(address, headers=headers, stream=True, timeout=timeout)
-    except requests.TooManyRedirects:
-        raise Refused(f"redirects without end (more than {REDIRECTS} times)") from None
-    except requests.exceptions.SSLError as error:
-        raise Refused(f"no secure connection ({_reason(error)})") from None
-    except ValueError as error:
-        # requests' own errors of bad addresses, and those that escape it from urllib.
-        raise Refused(f"is, or leads to, no usable address ({type(error).__name__})") from None
-    except requests.ConnectTimeout:
-        raise Cut(f"no connection within {wire.patience.connect_s:g} s") from None
-    except requests.ReadTimeout:
-        raise Cut(f"no answer within {wire.patience.read_s:g} s") from None
-    except (requests.RequestException, OSError) as error:
-        raise Cut(f"no connection ({_reason(error)})") from None
+def _alone(address: str, part: Part, wire: Wire) -> Whole | None:
+    """Fetch over one connection; the file, if it is left because several may be faster."""
+    with (
+        ask(address, _range(address, part), wire) as response,
+        wire.stop.breaking(response),
+        flowing(response, wire, lambda: part.size) as flow,
+    ):
+        return _receive(address, response, part, wire, flow)
 
 
 def _range(address: str, part: Part) -> dict[str, str]:
@@ -183,12 +99,12 @@ def _range(address: str, part: Part) -> dict[str, str]:
     return {}
 
 
-def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flow) -> None:
+def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flow) -> Whole | None:
     """Judge the answer's head and first bytes before anything in the part is touched."""
     status = response.status_code
     if status == 416 and part.size:
         if answers.ends_at(part.size, response.headers):
-            return
+            return None
         part.clear()
         raise Cut("has less of the file than was here; starting over", retry_after=0.0)
     if status in AGAIN:
@@ -209,8 +125,9 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
             answers.check_length(part.file, total)
 
     data = head = b""
-    while len(head) < HEAD and (data := _read(response, decode, flow)):
+    while len(head) < HEAD and (data := response.raw.read1(CHUNK, decode_content=decode)):
         head += data
+        flow.received += len(data)
     if status == 200:
         answers.check_head(part.file, head)
         if part.size:
@@ -222,11 +139,23 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
         part.pieced = True
     if total is not None:
         _check_space(part, total)
+    watch = None
+    if total is not None and (status == 206 or response.headers.get("Accept-Ranges") == "bytes"):
+        etag, strong = response.headers.get("ETag"), answers.validator(response.headers)
+        watch = Watch(Whole(address, total, strong, etag, 0.0), part, wire)
     take(part, head, wire)
+    read = body.reader(response, decode)
     try:
-        while data and (data := _read(response, decode, flow)):
+        while data:
             wire.stop.check()
-            take(part, data, wire)
+            if watch and (whole := watch.due()):
+                return whole
+            with part.block() as block:
+                if not (count := read(block)):
+                    data = b""
+                    break
+                flow.received += count
+                take(part, block[:count], wire)
     finally:
         # What was decoded has no byte offsets to go on from.
         if decode and data:
@@ -238,16 +167,10 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
     wanted = part.file.bytes if total is None else total
     if wanted is not None and part.size < wanted:
         raise Cut(f"the answer ended after {part.size} of {wanted} bytes")
+    return None
 
 
-def _read(response: Response, decode: bool, flow: Flow) -> bytes:
-    """Whatever has arrived, at most 1 MiB: a cut loses nothing that had come before it."""
-    data: bytes = response.raw.read1(CHUNK, decode_content=decode)
-    flow.received += len(data)
-    return data
-
-
-def take(part: Part, data: bytes, wire: Wire) -> None:
+def take(part: Part, data: Data, wire: Wire) -> None:
     """Append what came, unless it is more than the file has."""
     limit = part.file.bytes
     if limit is not None and part.size + len(data) > limit:
@@ -260,17 +183,3 @@ def take(part: Part, data: bytes, wire: Wire) -> None:
 def _check_space(part: Part, total: int) -> None:
     if total - part.size > shutil.disk_usage(part.path.parent).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(part.path))
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost cause: requests and urllib3 wrap it several times, with the address inside."""
-    while inner := _inside(error):
-        error = inner
-    if isinstance(error, OSError) and error.strerror:
-        return printable(error.strerror)
-    return printable(str(error))
-
-
-def _inside(error: BaseException) -> BaseException | None:
-    wrapped = (*error.args[:1], getattr(error, "reason", None), error.__cause__)
-    return next((inner for inner in wrapped if isinstance(inner, BaseException)), None)

@@ -33,7 +33,7 @@ def test_a_file_longer_than_one_chunk_is_hashed_whole_and_tells_how_far(tmp_path
     told: list[int] = []
     found = digests(tmp_path / "a", NAMES, told.append)
     assert found == {name: hashlib.new(name, data).hexdigest() for name in NAMES}
-    assert told == [CHUNK, 2 * CHUNK]
+    assert told == sorted(set(told)) and told[-1] == len(data)
 
 
 @given(st.text())

@@ -26,7 +26,9 @@ LOCKED_S = 0.25  # between two looks at a part that another process holds
 REMEDY = "give the same command again, which keeps what came, or name a mirror (--mirror)"
 
 
-def run(step: Step, patience: Patience, stop: Stop, tell: Progress, lanes: Lanes) -> None:
+def run(
+    step: Step, patience: Patience, stop: Stop, tell: Progress, lanes: Lanes | None = None
+) -> None:
     """Bring the file of one step here, or find that another process did.
 
     Raises:
@@ -45,7 +47,7 @@ def run(step: Step, patience: Patience, stop: Stop, tell: Progress, lanes: Lanes
                 receipts.write(step.path, receipt)
             else:
                 part.recover(resumable(step.file, step.path, step.addresses), stop)
-                receipt = _fetch(step, part, patience, stop, tell, lanes)
+                receipt = _fetch(step, part, patience, stop, tell, lanes or Lanes())
             tell(Event(step.file.name, receipt.bytes, receipt.bytes, finished=True))
     except DsetsError:
         raise

@@ -56,8 +56,8 @@ def files(
         have = step.action == "have"
         tell(Event(step.file.name, step.have_bytes, step.file.bytes, finished=have))
     stop, patience = Stop(), patience or Patience()
-    spare = threading.Semaphore(max(connections, 1) - 1)
-    tasks = [partial(errand.run, step, patience, stop, tell, Lanes(spare)) for step in steps]
+    lanes = Lanes(max(connections, 1) - 1)
+    tasks = [partial(errand.run, step, patience, stop, tell, Lanes(of=lanes)) for step in steps]
     failures: list[BaseException] = []
     with closing(crew.run(tasks, max(jobs, 1), stop)) as ends:
         for failure in filter(None, ends):

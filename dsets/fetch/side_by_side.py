@@ -48,10 +48,14 @@ class Whole:
 
 
 class Lanes:
-    """How many more connections the files of one job may take, and which addresses take none."""
+    """How many ``more`` connections the files of one job may take, and which addresses take none.
 
-    def __init__(self, spare: Semaphore) -> None:
-        self.spare = spare
+    Those of a file share the number ``of`` their job.
+    """
+
+    def __init__(self, more: int = 0, of: Lanes | None = None) -> None:
+        self.most: int = more if of is None else of.most
+        self.spare: Semaphore = Semaphore(more) if of is None else of.spare
         self._alone: set[str] = set()
         self._failures: dict[str, int] = {}
 
@@ -59,7 +63,7 @@ class Lanes:
         self._alone.add(address)
 
     def allowed(self, address: str) -> bool:
-        return address not in self._alone
+        return self.most > 0 and address not in self._alone
 
     def failed(self, address: str) -> None:
         self._failures[address] = self._failures.get(address, 0) + 1

@@ -124,20 +124,10 @@ def test_a_second_connection_that_brings_nothing_is_given_up(folder: Path) -> No
         assert server.closed and len(server.open) == 2, "the rest came over one connection again"
 
 
-def test_without_spare_connections_all_comes_over_one(folder: Path) -> None:
-    alive = threading.active_count()
-    most = 0
-
-    def count(start: int, end: int, answer: Answer) -> Answer:
-        nonlocal most
-        lanes = [t for t in threading.enumerate() if t.name.startswith("dsets-fetch-lane")]
-        most = max(most, len(lanes))
-        return answer
-
-    with serving(count) as server:
+def test_one_connection_is_all_where_only_one_is_allowed(folder: Path) -> None:
+    with serving(as_it_is) as server:
         fetched(server, folder, connections=1)
-        assert most == 1
-    assert threading.active_count() <= alive
+        assert (server.open, server.closed) == ([0], [])
 
 
 def test_a_part_of_a_killed_process_goes_on_side_by_side(folder: Path) -> None:

@@ -145,6 +145,22 @@ def test_the_pipeline_of_the_guide_makes_a_pack(
     assert small.environment()["profile"] == "exact"
 
 
+def test_the_training_guide_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served(monkeypatch, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    script = Path(sys.executable).parent / "dsets"
+    for command in ("fetch mnist --quiet", "prepare mnist --out packs/mnist"):
+        subprocess.run([script, *command.split()], check=True, capture_output=True)
+    loading, training = blocks("docs/training.md", "python")
+    names: dict[str, Any] = {}
+    exec(training, names)
+    assert names["result"].finished
+    exec(loading, names)
+    assert sum(values.numel() for values in names["weights"].values()) == 431_080
+
+
 def test_the_described_dataset_of_the_guide_is_described() -> None:
     _, text = blocks("docs/manifests.md", "toml")
     found = dsets.manifest.parse(text.encode(), "docs/manifests.md")

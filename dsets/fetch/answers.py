@@ -30,7 +30,12 @@ class Cut(Exception):
 
 
 def length(headers: Mapping[str, str]) -> int | None:
-    """Content-Length, if there is one that is a number."""
+    """Content-Length, if there is one that is a number and counts.
+
+    A transfer coding overrides it (RFC 9112, section 6.3).
+    """
+    if "Transfer-Encoding" in headers:
+        return None
     value = headers.get("Content-Length", "").strip()
     return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
 

@@ -6,6 +6,7 @@ it, so the head of an answer and the flow of its body are timed as a whole, from
 
 from __future__ import annotations
 
+import http.client
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from requests import Response
 
 REDIRECTS = 10
+INTERIM = 16  # answers before the answer
 
 
 def session() -> requests.Session:
@@ -76,8 +78,22 @@ class _Session(requests.Session):
         return target
 
 
+class _Final(http.client.HTTPResponse):
+    """Passes over interim answers (RFC 9110, section 15.2), of which http.client knows only 100."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(INTERIM):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200 or status == http.client.SWITCHING_PROTOCOLS:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException(f"more than {INTERIM} interim answers")
+
+
 class _Timed(HTTPConnection):
     """The read time-out is for the whole head of an answer, not for each of its bytes."""
+
+    response_class = _Final
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         late = threading.Event()

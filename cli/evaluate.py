@@ -57,7 +57,7 @@ def command(
     )
     written = evaluating.write(found, result, out or run / "evaluation")
     if as_json:
-        click.echo(json.dumps(evaluating.plain(found, result), indent=1))
+        click.echo(json.dumps(evaluating.plain(found, result)))
         return
     click.echo(_shown(found, result))
     for path in written:

@@ -155,7 +155,7 @@ def write(run: Run, evaluation: Evaluation, out: Path) -> tuple[Path, ...]:
     }
     if (kernels := first_layer(run.model)) is not None:
         drawn["filters.png"] = pictures.filters(kernels)
-    told = json.dumps(plain(run, evaluation), indent=1) + "\n"
+    told = json.dumps(plain(run, evaluation)) + "\n"
     files = {"evaluation.json": told.encode()}
     files |= {name: codecs.encode_png(pixels) for name, pixels in drawn.items()}
     for name, data in files.items():

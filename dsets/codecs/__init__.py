@@ -1,5 +1,6 @@
 """Images in and out: decode, resize, crop, encode, each under a named profile."""
 
+from dsets.codecs import rle
 from dsets.codecs.geometry import Resize, centre_crop, shorter_side
 from dsets.codecs.image import (
     MAX_PIXELS,
@@ -29,6 +30,7 @@ __all__ = [
     "format_of",
     "profile",
     "resized",
+    "rle",
     "shorter_side",
     "size_of",
     "window",

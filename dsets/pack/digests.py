@@ -23,7 +23,12 @@ def samples_digest(keys: Iterable[str]) -> str:
 
 def key_hash(key: str) -> int:
     """What random choices are keyed by: the first 8 bytes, little-endian, of the key's sha256."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little")
+    return hash_of(key.encode())
+
+
+def hash_of(key: bytes) -> int:
+    """The same of a key as it is stored, in UTF-8."""
+    return int.from_bytes(hashlib.sha256(key).digest()[:8], "little")
 
 
 def canonical(value: Any) -> bytes:

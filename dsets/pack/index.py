@@ -69,7 +69,7 @@ def parse(data: bytes, where: object) -> Index:
             remedy="read it with a newer dsets" if major > MAJOR else None,
         )
     fields = tuple(_read_field(item) for item in table.tables("fields"))
-    check_fields(fields)
+    check_fields(fields, where)
     index = Index(
         split=table.text("split"),
         fields=fields,

@@ -46,7 +46,8 @@ def check_file(path: Path, size: int) -> None:
     try:
         check_stat(os.lstat(path), path, size)
     except OSError as error:
-        raise PackError("cannot be read", where=path, got=error.strerror) from error
+        remedy = "a shard that is gone: see 'dsets repair'"
+        raise PackError("cannot be read", where=path, got=error.strerror, remedy=remedy) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,10 @@ class Mapped:
         end = weakref.finalize(buffer, unmap, self._range, address, size)
         end.atexit = False  # threads may still read while the interpreter goes down
         self.memory = memoryview(buffer).cast("B").toreadonly()
+
+    @property
+    def path(self) -> Path:
+        return self._stamp.path
 
     @property
     def faults(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -58,8 +59,11 @@ class Pack:
         ``https://``, ``s3://`` and ``gs://`` addresses: see ``dsets.remote.open``.
 
         Raises:
+            UsageError: not a path at all.
             PackError: no pack, or one that is damaged, hostile, or of an unknown version.
         """
+        if not isinstance(path, str | os.PathLike):
+            raise UsageError("not a path", where="Pack.open", expected="a folder", got=repr(path))
         if isinstance(path, str) and "://" in path:
             from dsets import remote
 

@@ -58,6 +58,11 @@ class Reserved:
         self._stamp = Stamp(path, self._size, found.st_mtime_ns, _REMEDY)
 
     @property
+    def path(self) -> Path | None:
+        """Of the file that is mapped, if there is one."""
+        return self._stamp.path if self._stamp else None
+
+    @property
     def faults(self) -> int:
         """Reads of these addresses that storage did not answer."""
         return guard().faults(self._range)

@@ -131,7 +131,8 @@ class Rows:
         if offsets[0] != 0 or offsets[-1] != self.arrays[field.name].size or len(falling):
             raise PackError(
                 "offsets that fall or lead outside",
-                where=f"{self.name}, offsets/{field.name}",
+                where=f"{self.file.path if self.file else self.name}, offsets/{field.name}",
                 expected=f"rising from 0 to {self.arrays[field.name].size}",
                 got=f"from {offsets[0]} to {offsets[-1]}, falling {len(falling)} times",
+                remedy="see 'dsets repair'",
             )

@@ -27,12 +27,13 @@ def field_table(field: Field) -> dict[str, Any]:
     }
 
 
-def check_fields(fields: Sequence[Field]) -> None:
+def check_fields(fields: Sequence[Field], where: object = None) -> None:
     """Raise PackError unless there are fields, of different and unreserved names."""
     names = [field.name for field in fields]
     if not fields or len(set(names)) != len(names) or set(names) & set(RESERVED):
         raise PackError(
             "these cannot be the fields of a pack",
+            where=where,
             expected=f"different names, none of {', '.join(RESERVED)}",
             got=", ".join(names) or "none",
         )

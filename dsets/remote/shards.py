@@ -53,7 +53,7 @@ def bring(
             where=error.where,
             expected=error.expected,
             got=error.got,
-            remedy="try again: what came is kept",
+            remedy="try again; if that fails, what lies at this address is not the whole pack",
         ) from error
 
 

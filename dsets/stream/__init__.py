@@ -28,6 +28,7 @@ A shard that is cut short, written to or replaced while a stream reads it is a `
 the end of the process.
 """
 
+from dsets.stream import quality
 from dsets.stream.batch import Batch
 from dsets.stream.order import Order
 from dsets.stream.ragged import Ragged
@@ -36,4 +37,15 @@ from dsets.stream.stream import Stream, batches
 from dsets.stream.window import Window
 from dsets.stream.workers import as_iterable
 
-__all__ = ["Batch", "Key", "Order", "Ragged", "State", "Stream", "Window", "as_iterable", "batches"]
+__all__ = [
+    "Batch",
+    "Key",
+    "Order",
+    "Ragged",
+    "State",
+    "Stream",
+    "Window",
+    "as_iterable",
+    "batches",
+    "quality",
+]

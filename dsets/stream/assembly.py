@@ -70,10 +70,10 @@ class Assembly:
                     self._on_device = OnDevice.of(column, device.augments)
                     self._columns[IMAGE] = column = Column(pack.reserved(IMAGE), pack.starts)
                     for name, bytes_ in self._on_device.sizes().items():
-                        self.pools[name] = Pool(bytes_ * rows, buffers, device.allocate)
+                        self.pools[name] = _pool(bytes_ * rows, buffers, device)
             if column is not None and not isinstance(column, Varying):
                 size = int(np.prod(column.shape)) * column.dtype.itemsize * rows
-                self.pools[field.name] = Pool(size, buffers, device.allocate)
+                self.pools[field.name] = _pool(size, buffers, device)
 
         self._drawn: tuple[str, ...] = ()
         if recipe.geometry:
@@ -215,6 +215,18 @@ class Assembly:
         return None
 
 
+def _pool(size: int, buffers: int, device: Device) -> Pool:
+    try:
+        return Pool(size, buffers, device.allocate)
+    except (MemoryError, OverflowError, ValueError) as error:  # the latter beyond all address space
+        raise StreamError(
+            "no memory for batches of this size",
+            where="stream",
+            got=f"{buffers} of {size / 2**30:.1f} GiB",
+            remedy="a smaller batch_size, or a smaller crop",
+        ) from error
+
+
 def _column(pack: Pack, field: Field, recipe: Recipe) -> Source | None:
     """How to gather a field: plainly, as images, encoded or not, or, for varying sizes, one by one
     (None)."""
@@ -250,6 +262,8 @@ def _checked(fields: object, batch: Batch) -> Batch:
         raise UsageError("bad result", expected="a mapping of fields", got=type(fields).__name__)
     for name, values in fields.items():
         rows = len(values) if hasattr(values, "__len__") else None
-        if not isinstance(name, str) or rows != len(batch.index):
+        if not isinstance(name, str):
+            raise UsageError("bad name of a field", expected="text", got=repr(name))
+        if rows != len(batch.index):
             raise UsageError(f"bad field {name!r}", expected=f"{len(batch.index)} rows", got=rows)
     return batch.replace(fields)

@@ -50,6 +50,7 @@ class Order:
         if self.drop_last and 0 < self.n < self.batch_size:
             raise UsageError(
                 "drop_last would drop every batch",
+                where="stream",
                 expected=f"batch_size of at most {self.n}, the number of samples",
                 got=self.batch_size,
             )

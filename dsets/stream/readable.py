@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from dsets import extension
 from dsets.errors import PackError, UsageError
 from dsets.field import Field
 from dsets.pack import Pack, checksums
+from dsets.pack.digests import hash_of
 from dsets.pack.guard import guard
+from dsets.pack.rows import KEY
 from dsets.stream.gather import Column
 
 VERIFY = ("first", "always", "never")
@@ -48,7 +51,8 @@ class Readable:
         self._fields = pack.fields
         self._rows: dict[str, Any] = {}
         self._expected: dict[str, Column] = {}
-        for field in pack.fields:
+        self._key_hash = Column(pack.reserved("key_hash"), pack.starts)
+        for field in (*pack.fields, KEY):
             self._expected[field.name] = Column(
                 pack.reserved(f"checksum/{field.name}"), pack.starts
             )
@@ -139,7 +143,7 @@ class Readable:
 
     def _look(self, index: Numbers) -> None:
         index = np.unique(index)
-        wrong: dict[int, str] = {}
+        wrong = self._wrong_keys(index)
         for field in self._fields:
             expected = np.empty(len(index), np.uint32)
             self._expected[field.name].take(index, expected)
@@ -153,6 +157,23 @@ class Readable:
             byte, bit = index >> 3, np.uint8(1) << (index & 7).astype(np.uint8)
             self._left -= int(np.count_nonzero(self._seen[byte] & bit == 0))
             np.bitwise_or.at(self._seen, byte, bit)
+
+    def _wrong_keys(self, index: Numbers) -> dict[int, str]:
+        """Which samples' keys, or what their random choices are keyed by, are not as recorded."""
+        shards = self._shard(index)
+        found = []
+        for shard, number in zip(shards.tolist(), index.tolist(), strict=True):
+            arrays, row = self._shards[shard].arrays, number - int(self._starts[shard])
+            begin, end = arrays["offsets/key"][row : row + 2].tolist()
+            found.append(arrays["key"][begin:end].tobytes())
+        hashes, expected = np.empty(len(index), np.uint64), np.empty(len(index), np.uint32)
+        self._key_hash.take(index, hashes)
+        self._expected["key"].take(index, expected)
+        bounds = [0, *accumulate(map(len, found))]
+        sums = checksums.of_ranges(np.frombuffer(b"".join(found), np.uint8), bounds)
+        whole = np.array([hash_of(key) for key in found], np.uint64) == hashes
+        wrong = index[(sums != expected) | ~whole]
+        return {number: "key: its bytes have another checksum" for number in wrong.tolist()}
 
     def _sums(self, field: Field, index: Numbers) -> npt.NDArray[np.uint32]:
         sums = np.zeros(len(index), np.uint32)

@@ -25,6 +25,10 @@ class Key:
     shuffle: bool | Window
 
 
+#: Epochs are keyed by 32 bits.
+LAST_EPOCH = 2**32 - 1
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """The next batch starts at ``position`` (samples, of all ranks) of epoch ``epoch``."""
@@ -62,7 +66,11 @@ def load(saved: Mapping[str, Any], key: Key, n: int) -> State:
                 remedy="open the pack and use the seed that the saved run used",
             )
     state = State(saved.get("epoch", -1), saved.get("position", -1))
-    for name, value, most in (("epoch", state.epoch, 2**32 - 1), ("position", state.position, n)):
+    # After the last epoch the state is one that nothing follows.
+    for name, value, most in (
+        ("epoch", state.epoch, LAST_EPOCH + 1),
+        ("position", state.position, n),
+    ):
         if type(value) is not int or not 0 <= value <= most:
             raise StreamError(
                 f"bad {name} in a stream's state", expected=f"0 to {most}", got=repr(value)

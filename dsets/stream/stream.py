@@ -11,6 +11,7 @@ import numpy as np
 
 from dsets.closing import Closing
 from dsets.errors import StreamError, UsageError
+from dsets.pack import Pack
 from dsets.stream import device as devices
 from dsets.stream import plan, readable, state, substitutes
 from dsets.stream.assembly import Assembly, Made
@@ -26,7 +27,6 @@ from dsets.transforms import recipe
 from dsets.transforms.recipe import Transform
 
 if TYPE_CHECKING:
-    from dsets.pack import Pack
     from dsets.remote.ahead import Ahead
 
 
@@ -77,8 +77,19 @@ def order_of(
     """The order that ``batches`` of these arguments has."""
     if not (isinstance(rank, tuple | list) and len(rank) == 2):
         raise UsageError("bad rank", where="stream", expected="(rank, ranks)", got=repr(rank))
-    key = Key(pack.samples_digest, seed, shuffle if isinstance(shuffle, Window) else bool(shuffle))
-    return Order(len(pack), key, batch_size, bool(drop_last), *rank)
+    if not isinstance(pack, Pack):
+        remedy = "dsets.Pack.open(path) opens a pack, dsets.load(name) all of a dataset's"
+        raise UsageError(
+            "not a pack", where="stream", expected="a Pack", got=repr(pack), remedy=remedy
+        )
+    if not isinstance(shuffle, bool | Window):
+        expected = "True, False or Window()"
+        raise UsageError("bad shuffle", where="stream", expected=expected, got=repr(shuffle))
+    if not isinstance(drop_last, bool):
+        raise UsageError(
+            "bad drop_last", where="stream", expected="True or False", got=repr(drop_last)
+        )
+    return Order(len(pack), Key(pack.samples_digest, seed, shuffle), batch_size, drop_last, *rank)
 
 
 class Stream(Closing):
@@ -151,6 +162,8 @@ class Stream(Closing):
     def __iter__(self) -> Iterator[Batch]:
         if self._closed:
             raise StreamError("the stream is closed", remedy="make another one")
+        if self._state.epoch > state.LAST_EPOCH:
+            raise StreamError("there are no more epochs", where="stream", got=self._state.epoch)
         return self._rest_of_epoch()
 
     def _rest_of_epoch(self) -> Iterator[Batch]:

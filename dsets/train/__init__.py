@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dsets.errors import MissingLibraryError
 
 if TYPE_CHECKING:
+    from dsets.train import crops
     from dsets.train.images import Images
     from dsets.train.numerics import Numerics
     from dsets.train.planning import Plan, plan
@@ -34,6 +35,7 @@ __all__ = [
     "Schedule",
     "Step",
     "Update",
+    "crops",
     "launched",
     "plan",
     "run",
@@ -49,6 +51,7 @@ _ELSEWHERE = {
     "Step": "work",
     "Schedule": "schedule",
     "Update": "update",
+    "crops": "crops",
     "launched": "ranks",
     "plan": "planning",
     "run": "running",
@@ -66,4 +69,4 @@ def __getattr__(name: str) -> Any:
         raise MissingLibraryError(
             "training needs torch, which is not installed", remedy="pip install 'dsets[torch]'"
         ) from error
-    return getattr(module, name)
+    return module if name == "crops" else getattr(module, name)

@@ -58,7 +58,7 @@ class Lighting:
         Raises:
             UsageError: the pack has no statistics; only training packs do.
         """
-        statistics = pack.statistics
+        statistics = getattr(pack, "statistics", None)
         if statistics is None:
             raise UsageError(
                 "the pack has no statistics", where="Lighting.of", expected="a training pack"

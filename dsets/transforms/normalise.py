@@ -61,7 +61,7 @@ class Normalise:
         Raises:
             UsageError: the pack has no statistics; only training packs do.
         """
-        statistics = pack.statistics
+        statistics = getattr(pack, "statistics", None)
         if statistics is None:
             raise UsageError(
                 "the pack has no statistics",

@@ -132,7 +132,7 @@ def _check_together(recipe: Recipe) -> None:
             "Lighting gives floats",
             where="transform",
             expected="Normalise or SubtractMean after it",
-            remedy="Normalise((0, 0, 0), (1, 1, 1)) changes nothing but the type",
+            remedy="Normalise with means of 0 and deviations of 1 changes nothing but the type",
         )
     if RandomResizedCrop in kinds and isinstance(recipe.normal, SubtractMean):
         raise UsageError(

@@ -53,7 +53,7 @@ class SubtractMean:
         Raises:
             UsageError: the pack has no statistics, or its images differ in size.
         """
-        statistics = pack.statistics
+        statistics = getattr(pack, "statistics", None)
         if statistics is None:
             raise UsageError(
                 "the pack has no statistics",

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsets.errors import StreamError
+from dsets.errors import StreamError, UsageError
+from dsets.pack import Pack
+from dsets.stream import batches
 from dsets.stream.state import Key, State, dump, load
+from dsets.transforms import RandomResizedCrop
 
+MakePack = Callable[..., Pack]
 KEY = Key("a" * 64, 5, True)
 
 
@@ -30,7 +35,7 @@ def test_a_state_survives_json(epoch: int, position: int) -> None:
         ({"format": None}, "version"),
         ({"epoch": -1}, "bad epoch"),
         ({"epoch": 1.0}, "bad epoch"),
-        ({"epoch": 2**32}, "bad epoch"),
+        ({"epoch": 2**32 + 1}, "bad epoch"),
         ({"position": 101}, "bad position .*0 to 100, got 101"),
         ({"position": "3"}, "bad position"),
     ],
@@ -63,3 +68,25 @@ def test_garbage_never_escapes_as_another_error(change: dict[str, Any]) -> None:
     except StreamError:
         return
     assert state == State()
+
+
+def test_after_the_last_epoch_there_is_none(make_pack: MakePack) -> None:
+    with batches(make_pack(9), 4) as stream:
+        stream.load_state_dict(stream.state_dict() | {"epoch": 2**32 - 1})
+        assert sum(len(batch.index) for batch in stream) == 9
+        after = stream.state_dict()
+    with batches(make_pack(9), 4) as stream:
+        stream.load_state_dict(after)
+        with pytest.raises(StreamError, match="no more epochs"):
+            next(iter(stream))
+
+
+@pytest.mark.parametrize("no_pack", ["packs/mnist", None])
+def test_what_is_no_pack_is_refused_with_a_word_on_how_to_open_one(no_pack: Any) -> None:
+    with pytest.raises(UsageError, match=r"not a pack.*Pack\.open"):
+        batches(no_pack, 4)
+
+
+def test_batches_that_no_memory_holds_are_refused(make_pack: MakePack) -> None:
+    with pytest.raises(StreamError, match=r"no memory.*smaller batch_size"):
+        batches(make_pack(9), 4, transform=[RandomResizedCrop(2**20)])

@@ -456,7 +456,7 @@ def test_a_function_that_fails_on_no_single_sample_is_reported_with_the_batch(
         (None, "expected a mapping of fields, got NoneType"),
         ({"image": np.zeros(1)}, "'image'; expected 4 rows, got 1"),
         ({"loss": 3.0}, "'loss'; expected 4 rows"),
-        ({3: np.zeros(4)}, "field 3"),
+        ({3: np.zeros(4)}, "name of a field; expected text, got 3"),
     ],
 )
 def test_what_a_function_returns_is_checked(make_pack: MakePack, result: Any, message: str) -> None:

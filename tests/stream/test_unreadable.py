@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from dsets import extension
 from dsets.errors import PackError, UsageError
 from dsets.pack import Pack
-from dsets.stream import Stream, batches
+from dsets.stream import Stream, Window, batches
 from dsets.stream.substitutes import candidates
 from dsets.transforms import Flip, PadCrop
 
@@ -61,6 +61,20 @@ def quiet(stream: Stream) -> list[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return list(stream)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("field", ["key", "key_hash"])
+def test_rule_5_a_damaged_key_makes_a_sample_unreadable(
+    make_pack: MakePack, tmp_path: Path, field: str
+) -> None:
+    """Its random choices would silently be others."""
+    pack = damaged(make_pack(N), tmp_path / "damaged", BAD, field)
+    stream = batches(pack, 5, transform=[PadCrop(2), Flip()])
+    shown = np.concatenate([batch.index[batch.valid] for batch in quiet(stream)])
+    assert len(shown) == N and not set(BAD) & set(shown.tolist())
+    assert stream.substituted == len(BAD)
+    assert set(stream.unreadable.values()) == {"key: its bytes have another checksum"}
 
 
 @pytest.mark.usefixtures("way")
@@ -200,7 +214,17 @@ def test_verify_first_looks_once_a_process_always_each_time_never_not(
     assert found == {"first": 0, "always": 1, "never": 0}
 
 
-@pytest.mark.parametrize("argument", [{"verify": "sometimes"}, {"unreadable": "ignore"}])
+@pytest.mark.parametrize(
+    "argument",
+    [
+        {"verify": "sometimes"},
+        {"unreadable": "ignore"},
+        {"shuffle": Window},
+        {"shuffle": "False"},
+        {"shuffle": None},
+        {"drop_last": "no"},
+    ],
+)
 def test_nonsense_is_refused(make_pack: MakePack, argument: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"bad {next(iter(argument))}"):
         batches(make_pack(N), 4, **argument)

@@ -11,7 +11,10 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = ("module", "guard", "checksum", "rows", "gather", "scale", "resample", "statistics")
+SOURCES = (
+    *("module", "guard", "checksum", "rows", "gather", "scale", "resample", "statistics"),
+    "example",
+)
 JPEG_SOURCES = ("decompress", "jpeg", "jpeg_show", "jpeg_rows")
 
 

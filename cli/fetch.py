@@ -17,6 +17,8 @@ from ._progress import bars
 from ._terms import agree
 from ._text import plain, size, table
 
+_SHOWN = 3  # files of a family that a plan shows
+
 
 @click.command()
 @click.argument("name", type=DATASET_OR_SPLIT)
@@ -41,6 +43,11 @@ from ._text import plain, size, table
     multiple=True,
     metavar="PART",
     help="Only the files of this part, such as annotations. May be repeated.",
+)
+@click.option(
+    "--shards",
+    metavar="I/N",
+    help="Of thousands of files of one kind only the I-th of N parts, such as 1/100.",
 )
 @click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 32), metavar="N")
 @click.option(
@@ -86,10 +93,20 @@ def command(
     if parts:
         those = dict.fromkeys(file for part in parts for file in found.part(part))
         wanted = tuple(file for file in those if not named or file in wanted)
+    folder = store.raw(found.name)
+    if how["shards"]:
+        wanted = fetch.listings.in_part(found, wanted, fetch.listings.part(how["shards"]))
+    if lists := fetch.listings.needed(found, wanted):
+        with bars(quiet=quiet) as report:
+            plan = fetch.plan(found, folder, files=lists, mirrors=mirrors, progress=report)
+        if plan.missing and not dry_run:
+            agree(official, given=how["accept_terms"], how="fetched", quiet=quiet)
+            with bars(quiet=quiet) as report:
+                fetch.files(plan, offline=how["offline"], progress=report, jobs=how["jobs"])
+        found = fetch.listings.resolved(found, folder)
+        wanted = (*lists, *_listed(found, wanted, quiet))
     with bars(quiet=quiet) as report:
-        plan = fetch.plan(
-            found, store.raw(found.name), files=wanted, mirrors=mirrors, progress=report
-        )
+        plan = fetch.plan(found, folder, files=wanted, mirrors=mirrors, progress=report)
     if dry_run:
         click.echo(json.dumps(_plan_data(plan), indent=2) if as_json else _plan_text(plan))
         return
@@ -105,7 +122,11 @@ def command(
         )
     if how["lock"]:
         fetch.lockfile.update(how["lock_file"], plan)
-    if manifest.adopted(found.name):
+    if found.families:
+        from dsets.adopt import shards
+
+        shards.settle(found)  # what is here of a part is counted, and in force
+    elif manifest.adopted(found.name):
         from dsets import adopt
 
         adopt.settle(official)  # what is official now needs no stand-in
@@ -124,17 +145,38 @@ def command(
             click.echo(path)
 
 
+def _listed(found: manifest.Manifest, wanted: tuple[str, ...], quiet: bool) -> tuple[str, ...]:
+    """The files without those that the publishers' own listing does not have."""
+    names = fetch.listings.published(found, wanted)
+    if len(names) < len(wanted) and not quiet:
+        left = len(wanted) - len(names)
+        click.echo(f"dsets: note: {left:,} files are not in the publishers' listing", err=True)
+    return names
+
+
 def _plan_text(plan: fetch.Plan) -> str:
     rows = [("file", "size", "do", "here", "from")]
+    seen: dict[tuple[str, str], int] = {}
     for step in plan.steps:
+        group = (step.file.family, step.action)
+        seen[group] = seen.get(group, 0) + 1
+        if step.file.family and seen[group] > _SHOWN:
+            continue
         known = "?" if step.file.bytes is None else size(step.file.bytes)
         sources = ("",) if step.action == "have" else step.addresses or ("no address",)
         rows.append(
             (step.file.name, known, step.action, size(step.have_bytes), fetch.shown(sources[0]))
         )
         rows += [("", "", "", "", fetch.shown(address)) for address in sources[1:]]
+    rows += [
+        (f"… {number - _SHOWN:,} more", "", action, "", f"of {family}")
+        for (family, action), number in seen.items()
+        if family and number > _SHOWN
+    ]
     unknown = sum(step.file.bytes is None for step in plan.missing)
-    more = f", and {unknown} of unknown size" if unknown else ""
+    about = fetch.listings.about_bytes(plan.manifest, [step.file.name for step in plan.missing])
+    more = f", and {unknown:,} files of unknown size" if unknown else ""
+    more += f", about {size(about)} as far as is known" if about else ""
     terms = "\n".join(map(plain, fetch.terms.of(plan.manifest).text.splitlines()))
     return (
         f"{terms}\n\n{table(rows)}\n\nto download {size(plan.download_bytes)}{more}; "
@@ -154,6 +196,9 @@ def _plan_data(plan: fetch.Plan) -> dict[str, Any]:
         "folder": str(plan.folder),
         "download_bytes": plan.download_bytes,
         "need_bytes": plan.need_bytes,
+        "about_bytes": fetch.listings.about_bytes(
+            plan.manifest, [step.file.name for step in plan.missing]
+        ),
         "files": [
             {
                 "name": step.file.name,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsets import locks, readers
-from dsets.adopt import bringing, variant
+from dsets.adopt import bringing, shards, variant
 from dsets.adopt.matching import one_at_a_time
 from dsets.adopt.parts import Chosen, Lack, Official, Plan, Stranger, Tree
 from dsets.adopt.pictures import shortfalls
@@ -56,7 +56,7 @@ def adopt(
             bringing.official(one, plan.folder, copy, tell)
         if not unverified:
             _refuse(plan)
-        strange = [chosen for chosen in plan.splits if chosen.strange]
+        strange = [chosen for chosen in plan.splits if chosen.counted]
         taken, lacks = _take(plan, strange, copy, jobs, tell) if strange else ((), ())
         now = variant.settle(plan.manifest)
     official = tuple(plan.folder / one.name for one in plan.official)
@@ -123,7 +123,13 @@ def _take(
                 _move(path, plan.folder / path.name)
         before, with_them = variant.kept(plan.manifest)
         now = before | {split.name: split for split in taken}
-        variant.write(variant.made(plan.manifest, now, (*with_them, *files.values())))
+        both = [split for split in taken if split.whole_files and split.name in before]
+        for split in both:
+            now[split.name] = shards.merged(plan.manifest, split, before[split.name])
+        strangers = {file.name: file for file in (*with_them, *files.values())}
+        variant.write(variant.made(plan.manifest, now, strangers.values()))
+    if both:
+        shards.settle(plan.manifest)
     return taken, tuple(lack for _, lack in counted if lack)
 
 
@@ -168,8 +174,6 @@ def _theirs(where: str, work: Path) -> str:
 def _counted(trial: Manifest, split: Split, work: Path) -> tuple[Split, Lack | None]:
     """The split with as many samples as the reader finds; what it lacks of the official ones."""
     # A shortened archive may hold nothing of one split and all of another, which can be had.
-    from dsets.readers import _index_file  # brings NumPy
-
     source = Source(trial, split, work)
     try:
         table = readers.load(trial.reader).table(source)
@@ -184,10 +188,10 @@ def _counted(trial: Manifest, split: Split, work: Path) -> tuple[Split, Lack | N
             got=error.got,
         ) from error
     finally:
-        _index_file.path(source).unlink(missing_ok=True)  # of paths that end with the work folder
+        readers.forget(source)  # of paths that end with the work folder
     if not len(table):
         raise AdoptError("no samples in these files", where=f"{trial.name}/{split.name}")
-    counted = replace(split, samples=len(table))
+    counted = shards.counted(replace(split, samples=len(table)), table)
     if len(table) >= split.samples:
         return counted, None
     field = next((field for field in trial.fields if field.classes), None)

@@ -15,6 +15,7 @@ from dsets.adopt.walk import Seen
 from dsets.fetch import Receipt, receipts
 from dsets.fetch.hashing import digests
 from dsets.manifest import File, Manifest
+from dsets.manifest.family import Family
 from dsets.progress import Event, Progress
 
 _COPY = re.compile(r"(?: ?\(\d+\)| copy(?: \d+)?|_copy)(?=(?:\.[a-z0-9]{1,4}){0,2}$)|\.\d+$")
@@ -42,11 +43,14 @@ def plain(name: str) -> str:
 class Candidates:
     """Takes what a walk sees and keeps what could be one of the files wanted."""
 
-    def __init__(self, wanted: Sequence[File], notes: list[str]) -> None:
+    def __init__(
+        self, wanted: Sequence[File], notes: list[str], families: Sequence[Family] = ()
+    ) -> None:
         self.found: list[Candidate] = []
         self._by_size: dict[int, list[File]] = {}
         self._by_name: dict[str, File] = {plain(file.name): file for file in wanted}
-        self._sizeless = [file for file in wanted if file.bytes is None]
+        self._sizeless = [file for file in wanted if file.bytes is None and not file.family]
+        self._families = families
         self._notes = notes
         self._identities: set[tuple[int, int]] = set()
         for file in wanted:
@@ -55,7 +59,7 @@ class Candidates:
 
     def take(self, seen: Seen) -> bool:
         """Keep the file if it could be one that is wanted."""
-        alike = self._by_name.get(plain(seen.name))
+        alike = self._by_name.get(plain(seen.name)) or self._of_family(seen.name)
         if not self._by_size and alike is None and not seen.named:
             return False
         try:
@@ -67,6 +71,7 @@ class Candidates:
         files += [
             file for file in self._sizeless if file is alike or (seen.named and _kin(file, seen))
         ]
+        files += [alike] if alike and alike.family and alike.bytes is None else []
         identity = (status.st_dev, status.st_ino)
         if not files and alike is None:
             return False
@@ -82,6 +87,13 @@ class Candidates:
                 )
             )
         return True
+
+    def _of_family(self, name: str) -> File | None:
+        """The file of a family that a name, as published or with a prefix, stands for."""
+        for family in self._families:
+            if (number := family.number(name)) is not None:
+                return self._by_name.get(plain(family.file_name(number)))
+        return None
 
 
 def match(

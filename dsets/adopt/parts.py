@@ -88,6 +88,11 @@ class Chosen:
         """The parts that nobody published."""
         return tuple(part for part in self.parts if not isinstance(part, Official))
 
+    @property
+    def counted(self) -> bool:
+        """Whether its samples are to be counted: some of it is unofficial, or it may be a part."""
+        return bool(self.strange) or self.split.whole_files is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Lack:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dsets.adopt.parts import Chosen, Lack, Official, Part, Plan, Stranger
 from dsets.adopt.pictures import Pictures
 from dsets.adopt.walk import Seen, Walk
 from dsets.errors import UsageError
-from dsets.manifest import Manifest, Split
+from dsets.manifest import Manifest, Split, listed
 from dsets.progress import Event, Progress, ignore
 
 _LOOKING = "looking through the folders"
@@ -37,6 +38,7 @@ def plan(
         UsageError: a path does not exist, or two strangers want to be one file.
     """
     folder = store.raw(manifest.name) if folder is None else folder
+    manifest = listed(manifest, folder)
     steps = fetch.plan(manifest, folder, progress=progress).steps
     have = {
         step.file.name: Official(step.file, step.path, step.receipt)
@@ -45,7 +47,8 @@ def plan(
     }
     walk = Walk(paths)
     notes = walk.notes
-    candidates = Candidates([file for file in manifest.files if file.name not in have], notes)
+    wanted = [file for file in manifest.files if file.name not in have]
+    candidates = Candidates(wanted, notes, manifest.families)
     pictures = Pictures(manifest) if manifest.reader == "imagenet" else None
     strays: list[Seen] = []
     progress(Event(_LOOKING, 0, 0))
@@ -110,7 +113,9 @@ def _only(name: str, found: Sequence[Stranger], notes: list[str]) -> Stranger:
 def _choose(
     manifest: Manifest, split: Split, parts: Mapping[str, Part]
 ) -> tuple[Chosen | None, list[Lack]]:
-    """Every file of a split, official or at least of that name."""
+    """Every file of a split, official or at least of that name; of families, what there is."""
+    if families := {file for file in split.files if manifest.file(file).family}:
+        return _choose_some(split, families, parts)
     lacks = [
         Lack(split.name, name, purpose(manifest, name)) for name in split.files if name not in parts
     ]
@@ -119,6 +124,21 @@ def _choose(
     chosen = tuple(parts[name] for name in split.files)
     names = dict(zip(split.files, (part.name for part in chosen), strict=True))
     return Chosen(split, chosen, _renamed(split.options, names)), []
+
+
+def _choose_some(
+    split: Split, families: Set[str], parts: Mapping[str, Part]
+) -> tuple[Chosen | None, list[Lack]]:
+    there = [name for name in split.files if name in parts]
+    found = sum(name in families for name in there)
+    lacks = []
+    if found < len(families):
+        what = f"files of {split.name}"
+        lacks = [Lack(split.name, what, f"the rest of {split.name}", len(families), found)]
+    if not found:
+        return None, lacks
+    some = replace(split, whole_files=len(families))
+    return Chosen(some, tuple(parts[name] for name in there), split.options), lacks
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:

@@ -33,11 +33,21 @@ def made(official: Manifest, strange: Mapping[str, Split], files: Iterable[File]
     )
     needed = [name for split in splits for name in split.files]
     needed += [name for split in splits for name in _named(split.options) if name in known]
-    others = (file.name for file in official.files if _receipt(official, file))
+    others = [file.name for file in official.files if _receipt(official, file)]
     notes = official.notes.rstrip("\n")
+    families = tuple(
+        family if family.listing in others else replace(family, listing="")
+        for family in official.families
+    )
+    class_files = (
+        (field, name if name in others else f"adopted-{name}")
+        for field, name in official.class_files
+    )
     return replace(
         official,
         splits=splits,
+        families=families,
+        class_files=tuple(pair for pair in class_files if pair[1] in {*others, *needed}),
         files=tuple(known[name] for name in dict.fromkeys([*needed, *others])),
         notes=f"{notes}\n{_NOTE}\n" if notes else f"{_NOTE}\n",
     )
@@ -57,6 +67,11 @@ def here(official: Manifest, split: Split) -> bool:
     return all(_receipt(official, official.file(name)) for name in split.files)
 
 
+def there(official: Manifest, name: str) -> bool:
+    """Whether an official file is in the store, as a receipt that holds says."""
+    return _receipt(official, official.file(name)) is not None
+
+
 def kept(official: Manifest) -> tuple[dict[str, Split], tuple[File, ...]]:
     """The unverified splits, with their files, of the variant in the store that still hold.
 
@@ -73,8 +88,8 @@ def kept(official: Manifest) -> tuple[dict[str, Split], tuple[File, ...]]:
         split.name: split
         for split in variant.splits
         if split.name in known
-        and variant.unverified(split)
-        and not here(official, official.split(split.name))
+        and (split.whole_files is not None or variant.unverified(split))
+        and (split.whole_files is not None or not here(official, official.split(split.name)))
     }
     names = {name for split in splits.values() for name in split.files}
     return splits, tuple(file for file in variant.files if file.unverified and file.name in names)

@@ -1,4 +1,4 @@
-"""Gzip, inflated as a stream.
+"""Gzip and zlib, inflated as a stream.
 
 ``zlib`` checks each member's CRC-32 and length when its end is reached. Members may follow one
 another, as ``cat a.gz b.gz`` makes them; after the last one only zeros may follow (tapes pad).
@@ -14,18 +14,20 @@ MEMBERS = 10_000  # an empty member takes 20 bytes: without a bound, a small fil
 
 _INPUT_BYTES = 1 << 16
 _GZIP_FORMAT = 16 + zlib.MAX_WBITS
+_FORMATS = {"gzip": _GZIP_FORMAT, "zlib": zlib.MAX_WBITS}
 
 
 class Damaged(Exception):
-    """The file is not whole gzip data; the message says why. ``Stream`` turns it into DataError."""
+    """The file is not whole gzip or zlib data; the message says why. ``Stream`` makes DataError."""
 
 
 class Inflater:
-    """The bytes inside a gzip file, in order."""
+    """The bytes inside a gzip file, or in a zlib stream, in order."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, compression: str = "gzip") -> None:
         self._file = file
-        self._inflate = zlib.decompressobj(_GZIP_FORMAT)
+        self._name = compression
+        self._inflate = zlib.decompressobj(_FORMATS[compression])
         self._input = b""
         self._members = 1
         self._ended = False
@@ -44,14 +46,14 @@ class Inflater:
             try:
                 output = self._inflate.decompress(self._input, size)
             except zlib.error as error:
-                raise Damaged(f"damaged gzip data ({error})") from error
+                raise Damaged(f"damaged {self._name} data ({error})") from error
             self._input = self._inflate.unconsumed_tail
             if output:
                 return output
             if not self._inflate.eof and not self._input:
                 self._input = self._file.read(_INPUT_BYTES)
                 if not self._input:
-                    raise Damaged("gzip data cut short")
+                    raise Damaged(f"{self._name} data cut short")
         return b""
 
     def _next_member(self) -> None:
@@ -59,14 +61,14 @@ class Inflater:
         if rest[:1] == b"\0" or not rest:
             while rest:
                 if rest.count(0) != len(rest):
-                    raise Damaged("foreign bytes after the end of the gzip data")
+                    raise Damaged(f"foreign bytes after the end of the {self._name} data")
                 rest = self._file.read(_INPUT_BYTES)
             self._ended = True
             return
         if len(rest) == 1:
             rest += self._file.read(_INPUT_BYTES)
-        if rest[:2] != MAGIC:
-            raise Damaged("foreign bytes after the end of the gzip data")
+        if rest[:2] != MAGIC or self._name != "gzip":
+            raise Damaged(f"foreign bytes after the end of the {self._name} data")
         self._members += 1
         if self._members > MEMBERS:
             raise Damaged(f"more than {MEMBERS:,} gzip members in one file")

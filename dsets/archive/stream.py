@@ -35,6 +35,8 @@ class Stream(Closing):
 
     ``remedy`` ends every message about the file. ``sparsely`` is for whoever skips nearly all of
     it: what is asked for is read and nothing around it, so a header costs one page of memory.
+    ``remedy`` ends every message about the file. ``zlib`` says that what is no gzip is a zlib
+    stream, of which no magic number tells.
 
     Raises:
         DataError: there is no such file, it cannot be opened, or it holds no bytes at all.
@@ -48,6 +50,7 @@ class Stream(Closing):
         remedy: str = REMEDY,
         section: Section | None = None,
         sparsely: bool = False,
+        zlib: bool = False,
     ) -> None:
         self.path = path
         self.where = f"{path}: {section.name}" if section else str(path)
@@ -66,7 +69,8 @@ class Stream(Closing):
         head = self._file.read(min(len(MAGIC), section.bytes if section else len(MAGIC)))
         self._file.seek(start)
         self.gzip = head == MAGIC and section is None
-        self._inflater = Inflater(self._file) if self.gzip else None
+        compression = "gzip" if self.gzip else "zlib" if zlib else ""
+        self._inflater = Inflater(self._file, compression) if compression else None
         self._left = min(there, section.bytes) if section else there  # of what is not inflated
         self._ahead = b""
         if not head:
@@ -142,7 +146,7 @@ class Stream(Closing):
             DataError: the file ends first.
         """
         further = size - len(self._ahead)
-        if self.gzip or further <= 0 or size > self.limit - self.offset:
+        if self._inflater is not None or further <= 0 or size > self.limit - self.offset:
             for _ in self.chunks(size, what):
                 pass
             return

@@ -21,7 +21,7 @@ address starts over once. Without a published digest only the address that began
 with it, under If-Range with its strong validator; otherwise the part is begun again.
 """
 
-from dsets.fetch import lockfile, terms
+from dsets.fetch import listings, lockfile, terms
 from dsets.fetch.job import check_offered, files
 from dsets.fetch.planning import Plan, Step, plan
 from dsets.fetch.receipts import Receipt
@@ -38,6 +38,7 @@ __all__ = [
     "Step",
     "check_offered",
     "files",
+    "listings",
     "lockfile",
     "plan",
     "receipt",

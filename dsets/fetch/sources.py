@@ -41,8 +41,9 @@ def check(bases: Sequence[str]) -> None:
 
 
 def addresses(file: File, bases: Sequence[str], *, official: bool) -> tuple[str, ...]:
-    """The file's name below each base, then, if they may be used, the manifest's own addresses."""
-    below = [f"{base}/{quote(file.name)}" for base in bases]
+    """The file below each base, then, if they may be used, the manifest's own addresses."""
+    paths = (*file.below, file.name)
+    below = [f"{base}/{quote(path)}" for base in bases for path in paths]
     return tuple(dict.fromkeys([*below, *(file.addresses if official else ())]))
 
 

@@ -2,6 +2,7 @@
 
 from dsets.manifest.adopted import adopted, current
 from dsets.manifest.find import find, names
+from dsets.manifest.listed import listed
 from dsets.manifest.parse import parse, read
 from dsets.manifest.render import render
 from dsets.manifest.schema import ACCESS, SCHEMA, Catalogue, File, Manifest, Member, Source, Split
@@ -18,6 +19,7 @@ __all__ = [
     "adopted",
     "current",
     "find",
+    "listed",
     "names",
     "parse",
     "read",

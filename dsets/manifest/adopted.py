@@ -11,6 +11,7 @@ from pathlib import Path
 from dsets import store
 from dsets.errors import ManifestError
 from dsets.manifest.find import find
+from dsets.manifest.listed import listed
 from dsets.manifest.parse import parse
 from dsets.manifest.schema import Manifest
 from dsets.manifest.toml import LARGEST
@@ -19,11 +20,14 @@ from dsets.manifest.toml import LARGEST
 def current(name: str) -> Manifest:
     """The adopted variant of a dataset where the store has one, else the official manifest.
 
+    Its listings of digests and tables of classes, where they are in the store, are read.
+
     Raises:
         ManifestError: nobody knows the dataset, or the variant is damaged.
+        DataError: a listing or table is not what the manifest says.
     """
     official = find(name)
-    return adopted(official.name) or official
+    return listed(adopted(official.name) or official, store.raw(official.name))
 
 
 def adopted(name: str) -> Manifest | None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 from dsets.errors import ManifestError
 from dsets.field import DTYPES, RESERVED, Field
 from dsets.manifest import toml
+from dsets.manifest.families import families_of, files_of
+from dsets.manifest.places import addresses_of, bad_address, file_name
 from dsets.manifest.schema import (
     ACCESS,
     NOT_OFFERED,
@@ -27,7 +29,6 @@ from dsets.manifest.schema import (
 )
 from dsets.manifest.table import Table, shown
 
-SCHEMES = ("https", "http", "file", "s3", "gs")
 _DIGESTS = {"sha256": 64, "sha1": 40, "md5": 32}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _MODULE = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -70,11 +71,18 @@ def parse(data: bytes, origin: str) -> Manifest:
     described = "catalogue" in top.values
     top.only(
         *("schema", "name", "title", "homepage", "licence", "access", "citation", "notes", "file"),
-        *(("catalogue",) if described else ("reader", "pipeline", "split", "field", "catalogue")),
+        *(
+            ("catalogue",)
+            if described
+            else ("reader", "pipeline", "family", "split", "field", "catalogue")
+        ),
     )
     files = tuple(_file(table) for table in top.tables("file"))
-    _distinct(top, "file", (file.name for file in files))
-    known = {file.name for file in files}
+    families = families_of(top, {file.name for file in files})
+    members = tuple(file for family in families for file in files_of(family))
+    _distinct(top, "file", (file.name for file in (*files, *members)))
+    known: dict[str, tuple[str, ...]] = {file.name: (file.name,) for file in (*files, *members)}
+    known |= {family.name: tuple(family.names()) for family in families}
     splits = tuple(_split(name, table, known) for name, table in top.named("split").items())
     manifest = Manifest(
         name=_matching(top, "name", _NAME, "lower-case letters, digits, dots, _ and -"),
@@ -85,13 +93,15 @@ def parse(data: bytes, origin: str) -> Manifest:
         citation=_filled(top, "citation"),
         reader="" if described else _reader(top),
         pipeline="" if described else _pipeline(top),
-        files=files,
+        files=(*files, *members),
+        families=families,
         splits=splits,
         fields=tuple(_field(name, table) for name, table in top.named("field").items()),
         digest=hashlib.sha256(data).hexdigest(),
         origin=origin,
         notes=top.text("notes", lines=True) if "notes" in top.values else "",
         catalogue=_catalogue(top.table("catalogue")) if described else None,
+        **_class_files(top, {file.name for file in files}),
     )
     _check_whole(top, manifest)
     return manifest
@@ -140,18 +150,12 @@ def _file(table: Table) -> File:
         "listed_bytes",
         "also",
         "part",
+        "below",
     )
     members = tuple(_member(inner) for inner in table.tables("member"))
     _distinct(table, "member", (member.name for member in members))
-    name = table.text("name")
-    # A part's name adds the process id and ".part", and file systems end at 255 bytes.
-    good = name.strip() == name and 0 < len(name.encode()) <= 200
-    if not good or name.startswith(".") or name.endswith(".part") or set(name) & set("/\\"):
-        raise table.error("name", "bad file name", "a plain name, neither hidden nor .part", name)
-    addresses = table.texts("addresses")
-    for i, address in enumerate(addresses):
-        if problem := _bad_address(address):
-            raise table.error(f"addresses[{i}]", "bad address", problem, address)
+    name = file_name(table, "name")
+    addresses = addresses_of(table, "addresses")
     also = table.texts("also")
     for i, digest in enumerate(also):
         algorithm, _, value = digest.partition(":")
@@ -169,16 +173,30 @@ def _file(table: Table) -> File:
         unverified=table.flag("unverified"),
         listed_bytes=table.size("listed_bytes"),
         also=also,
+        below=_below(table),
         part=_matching(table, "part", _NAME, "lower-case letters")
         if "part" in table.values
         else "",
     )
 
 
+def _below(table: Table) -> tuple[str, ...]:
+    paths = table.texts("below")
+    for i, path in enumerate(paths):
+        if not _relative(path):
+            raise table.error(f"below[{i}]", "bad path", "a relative path with / and no ..", path)
+    return paths
+
+
+def _relative(path: str) -> bool:
+    parts = path.split("/")
+    return len(path) <= 1024 and "\\" not in path and all(part.strip(".") for part in parts)
+
+
 def _member(table: Table) -> Member:
     table.only("name", "bytes", *_DIGESTS)
     name = table.text("name")
-    if len(name) > 1024 or "\\" in name or not all(p.strip(".") for p in name.split("/")):
+    if not _relative(name):
         raise table.error("name", "bad member name", "a relative path with / and no ..", name)
     return Member(
         name=name,
@@ -189,28 +207,45 @@ def _member(table: Table) -> Member:
     )
 
 
-def _split(name: str, table: Table, known: Set[str]) -> Split:
-    table.only("samples", "files", "training", "withheld", "on_request", "reader")
+def _split(name: str, table: Table, known: Mapping[str, tuple[str, ...]]) -> Split:
+    table.only(*("samples", "files", "training", "withheld", "on_request", "reader", "whole_files"))
     if not _NAME.fullmatch(name):
         raise table.error("", "bad split name", "lower-case letters, digits, dots, _ and -", name)
     needed = table.texts("files", needed=True)
     for i, file in enumerate(needed):
         if file not in known:
-            expected = f"one of the {len(known)} names under [[file]]"
+            expected = f"one of the {len(known)} names under [[file]] and [[family]]"
             raise table.error(f"files[{i}]", "no such file", expected, file)
     return Split(
         name=name,
         samples=table.number("samples", 1),
-        files=needed,
+        files=tuple(one for file in needed for one in known[file]),
         training=table.flag("training"),
         options=table.table("reader").plain(),
         withheld=table.texts("withheld"),
         on_request=table.flag("on_request"),
+        whole_files=table.size("whole_files"),
     )
 
 
+def _class_files(top: Table, files: Set[str]) -> dict[str, Any]:
+    """Which fields have their classes named in a file, and in which of its columns."""
+    found, columns = [], set[tuple[str, ...]]()
+    for name, table in top.named("field").items():
+        if "classes_file" in table.values:
+            file = table.text("classes_file")
+            if file not in files:
+                expected = "one of the names under [[file]]"
+                raise table.error("classes_file", "no such file", expected, file)
+            found.append((name, file))
+            columns.add(table.texts("classes_columns", needed=True))
+    if len(columns) > 1:
+        raise top.error("field", "bad columns", "the same classes_columns everywhere", "others")
+    return {"class_files": tuple(found), "class_columns": next(iter(columns), ())}
+
+
 def _field(name: str, table: Table) -> Field:
-    table.only("dtype", "shape", "classes")
+    table.only("dtype", "shape", "classes", "classes_file", "classes_columns")
     if not _IDENTIFIER.fullmatch(name) or name in RESERVED:
         expected = f"an identifier of at most 64 ASCII letters, none of {', '.join(RESERVED)}"
         raise table.error("", "bad field name", expected, name)
@@ -237,27 +272,9 @@ def _digest(table: Table, algorithm: str) -> str | None:
     return digest
 
 
-def _bad_address(address: str) -> str | None:
-    """What an address should have been, or None when it is fine."""
-    try:
-        parts = urlsplit(address)
-        host, _ = parts.hostname, parts.port  # .port raises where it is no port
-    except ValueError:
-        return "a URL"
-    if parts.scheme not in SCHEMES:
-        return f"a URL with one of the schemes {', '.join(SCHEMES)}"
-    if " " in address or len(address) > 2048:
-        return "at most 2048 characters without spaces"
-    if "@" in parts.netloc:
-        return "no user or password, since addresses are printed"
-    if parts.scheme == "file":
-        return None if parts.path.startswith("/") and not host else "file:///absolute/path"
-    return None if host else "a host"
-
-
 def _homepage(top: Table) -> str:
     homepage = top.text("homepage")
-    if homepage and (_bad_address(homepage) or not homepage.startswith(("http://", "https://"))):
+    if homepage and (bad_address(homepage) or not homepage.startswith(("http://", "https://"))):
         raise top.error("homepage", "bad address", "http(s)://…, or empty for none", homepage)
     return homepage
 

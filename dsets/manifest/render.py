@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dsets.manifest.family import Family
 from dsets.manifest.schema import File, Manifest
 
 _TOP = ("schema", "name", "title", "homepage", "licence", "access", "citation")
@@ -33,16 +34,21 @@ def _lines(manifest: Manifest) -> Iterator[str]:
         yield from ("", "[catalogue]", f"status = {_value(manifest.catalogue.status)}")
         yield f"size = {_value(manifest.catalogue.size)}"
     for file in manifest.files:
-        yield from _file(file)
+        if not file.family:
+            yield from _file(file)
+    for family in manifest.families:
+        yield from _family(family, {file.name for file in manifest.files})
     for split in manifest.splits:
         yield from ("", f"[split.{_key(split.name)}]", f"samples = {split.samples}")
         if split.training:
             yield "training = true"
-        yield f"files = {_value(split.files)}"
+        yield f"files = {_value(_named(manifest, split.files))}"
         if split.withheld:
             yield f"withheld = {_value(split.withheld)}"
         if split.on_request:
             yield "on_request = true"
+        if split.whole_files is not None:
+            yield f"whole_files = {split.whole_files}"
         if split.options:
             yield from ("", f"[split.{_key(split.name)}.reader]")
             yield from (f"{_key(key)} = {_value(value)}" for key, value in split.options.items())
@@ -50,8 +56,35 @@ def _lines(manifest: Manifest) -> Iterator[str]:
         shape = tuple(-1 if size is None else size for size in field.shape)
         yield from ("", f"[field.{_key(field.name)}]", f"dtype = {_value(field.dtype)}")
         yield f"shape = {_value(shape)}"
-        if field.classes:
+        if table := dict(manifest.class_files).get(field.name):
+            yield f"classes_file = {_value(table)}"
+            yield f"classes_columns = {_value(manifest.class_columns)}"
+        elif field.classes:
             yield f"classes = {_value(field.classes)}"
+
+
+def _named(manifest: Manifest, files: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, in which a family stands for its files where it is all that there are of it."""
+    for family in manifest.families:
+        known = {file.name for file in manifest.files if file.family == family.name}
+        names = tuple(name for name in family.names() if name in known)
+        for start in range(len(files) - len(names) + 1 if names else 0):
+            if files[start] == names[0] and files[start : start + len(names)] == names:
+                files = (*files[:start], family.name, *files[start + len(names) :])
+                break
+    return files
+
+
+def _family(family: Family, files: set[str]) -> Iterator[str]:
+    numbers = tuple(n for n in family.present if family.file_name(n) in files)
+    if not numbers:
+        return
+    yield from ("", "[[family]]", f"name = {_value(family.name)}", f"count = {family.count}")
+    for key in ("published", "alphabet", "called", "folders", "listing", "about_bytes"):
+        if value := getattr(family, key):
+            yield f"{key} = {_value(value)}"
+    if len(numbers) < family.count:
+        yield f"numbers = {_value(numbers)}"
 
 
 def _file(file: File) -> Iterator[str]:
@@ -65,6 +98,8 @@ def _file(file: File) -> Iterator[str]:
         yield f"also = {_value(file.also)}"
     if file.part:
         yield f"part = {_value(file.part)}"
+    if file.below:
+        yield f"below = {_value(file.below)}"
     if file.addresses:
         yield f"addresses = {_value(file.addresses)}"
     for member in file.members:

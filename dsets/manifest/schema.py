@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dsets.errors import ManifestError
 from dsets.field import Field
+from dsets.manifest.family import Family
 
 SCHEMA = 1
 WITHHELD = -1  # the value of a withheld field
@@ -35,7 +36,8 @@ class File:
     ``unverified`` marks one that nobody published, which ``adopt`` accepted as the user's word.
     ``listed_bytes`` is the size of everything that the file lists, where it is a listing.
     ``also`` has digests ("md5:…") of other issues of the file, any of which proves it right too.
-    ``part`` names what it belongs to, such as "annotations".
+    ``part`` names what it belongs to, such as "annotations". ``below`` are the paths besides its
+    name under which it may lie below a mirror, ``family`` the name of the family that it is of.
     """
 
     name: str
@@ -49,6 +51,8 @@ class File:
     listed_bytes: int | None = None
     also: tuple[str, ...] = ()
     part: str = ""
+    below: tuple[str, ...] = ()
+    family: str = ""
 
     @property
     def digest(self) -> tuple[str, str] | None:
@@ -98,6 +102,7 @@ class Split:
     its own keys. ``withheld`` names the integer fields whose values nobody published for this
     split: they are WITHHELD in every sample of it. ``on_request`` marks one that is prepared, and
     whose files of a part are fetched, only when it is named: it repeats others' samples, as a rule.
+    ``whole_files`` is how many files the whole split has, where these are only some of them.
     """
 
     name: str
@@ -107,6 +112,7 @@ class Split:
     options: Mapping[str, Any]
     withheld: tuple[str, ...] = ()
     on_request: bool = False
+    whole_files: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", Options(self.options))
@@ -126,6 +132,8 @@ class Manifest:
 
     With ``catalogue`` it is only described, and perhaps fetched: it has neither reader nor
     pipeline (both empty), splits nor fields.
+    ``files`` has the files of the ``families`` too. ``class_files`` pairs fields with the CSV file
+    that names their classes, in the first of ``class_columns`` that is not empty.
     """
 
     name: str
@@ -144,6 +152,13 @@ class Manifest:
     notes: str = ""
     schema: int = SCHEMA
     catalogue: Catalogue | None = None
+    families: tuple[Family, ...] = ()
+    class_files: tuple[tuple[str, str], ...] = ()
+    class_columns: tuple[str, ...] = ()
+    _by_name: dict[str, File] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._by_name.update((file.name, file) for file in self.files)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -174,10 +189,9 @@ class Manifest:
 
     def file(self, name: str) -> File:
         """The file called ``name``. Raises ManifestError when there is none."""
-        for file in self.files:
-            if file.name == name:
-                return file
-        known = ", ".join(file.name for file in self.files)
+        if name in self._by_name:
+            return self._by_name[name]
+        known = ", ".join(file.name for file in self.files[:50])
         raise ManifestError("no such file", where=self.name, expected=f"one of {known}", got=name)
 
     def split(self, name: str) -> Split:

@@ -14,6 +14,9 @@ PyObject *rows_checksums(PyObject *self, PyObject *args);
 PyObject *guard_add(PyObject *self, PyObject *args); /* guard.c */
 PyObject *guard_end(PyObject *self, PyObject *args);
 PyObject *guard_faults(PyObject *self, PyObject *args);
+PyObject *example_spans(PyObject *self, PyObject *args); /* example.c */
+PyObject *example_ints(PyObject *self, PyObject *args);
+PyObject *example_frames(PyObject *self, PyObject *args);
 #ifdef DSETS_JPEG
 PyObject *strings_make(PyObject *self, PyObject *args); /* jpeg_rows.c */
 PyObject *jpeg_sizes(PyObject *self, PyObject *args);
@@ -195,6 +198,9 @@ static PyMethodDef methods[] = {
     {"guard_add", guard_add, METH_VARARGS, NULL},
     {"guard_end", guard_end, METH_VARARGS, NULL},
     {"guard_faults", guard_faults, METH_VARARGS, NULL},
+    {"example_spans", example_spans, METH_VARARGS, NULL},
+    {"example_ints", example_ints, METH_VARARGS, NULL},
+    {"example_frames", example_frames, METH_VARARGS, NULL},
 #ifdef DSETS_JPEG
     {"jpeg_header", jpeg_header, METH_VARARGS, NULL},
     {"jpeg_crop", jpeg_crop_, METH_VARARGS, NULL},
@@ -210,7 +216,7 @@ static struct PyModuleDef module = {
 };
 
 /* Counts up whenever a function here changes its name or arguments: dsets/extension.py. */
-enum { INTERFACE = 1 };
+enum { INTERFACE = 2 };
 
 PyMODINIT_FUNC PyInit__native(void) {
     checksum_prepare();

@@ -21,7 +21,9 @@ def of_rows(rows: np.ndarray) -> npt.NDArray[np.uint32]:
     return of_ranges(rows.reshape(-1).view(np.uint8), [width * row for row in range(len(rows) + 1)])
 
 
-def of_ranges(data: npt.NDArray[np.uint8], bounds: Sequence[int]) -> npt.NDArray[np.uint32]:
+def of_ranges(
+    data: npt.NDArray[np.uint8], bounds: Sequence[int] | npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint32]:
     """uint32 (n,): the CRC-32C of ``data[bounds[i]:bounds[i + 1]]``; ``bounds``: (n + 1,)."""
     if extension.native is not None and extension.checksum:
         sums = np.empty(len(bounds) - 1, np.uint32)

@@ -209,6 +209,7 @@ def _provenance(plan: PackPlan, raw: Mapping[str, str]) -> dict[str, Any]:
     terms = fetch.terms.of(manifest)
     return {
         **({"unverified": unverified} if unverified else {}),
+        **_part(plan),
         "dataset": manifest.name,
         "manifest": manifest.digest,
         "terms": {**asdict(terms), "sha256": terms.sha256},
@@ -220,6 +221,16 @@ def _provenance(plan: PackPlan, raw: Mapping[str, str]) -> dict[str, Any]:
         "plan": plan.digest,
         "environment": ledger.environment(plan),
     }
+
+
+def _part(plan: PackPlan) -> dict[str, Any]:
+    """How much of a split of many files the pack has, where that isn't all."""
+    split = plan.split
+    tables = {name for _, name in plan.source.manifest.class_files}
+    files = sum(name not in tables for name in split.files)
+    if split.whole_files is None or files >= split.whole_files:
+        return {}
+    return {"subset": {"files": files, "of_files": split.whole_files}}
 
 
 def _linked(plan: PackPlan) -> Index:

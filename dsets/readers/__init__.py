@@ -77,7 +77,8 @@ def forget(source: Source) -> None:
     from dsets.readers import _cache, _index_file
 
     _cache.DECODED.clear()
-    _index_file.path(source).unlink(missing_ok=True)
+    for name in ("", *source.split.files):
+        _index_file.path(source, name).unlink(missing_ok=True)
 
 
 def kept(dataset: str) -> list[Path]:

@@ -41,9 +41,11 @@ class Kept(NamedTuple):
     columns: dict[str, npt.NDArray[Any]]
 
 
-def path(source: Source) -> Path:
-    """Where the columns of a split are kept."""
+def path(source: Source, of: str = "") -> Path:
+    """Where the columns of a split are kept, or those of one raw file of it."""
     manifest, split = source.manifest, source.split
+    if of:  # whatever else the manifest says by now
+        return store.index(manifest.name) / f"{split.name}-{of}.columns"
     return store.index(manifest.name) / f"{split.name}-{manifest.digest[:16]}.columns"
 
 
@@ -52,12 +54,14 @@ def opened(
     read: Callable[[Path], T | None],
     make: Callable[[], T],
     write: Callable[[Path, T], None],
+    *,
+    of: str = "",
 ) -> T:
-    """The index of a split: read from its file, or made now and written there.
+    """The index of a split, or of its file ``of``: read from where it is kept, or made now.
 
     Of several processes that need it one makes it, and the others wait for that.
     """
-    target = path(source)
+    target = path(source, of)
     if (found := read(target)) is not None:
         return found
     with ExitStack() as stack:

@@ -12,6 +12,7 @@ Any function from a batch to a mapping of fields may follow; it runs in the stre
 
 from dsets.transforms.alexnet import alexnet_test, alexnet_train
 from dsets.transforms.crop import CentreCrop, Crop
+from dsets.transforms.dequantize import dequantize
 from dsets.transforms.flip import Flip
 from dsets.transforms.lighting import Lighting
 from dsets.transforms.normalise import Normalise
@@ -32,4 +33,5 @@ __all__ = [
     "TenCrop",
     "alexnet_test",
     "alexnet_train",
+    "dequantize",
 ]

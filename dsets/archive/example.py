@@ -1,0 +1,265 @@
+"""tf.train.Example and tf.train.SequenceExample, parsed without TensorFlow.
+
+    message Example         { Features features = 1; }
+    message SequenceExample { Features context = 1; FeatureLists feature_lists = 2; }
+    message Features        { map<string, Feature> feature = 1; }
+    message FeatureLists    { map<string, FeatureList> feature_list = 1; }
+    message FeatureList     { repeated Feature feature = 1; }
+    message Feature         { oneof kind { BytesList, FloatList, Int64List = 1, 2, 3; } }
+    message …List           { repeated bytes, float, int64 value = 1; }
+
+(tensorflow/core/example/example.proto and feature.proto.) A feature is a list of bytes, a float32
+array, an int64 array, or None where its kind was never set. What protobuf says of the bytes is
+right; the extension reads what writers write faster, and leaves the rest to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from dsets import extension
+from dsets.errors import DataError
+
+Value: TypeAlias = "list[bytes] | npt.NDArray[np.float32] | npt.NDArray[np.int64] | None"
+
+_BYTES, _FLOATS, _INTS, _FRAMES = 1, 2, 3, 4  # kinds of a span, as native/example.c has them
+_MOST_NAMES = 64
+
+
+class Parsed(NamedTuple):
+    """The values of one record by name, without those that it has not, or has without a kind.
+
+    A feature list is uint8 (frames, bytes) where each frame is one byte string and all are of one
+    length; else a list of features.
+    """
+
+    features: dict[str, Value]
+    lists: dict[str, npt.NDArray[np.uint8] | list[Value]]
+
+
+def example(data: bytes) -> dict[str, Value]:
+    """Every feature of a serialized Example by name.
+
+    Raises:
+        DataError: it is none.
+    """
+    message = _parsed("Example", data)
+    return {name: _value(one) for name, one in message.features.feature.items()}
+
+
+def sequence(data: bytes) -> tuple[dict[str, Value], dict[str, list[Value]]]:
+    """The context's features, and the feature lists, of a serialized SequenceExample by name.
+
+    Raises:
+        DataError: it is none.
+    """
+    message = _parsed("SequenceExample", data)
+    context = {name: _value(one) for name, one in message.context.feature.items()}
+    lists = message.feature_lists.feature_list.items()
+    return context, {name: [_value(one) for one in those.feature] for name, those in lists}
+
+
+def several(
+    data: bytes,
+    bounds: npt.NDArray[np.int64],
+    features: Sequence[str],
+    lists: Sequence[str] | None = None,
+) -> Iterator[Parsed | DataError]:
+    """Of each record ``data[bounds[2 * i] : bounds[2 * i + 1]]``, the values of these names.
+
+    The records are Examples; where ``lists`` are named, SequenceExamples. A record that is none
+    gives an error in its place.
+    """
+    names = [*features, *(lists or ())]
+    spans = _spans(data, bounds, features, lists)
+    for number, (start, end) in enumerate(bounds.reshape(-1, 2).tolist()):
+        if spans is not None and spans[number] is not None:
+            yield _picked(data, names, len(features), spans[number])
+            continue
+        try:
+            yield _asked(data[start:end], features, lists)
+        except DataError as error:
+            yield error
+
+
+def _spans(
+    data: bytes, bounds: npt.NDArray[np.int64], features: Sequence[str], lists: Sequence[str] | None
+) -> list[Any] | None:
+    """Of each record the spans of the names, or None for what is left to protobuf."""
+    names = [*features, *(lists or ())]
+    odd = len(names) > _MOST_NAMES or not all(name.isascii() and "\n" not in name for name in names)
+    if extension.native is None or odd or not names:
+        return None
+    count = len(bounds) // 2
+    spans = np.empty((count, len(names), 5), np.int64)
+    good = np.empty(count, np.uint8)
+    extension.native.example_spans(
+        data,
+        bounds,
+        lists is not None,
+        _lines(features),
+        _lines(lists),
+        spans,
+        good,
+    )
+    kept: list[Any] = spans.tolist()
+    if not good.all():
+        for number in np.flatnonzero(good == 0).tolist():
+            kept[number] = None
+    return kept
+
+
+def _lines(names: Sequence[str] | None) -> bytes:
+    return "".join(f"{name}\n" for name in names or ()).encode()
+
+
+def _picked(data: bytes, names: Sequence[str], features: int, spans: Sequence[Any]) -> Parsed:
+    """The values at these spans."""
+    parsed = Parsed({}, {})
+    for place, (kind, count, start, end, size) in enumerate(spans):
+        if kind == _FRAMES:
+            frames = np.empty((count, size), np.uint8)
+            extension.native.example_frames(data, start, end, count, frames)
+            parsed.lists[names[place]] = frames
+        elif place >= features and kind:
+            message = _classes(False)["FeatureList"].FromString(data[start:end])
+            parsed.lists[names[place]] = _uniform(list(map(_value, message.feature)))
+        elif kind == _FLOATS:
+            values = np.frombuffer(data, "<f4", count, start) if count else np.empty(0, "<f4")
+            parsed.features[names[place]] = values
+        elif kind == _INTS:
+            numbers = np.empty(count, np.int64)
+            extension.native.example_ints(data, start, end, numbers)
+            parsed.features[names[place]] = numbers
+        elif kind == _BYTES:
+            parsed.features[names[place]] = (
+                [data[start:end]]
+                if count == 1
+                else list(_classes(False)["BytesList"].FromString(data[start:end]).value)
+            )
+    return parsed
+
+
+def _uniform(values: list[Value]) -> npt.NDArray[np.uint8] | list[Value]:
+    if not values or not all(isinstance(one, list) and len(one) == 1 for one in values):
+        return values
+    frames: list[bytes] = [one[0] for one in values if isinstance(one, list)]
+    if len({len(one) for one in frames}) > 1:
+        return values
+    return np.frombuffer(b"".join(frames), np.uint8).reshape(len(frames), -1)
+
+
+def _asked(data: bytes, features: Sequence[str], lists: Sequence[str] | None) -> Parsed:
+    """The same by protobuf."""
+    if lists is None:
+        return Parsed(_named(_parsed("Example", data).features.feature, features), {})
+    whole = _parsed("SequenceExample", data)
+    those = whole.feature_lists.feature_list
+    return Parsed(
+        _named(whole.context.feature, features),
+        {name: _uniform(list(map(_value, those[name].feature))) for name in lists if name in those},
+    )
+
+
+def _named(message: Any, names: Sequence[str]) -> dict[str, Value]:
+    values = {name: _value(message[name]) for name in names if name in message}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _parsed(kind: str, data: bytes) -> Any:
+    from google.protobuf.message import DecodeError
+
+    try:
+        return _classes(False)[kind].FromString(data)
+    except DecodeError as error:
+        raise DataError(f"the record is no tf.train.{kind}") from error
+
+
+def _value(feature: Any) -> Value:
+    kind = feature.WhichOneof("kind")
+    if kind == "bytes_list":
+        return list(feature.bytes_list.value)
+    if kind == "int64_list":
+        return np.array(feature.int64_list.value, np.int64)
+    return None if kind is None else _floats(feature.float_list)
+
+
+def _floats(floats: Any) -> npt.NDArray[np.float32]:
+    """The values of a FloatList declared as ``bytes``: packed, they are the array itself."""
+    packed = floats.value
+    size = len(packed[0]) if len(packed) == 1 else 0
+    if size and size % 4 == 0 and floats.ByteSize() == 1 + _varint_bytes(size) + size:
+        return np.frombuffer(packed[0], "<f4")
+    # Not packed, or in pieces: another declaration of the same bytes reads it.
+    plain = _classes(True)["FloatList"].FromString(floats.SerializeToString())
+    return np.array(plain.value, np.float32)
+
+
+def _varint_bytes(value: int) -> int:
+    return max(1, -(-value.bit_length() // 7))
+
+
+@cache
+def _classes(floats: bool) -> dict[str, Any]:
+    """The message classes by name, declared here and now: no generated code, and none of others.
+
+    Unless ``floats``, a FloatList's values are declared as byte strings: a packed list is one on
+    the wire, and taking it as it is saves an object for each number.
+    """
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    kind = descriptor_pb2.FieldDescriptorProto
+    package = "dsets_example_floats" if floats else "dsets_example"
+    file = descriptor_pb2.FileDescriptorProto(name=package, package=package, syntax="proto3")
+
+    def declare(name: str, *fields: tuple[str, int, int | str, bool], into: Any = file) -> Any:
+        add = into.message_type.add if into is file else into.nested_type.add
+        made = add(name=name)
+        for called, place, of, repeated in fields:
+            label = kind.LABEL_REPEATED if repeated else kind.LABEL_OPTIONAL
+            one = made.field.add(name=called, number=place, label=label)
+            if isinstance(of, str):
+                one.type, one.type_name = kind.TYPE_MESSAGE, f".{package}.{of}"
+            else:
+                one.type = of
+        return made
+
+    declare("BytesList", ("value", 1, kind.TYPE_BYTES, True))
+    declare("FloatList", ("value", 1, kind.TYPE_FLOAT if floats else kind.TYPE_BYTES, True))
+    declare("Int64List", ("value", 1, kind.TYPE_INT64, True))
+    feature = declare(
+        "Feature",
+        ("bytes_list", 1, "BytesList", False),
+        ("float_list", 2, "FloatList", False),
+        ("int64_list", 3, "Int64List", False),
+    )
+    feature.oneof_decl.add(name="kind")
+    for one in feature.field:
+        one.oneof_index = 0
+    declare("FeatureList", ("feature", 1, "Feature", True))
+    for name, called, entry in (
+        ("Features", "feature", "Feature"),
+        ("FeatureLists", "feature_list", "FeatureList"),
+    ):
+        message = declare(name, (called, 1, f"{name}.{entry}Entry", True))
+        fields = ("key", 1, kind.TYPE_STRING, False), ("value", 2, entry, False)
+        declare(f"{entry}Entry", *fields, into=message).options.map_entry = True
+    declare("Example", ("features", 1, "Features", False))
+    declare(
+        "SequenceExample",
+        ("context", 1, "Features", False),
+        ("feature_lists", 2, "FeatureLists", False),
+    )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {
+        message.name: message_factory.GetMessageClass(
+            pool.FindMessageTypeByName(f"{package}.{message.name}")
+        )
+        for message in file.message_type
+    }

@@ -1,0 +1,90 @@
+"""One record's values as the fields want them, or why it cannot be used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dsets.archive.example import Parsed
+from dsets.errors import DataError
+from dsets.field import Field
+from dsets.readers._youtube8m_options import FRAMES, SEGMENTS, Options
+
+_LONGEST_ID = 64
+
+
+def identity(parsed: Parsed) -> str:
+    """The video's id, or nothing where the record has none that can be a key."""
+    found = parsed.features.get("id")
+    if not isinstance(found, list) or len(found) != 1 or not 0 < len(found[0]) <= _LONGEST_ID:
+        return ""
+    text = found[0].decode("latin-1")
+    return text if text.isascii() and text.isprintable() and " " not in text else ""
+
+
+def values(parsed: Parsed, options: Options) -> dict[str, Any]:
+    """The value of each field.
+
+    Raises:
+        DataError: the record lacks one, or it is of another kind or size. Fixed words, no path.
+    """
+    if not identity(parsed):
+        raise DataError("the record has no id that can be a key")
+    made = {
+        field.name: (_frames if field.name in FRAMES else _numbers)(field, parsed)
+        for field in options.fields
+    }
+    counts = {name: len(made[name]) for name in SEGMENTS if name in made}
+    if len(set(counts.values())) > 1:
+        raise DataError(
+            "the segments' lists do not agree",
+            expected="as many of each",
+            got=", ".join(f"{count} {name}" for name, count in counts.items()),
+        )
+    return made
+
+
+def _numbers(field: Field, parsed: Parsed) -> np.ndarray:
+    found = parsed.features.get(field.name)
+    if found is None and field.shape == (None,):
+        return np.empty(0, field.dtype)  # the test split has no labels, a video may have no segment
+    if not isinstance(found, np.ndarray) or found.dtype != field.dtype:
+        raise DataError(f"no {field.name}", expected=field, got=_kind(found))
+    if field.shape != (None,) and found.shape != field.shape:
+        raise DataError(
+            f"{field.name} of another size", expected=f"{field.shape[0]} values", got=len(found)
+        )
+    if field.classes and len(found) and not 0 <= found.min() <= found.max() < len(field.classes):
+        raise DataError(
+            f"{field.name} has what is no class",
+            expected=f"0 to {len(field.classes) - 1}",
+            got=f"{found.min()} to {found.max()}",
+        )
+    return found
+
+
+def _frames(field: Field, parsed: Parsed) -> np.ndarray:
+    found = parsed.lists.get(field.name)
+    width = field.shape[1]
+    if isinstance(found, list) and not found:
+        found = np.empty((0, width or 0), np.uint8)
+    if not isinstance(found, np.ndarray):
+        raise DataError(f"no {field.name}", expected="a feature list of equal byte strings")
+    if found.shape[1] != width:
+        raise DataError(
+            f"{field.name} of another size",
+            expected=f"{width} bytes a frame",
+            got=found.shape[1],
+        )
+    if field.dtype == "uint8":
+        return found
+    from dsets.transforms import dequantize
+
+    return np.asarray(dequantize(found))
+
+
+def _kind(found: Any) -> str:
+    if found is None:
+        return "none"
+    return "byte strings" if isinstance(found, list) else f"{found.dtype} ({len(found)},)"

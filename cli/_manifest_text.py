@@ -8,7 +8,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from dsets.field import Field
-from dsets.manifest import File, Manifest
+from dsets.manifest import File, Manifest, Split
 
 from ._text import count, plain, size, table
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dsets.fetch import Plan
 
 STATES = {"have": "have", "resume": "partly", "download": "absent"}
+_SHOWN = 2  # files of a family
+_FEW = 20  # files that a line names
 DIGESTS = ("sha256", "sha1", "md5")
 
 
@@ -79,7 +81,7 @@ def as_text(manifest: Manifest, plan: Plan) -> str:
             split.name,
             count(split.samples),
             "training" * split.training + "on request" * split.on_request,
-            " ".join(split.files),
+            _names(split),
         )
         for split in manifest.splits
     ]
@@ -110,8 +112,15 @@ def field_lines(fields: Iterable[Field]) -> Iterator[str]:
 
 
 def _file_blocks(plan: Plan) -> Iterator[str]:
-    rows = [(step.file.name, _size(step.file.bytes), STATES[step.action]) for step in plan.steps]
-    for head, step in zip(table(rows).splitlines(), plan.steps, strict=True):
+    seen: dict[str, int] = {}
+    steps = []
+    for step in plan.steps:
+        family = step.file.family
+        seen[family] = seen.get(family, 0) + 1
+        if not family or seen[family] <= _SHOWN:
+            steps.append(step)
+    rows = [(step.file.name, _size(step.file.bytes), STATES[step.action]) for step in steps]
+    for head, step in zip(table(rows).splitlines(), steps, strict=True):
         file = step.file
         digests = [(name, digest) for name in DIGESTS if (digest := getattr(file, name))]
         members = [
@@ -125,6 +134,19 @@ def _file_blocks(plan: Plan) -> Iterator[str]:
         if members:
             blocks.append(section("members", [table(members)]))
         yield section(head, blocks)
+    for family, number in seen.items():
+        if family and number > _SHOWN:
+            states = [STATES[one.action] for one in plan.steps if one.file.family == family]
+            counted = ", ".join(f"{states.count(s):,} {s}" for s in sorted(set(states)))
+            yield f"… {number - _SHOWN:,} more of {family}; of all: {counted}"
+
+
+def _names(split: Split) -> str:
+    """The files of a split; of very many the first and the last."""
+    if len(split.files) <= _FEW:
+        return " ".join(split.files)
+    many = f"{split.files[0]} … {split.files[-1]}, {count(len(split.files))} files"
+    return f"{many}, of {count(split.whole_files)}" if split.whole_files else many
 
 
 def _size(number: int | None) -> str:

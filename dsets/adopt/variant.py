@@ -17,6 +17,7 @@ from dsets.readers import _listing
 
 WORK = ".adopting.part"
 _OURS = re.compile(r"adopted-.*|[^.].*\.listing", re.DOTALL)
+_SOME = "Of splits of many files, those that are here, with their samples counted."
 _NOTE = "Adopted with --unverified: files marked unverified are nobody's publication."
 
 
@@ -34,7 +35,8 @@ def made(official: Manifest, strange: Mapping[str, Split], files: Iterable[File]
     needed = [name for split in splits for name in split.files]
     needed += [name for split in splits for name in _named(split.options) if name in known]
     others = [file.name for file in official.files if _receipt(official, file)]
-    notes = official.notes.rstrip("\n")
+    strangers = any(known[name].unverified for name in needed)
+    notes, note = official.notes.rstrip("\n"), _NOTE if strangers else _SOME
     families = tuple(
         family if family.listing in others else replace(family, listing="")
         for family in official.families
@@ -49,7 +51,7 @@ def made(official: Manifest, strange: Mapping[str, Split], files: Iterable[File]
         families=families,
         class_files=tuple(pair for pair in class_files if pair[1] in {*others, *needed}),
         files=tuple(known[name] for name in dict.fromkeys([*needed, *others])),
-        notes=f"{notes}\n{_NOTE}\n" if notes else f"{_NOTE}\n",
+        notes=f"{notes}\n{note}\n" if notes else f"{note}\n",
     )
 
 

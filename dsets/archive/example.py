@@ -15,9 +15,9 @@ right; the extension reads what writers write faster, and leaves the rest to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ from dsets import extension
 from dsets.errors import DataError
 
 Value: TypeAlias = "list[bytes] | npt.NDArray[np.float32] | npt.NDArray[np.int64] | None"
+
+T = TypeVar("T")
 
 _BYTES, _FLOATS, _INTS, _FRAMES = 1, 2, 3, 4  # kinds of a span, as native/example.c has them
 _MOST_NAMES = 64
@@ -48,8 +50,7 @@ def example(data: bytes) -> dict[str, Value]:
     Raises:
         DataError: it is none.
     """
-    message = _parsed("Example", data)
-    return {name: _value(one) for name, one in message.features.feature.items()}
+    return _parsed("Example", data, lambda message: _all(message.features))
 
 
 def sequence(data: bytes) -> tuple[dict[str, Value], dict[str, list[Value]]]:
@@ -58,10 +59,14 @@ def sequence(data: bytes) -> tuple[dict[str, Value], dict[str, list[Value]]]:
     Raises:
         DataError: it is none.
     """
-    message = _parsed("SequenceExample", data)
-    context = {name: _value(one) for name, one in message.context.feature.items()}
-    lists = message.feature_lists.feature_list.items()
-    return context, {name: [_value(one) for one in those.feature] for name, those in lists}
+
+    def take(message: Any) -> tuple[dict[str, Value], dict[str, list[Value]]]:
+        lists = message.feature_lists.feature_list.items()
+        return _all(message.context), {
+            name: list(map(_value, those.feature)) for name, those in lists
+        }
+
+    return _parsed("SequenceExample", data, take)
 
 
 def several(
@@ -127,8 +132,9 @@ def _picked(data: bytes, names: Sequence[str], features: int, spans: Sequence[An
             extension.native.example_frames(data, start, end, count, frames)
             parsed.lists[names[place]] = frames
         elif place >= features and kind:
-            message = _classes(False)["FeatureList"].FromString(data[start:end])
-            parsed.lists[names[place]] = _uniform(list(map(_value, message.feature)))
+            parsed.lists[names[place]] = _parsed(
+                "FeatureList", data[start:end], lambda one: _uniform(list(map(_value, one.feature)))
+            )
         elif kind == _FLOATS:
             values = np.frombuffer(data, "<f4", count, start) if count else np.empty(0, "<f4")
             parsed.features[names[place]] = values
@@ -157,13 +163,21 @@ def _uniform(values: list[Value]) -> npt.NDArray[np.uint8] | list[Value]:
 def _asked(data: bytes, features: Sequence[str], lists: Sequence[str] | None) -> Parsed:
     """The same by protobuf."""
     if lists is None:
-        return Parsed(_named(_parsed("Example", data).features.feature, features), {})
-    whole = _parsed("SequenceExample", data)
-    those = whole.feature_lists.feature_list
-    return Parsed(
-        _named(whole.context.feature, features),
-        {name: _uniform(list(map(_value, those[name].feature))) for name in lists if name in those},
-    )
+        return _parsed(
+            "Example", data, lambda one: Parsed(_named(one.features.feature, features), {})
+        )
+    wanted = lists
+
+    def take(message: Any) -> Parsed:
+        those = message.feature_lists.feature_list
+        found = {
+            name: _uniform(list(map(_value, those[name].feature)))
+            for name in wanted
+            if name in those
+        }
+        return Parsed(_named(message.context.feature, features), found)
+
+    return _parsed("SequenceExample", data, take)
 
 
 def _named(message: Any, names: Sequence[str]) -> dict[str, Value]:
@@ -171,13 +185,25 @@ def _named(message: Any, names: Sequence[str]) -> dict[str, Value]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _parsed(kind: str, data: bytes) -> Any:
+def _all(features: Any) -> dict[str, Value]:
+    return {name: _value(one) for name, one in features.feature.items()}
+
+
+def _parsed(kind: str, data: bytes, take: Callable[[Any], T]) -> T:
+    """What ``take`` makes of the message; of odd lists of floats by their plain declaration."""
     from google.protobuf.message import DecodeError
 
     try:
-        return _classes(False)[kind].FromString(data)
+        try:
+            return take(_classes(False)[kind].FromString(data))
+        except _Unpacked:
+            return take(_classes(True)[kind].FromString(data))
     except DecodeError as error:
         raise DataError(f"the record is no tf.train.{kind}") from error
+
+
+class _Unpacked(Exception):
+    """A list of floats is not one packed field."""
 
 
 def _value(feature: Any) -> Value:
@@ -191,13 +217,15 @@ def _value(feature: Any) -> Value:
 
 def _floats(floats: Any) -> npt.NDArray[np.float32]:
     """The values of a FloatList declared as ``bytes``: packed, they are the array itself."""
-    packed = floats.value
-    size = len(packed[0]) if len(packed) == 1 else 0
-    if size and size % 4 == 0 and floats.ByteSize() == 1 + _varint_bytes(size) + size:
-        return np.frombuffer(packed[0], "<f4")
-    # Not packed, or in pieces: another declaration of the same bytes reads it.
-    plain = _classes(True)["FloatList"].FromString(floats.SerializeToString())
-    return np.array(plain.value, np.float32)
+    values = floats.value
+    if not values and not floats.ByteSize():
+        return np.empty(0, np.float32)
+    if values and type(values[0]) is float:
+        return np.array(values, np.float32)
+    size = len(values[0]) if len(values) == 1 else 0
+    if size == 0 or size % 4 or floats.ByteSize() != 1 + _varint_bytes(size) + size:
+        raise _Unpacked
+    return np.frombuffer(values[0], "<f4")
 
 
 def _varint_bytes(value: int) -> int:

@@ -94,14 +94,14 @@ def records(path: Path, *, limit: int = RECORD_BYTES, remedy: str = REMEDY) -> I
                 raise block.end
 
 
-def _whole(data: bytes) -> list[int]:
+def _whole(data: bytes, limit: int) -> list[int]:
     """The lengths of the records that lie whole in ``data``, as far as lengths can be believed."""
     lengths: list[int] = []
     at, stop = 0, len(data) - AROUND_BYTES
     while at <= stop:
         (length,) = _LENGTH.unpack_from(data, at)
         at += length + AROUND_BYTES
-        if at > len(data):
+        if at > len(data) or length > limit:
             break
         lengths.append(length)
     return lengths
@@ -204,7 +204,7 @@ class Records(Closing):
             more, over, wrong = self._more(at + len(data), max(BLOCK_BYTES, need - len(data)))
             data = data + more if data else more
             del more
-            block = self._checked(data, at, _whole(data), wrong)
+            block = self._checked(data, at, _whole(data, self.limit), wrong)
             used = block.used
             rest, at = data[used:], at + used
             if block.end is None:
@@ -269,7 +269,7 @@ class Records(Closing):
             data, _, wrong = self._more(start, size)
             if wrong:
                 raise wrong
-            if _whole(data) != wanted:
+            if _whole(data, self.limit) != wanted:
                 raise self.error("the file is another than it was, or cut short", start)
             block = self._checked(data, start, wanted)
             if block.end:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,11 @@ INDEX = "index.json"
     metavar="FOLDER",
     help="With --samples N: draw boxes, masks and keypoints on the pictures, a file a sample.",
 )
-@click.option("--split", help="With --samples: which split.  [default: the first]")
+@click.option(
+    "--split",
+    help="Only this split and its files; with --samples: which split.  [default: the first]",
+)
+@click.option("--part", help="Only this part, such as annotations, and what needs it.")
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
@@ -53,6 +58,7 @@ def command(
     samples: int | None,
     png: Path | None,
     split: str | None,
+    part: str | None,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -61,15 +67,15 @@ def command(
     A path has a slash in it (./mnist) where a dataset has the same name.
     """
     if "://" in name:
-        if samples is not None or split:
-            raise UsageError("--samples and --split are for datasets", got=f"the address {name}")
+        _only_for_datasets(f"the address {name}", samples, split, part)
         click.echo(_remote(name, as_json))
     elif os.sep in name or (name and Path(name).is_dir() and name not in manifest.names()):
-        if samples is not None or split:
-            raise UsageError("--samples and --split are for datasets", got=f"the path {name}")
+        _only_for_datasets(f"the path {name}", samples, split, part)
         click.echo(_packs(Path(name), as_json))
     elif png and not samples:
         raise UsageError("--png goes with --samples N", got=f"--png {png}")
+    elif part and samples is not None:
+        raise UsageError("--samples are of a split", got=f"--part {part}")
     elif samples:
         from . import _sample_text
 
@@ -77,10 +83,31 @@ def command(
         click.echo(_sample_text.shown(source, reader, samples, png, as_json=as_json))
     elif samples is not None:
         click.echo(_samples(in_force(name), split, limit, as_json))
-    elif split:
-        raise UsageError("--split goes with --samples", got=f"--split {split}")
     else:
-        click.echo(_dataset(in_force(name), as_json))
+        click.echo(_dataset(_narrowed(in_force(name), split, part), as_json))
+
+
+def _only_for_datasets(got: str, samples: int | None, split: str | None, part: str | None) -> None:
+    if samples is not None or split or part:
+        raise UsageError("--samples, --split and --part are for datasets", got=got)
+
+
+def _narrowed(found: manifest.Manifest, split: str | None, part: str | None) -> manifest.Manifest:
+    """The manifest with the files of the split and of the part only, and the splits they serve."""
+    files = found.files
+    if part:
+        names = found.part(part)
+        files = tuple(file for file in files if file.name in names)
+    if split:
+        needed = found.split(split).files
+        files = tuple(file for file in files if file.name in needed)
+    names = tuple(file.name for file in files)
+    splits = tuple(
+        one
+        for one in found.splits
+        if (one.name == split if split else not part or set(names) & set(one.files))
+    )
+    return replace(found, files=files, splits=splits)
 
 
 def _dataset(found: manifest.Manifest, as_json: bool) -> str:

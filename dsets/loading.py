@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dsets import fetch, manifest, prepare
 from dsets.errors import PrepareError, SplitError
+from dsets.fetch.terms import Accept
 from dsets.pack import Pack
 from dsets.progress import Progress, ignore
 
@@ -51,6 +52,7 @@ def load(
     pipeline: str | Path | None = None,
     mirror: str | None = None,
     offline: bool = False,
+    accept_terms: Accept = False,
     progress: Progress = ignore,
 ) -> Dataset:
     """Open the packs of a dataset in the store; fetch, verify and prepare first what is missing.
@@ -58,10 +60,11 @@ def load(
     What is missing is made once, whichever of any number of processes asks first; the others wait
     for it. Packs that are there need no raw files, however they are sharded. What was adopted in
     the place of official files is used, with a warning. ``mirror`` is a URL or folder to
-    fetch from first, ``offline`` forbids fetching.
+    fetch from first, ``offline`` forbids fetching. ``accept_terms``: see ``dsets.fetch.files``.
 
     Raises:
         ManifestError: nobody knows the dataset.
+        TermsError: something is to be fetched, and its terms want to be accepted.
         FetchError: its files cannot be brought here.
         PrepareError: a pack that another pipeline or manifest made is in the way.
     """
@@ -78,7 +81,7 @@ def load(
         mirrors = [mirror] if mirror else []
         folder = missing[0].source.root
         steps = fetch.plan(found, folder, files=files, mirrors=mirrors, progress=progress)
-        fetch.files(steps, offline=offline, progress=progress)
+        fetch.files(steps, offline=offline, progress=progress, accept_terms=accept_terms)
         prepare.run(prepare.Plan(found, tuple(missing)), progress=progress)
     return Dataset(name, {one.split.name: Pack.open(one.out) for one in plan.packs})
 

@@ -48,7 +48,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_name_becomes_packs_as_attributes_and_as_a_mapping(mirror: str) -> None:
-    data = dsets.load("dots", mirror=mirror)
+    data = dsets.load("dots", accept_terms=True, mirror=mirror)
     assert list(data) == ["train", "test"]
     assert {split: len(pack) for split, pack in data.items()} == COUNTS
     assert data.train is data["train"]
@@ -58,7 +58,7 @@ def test_a_name_becomes_packs_as_attributes_and_as_a_mapping(mirror: str) -> Non
 
 
 def test_an_unknown_split_is_every_error_that_a_caller_may_expect(mirror: str) -> None:
-    data = dsets.load("dots", mirror=mirror)
+    data = dsets.load("dots", accept_terms=True, mirror=mirror)
     for kind in (AttributeError, DsetsError):
         with pytest.raises(kind, match="dots: no such split; expected one of train, test, got val"):
             data.val  # noqa: B018
@@ -68,7 +68,7 @@ def test_an_unknown_split_is_every_error_that_a_caller_may_expect(mirror: str) -
 
 
 def test_the_packs_that_are_there_need_nothing_else(mirror: str) -> None:
-    first = dsets.load("dots", mirror=mirror)
+    first = dsets.load("dots", accept_terms=True, mirror=mirror)
     for path in store.raw("dots").iterdir():
         path.unlink()
     again = dsets.load("dots", offline=True)
@@ -76,7 +76,7 @@ def test_the_packs_that_are_there_need_nothing_else(mirror: str) -> None:
 
 
 def test_packs_sharded_in_another_way_are_the_same_samples(mirror: str) -> None:
-    first = dsets.load("dots", mirror=mirror)
+    first = dsets.load("dots", accept_terms=True, mirror=mirror)
     found = dsets.manifest.find("dots")
     prepare.run(prepare.plan(found, shard_bytes=200), force=True)
     again = dsets.load("dots")
@@ -91,7 +91,9 @@ def test_a_pack_of_another_pipeline_of_that_name_is_not_taken(mirror: str, tmp_p
         "def fields(manifest): return manifest.fields\n"
         "def make(sample): return sample.values\n"
     )
-    assert dsets.load("dots", mirror=mirror, pipeline=mine).train.statistics is None
+    assert (
+        dsets.load("dots", accept_terms=True, mirror=mirror, pipeline=mine).train.statistics is None
+    )
     mine.write_text(mine.read_text() + "# changed\n")
     with pytest.raises(PrepareError, match=r"another version.*run 'dsets prepare dots .*--force'"):
         dsets.load("dots", pipeline=mine)
@@ -106,7 +108,7 @@ def test_what_cannot_be_fetched_leaves_nothing_behind(mirror: str) -> None:
 
 
 def test_a_dataset_can_be_copied_and_pickled(mirror: str) -> None:
-    data = dsets.load("dots", mirror=mirror)
+    data = dsets.load("dots", accept_terms=True, mirror=mirror)
     for other in (copy.copy(data), copy.deepcopy(data), pickle.loads(pickle.dumps(data))):
         assert other.train.digest == data.train.digest
 
@@ -121,7 +123,7 @@ def test_many_processes_at_once_make_it_once(mirror: str, tmp_path: Path) -> Non
         f"    with open({str(tmp_path / 'made')!r}, 'a') as file: file.write(sample.key + '\\n')\n"
         "    return sample.values\n"
     )
-    script = "import dsets, sys; print(dsets.load('dots', mirror=sys.argv[1], "
+    script = "import dsets, sys; print(dsets.load('dots', mirror=sys.argv[1], accept_terms=True, "
     script += "pipeline=sys.argv[2]).train.digest)"
     command = [sys.executable, "-c", script, mirror, str(mine)]
     jobs = [

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from dsets.errors import FetchError, OfflineError, SpaceError
-from dsets.fetch import crew, errand
+from dsets.fetch import crew, errand, terms
 from dsets.fetch.planning import Plan, Step
 from dsets.fetch.side_by_side import CONNECTIONS, Lanes
 from dsets.fetch.sources import local
@@ -32,6 +32,7 @@ def files(
     jobs: int = 4,
     connections: int = CONNECTIONS,
     patience: Patience | None = None,
+    accept_terms: terms.Accept = False,
 ) -> tuple[Path, ...]:
     """Bring every file of the plan here and return their paths, in the plan's order.
 
@@ -41,15 +42,23 @@ def files(
     ``$DSETS_OFFLINE`` set to anything but 0, only ``file://`` addresses are used. A file without a
     published digest is accepted as it came, and its sha256 is written in its receipt.
 
+    Before the first byte the terms are shown, unless they were accepted before: by a
+    ``TermsWarning``, or to ``accept_terms`` where that is a function of ``terms.Terms``, which then
+    says whether they are. A dataset that is not open wants them accepted: True, or such a function.
+    Acceptance is written down with the digest of the text.
+
     Raises:
         OfflineError: files are missing and nothing may be fetched.
         SpaceError: the disk has not enough room.
+        TermsError: the terms were not accepted.
         FetchError: a file could not be had; the message says what each address gave.
     """
     check_offered(plan.manifest)
     offline = offline or os.environ.get(OFFLINE, "0") not in ("", "0")
     steps = [_usable(step, offline) for step in plan.steps]
     _check_access(plan, steps, offline)
+    if any(step.addresses for step in steps if step.action != "have"):
+        terms.agree(plan.manifest, accept_terms)
     _check_space(plan)
     tell = _one_at_a_time(progress)
     for step in steps:

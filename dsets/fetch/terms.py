@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +19,15 @@ from typing import Literal
 
 from dsets import store
 from dsets.atomic import replacing
+from dsets.errors import TermsError
 from dsets.manifest import Manifest
 
-How = Literal["fetched", "asked", "--accept-terms", "bundle"]
+How = Literal["fetched", "asked", "--accept-terms", "accept_terms", "bundle"]
+Accept = bool | Callable[["Terms"], bool]
+
+
+class TermsWarning(UserWarning):
+    """Shows the terms of a dataset that is open to everybody, once, before it is fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +104,30 @@ def accept(manifest: Manifest, how: How) -> Acceptance:
     with replacing(path(manifest.name)) as part:
         part.write_text(json.dumps(asdict(made), indent=1) + "\n")
     return made
+
+
+def agree(manifest: Manifest, word: Accept = False) -> None:
+    """Show the terms and write their acceptance down, unless they were accepted before.
+
+    ``word`` is the caller's, or a function that is shown the terms and gives it. Without
+    one the terms of a dataset that is open are shown by a ``TermsWarning``.
+
+    Raises:
+        TermsError: a word of acceptance is wanted, or was refused.
+    """
+    if accepted(manifest):
+        return
+    terms = of(manifest)
+    asked = callable(word)
+    given = word(terms) if callable(word) else word
+    if not given and (terms.explicit or asked):
+        raise TermsError(
+            "its terms were not accepted, so nothing was fetched",
+            where=manifest.name,
+            got="; ".join(terms.text.splitlines()),
+            remedy="read them, then give accept_terms=True, or run 'dsets fetch'",
+        )
+    if not given:
+        told = "; ".join(terms.text.splitlines())
+        warnings.warn(f"terms of {manifest.name}: {told}", TermsWarning, stacklevel=3)
+    accept(manifest, "asked" if asked else "accept_terms" if given else "fetched")

@@ -206,9 +206,11 @@ def test_a_reader_that_is_unknown_or_misused_is_one_line_and_exit_code_1(
         (["mnits"], "did you mean mnist?"),
         ([""], "unknown dataset"),
         (["mnist", "--samples", "--split", "valid"], "expected one of train, test, got valid"),
-        (["mnist", "--split", "train"], "--split goes with --samples"),
+        (["mnist", "--split", "valid"], "expected one of train, test, got valid"),
+        (["coco2017", "--part", "pictures"], "expected one of images, annotations, "),
+        (["coco2017", "--samples", "--part", "images"], "--samples are of a split"),
         (["./nowhere"], "no pack here"),
-        (["./nowhere", "--samples"], "--samples and --split are for datasets"),
+        (["./nowhere", "--samples"], "--samples, --split and --part are for datasets"),
     ],
 )
 def test_what_cannot_be_shown_is_one_line_and_exit_code_1(
@@ -288,3 +290,14 @@ def test_a_damaged_pack_is_one_line_and_exit_code_1(
     told = capsys.readouterr()
     assert told.out == ""
     assert len(told.err.splitlines()) == 1
+
+
+def test_a_split_or_a_part_of_a_dataset(cli: Cli, capsys: Capture) -> None:
+    assert cli(["show", "coco2017", "--part", "annotations", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [file["name"] for file in shown["files"]] == ["annotations_trainval2017.zip"]
+    assert {"train", "val"} < {split["name"] for split in shown["splits"]}
+    assert cli(["show", "coco2017", "--split", "val", "--part", "images", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [file["name"] for file in shown["files"]] == ["val2017.zip"]
+    assert [split["name"] for split in shown["splits"]] == ["val"]

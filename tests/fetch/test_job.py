@@ -29,6 +29,7 @@ from dsets import fetch
 manifest, folder = pickle.load(sys.stdin.buffer)
 fetch.files(
     fetch.plan(manifest, folder),
+    accept_terms=True,
     patience=fetch.Patience(pause_s=0),
     progress=lambda event: print(event.done, flush=True),
 )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -204,3 +207,36 @@ def test_a_lane_that_breaks_at_times_does_not_end_the_others(folder: Path) -> No
     with serving(breaks_once) as server:
         told = fetched(server, folder)
         assert any("trying again" in event.message for event in told)
+
+
+CHILD = """
+import pickle, sys
+from dsets import fetch
+manifest, folder, patience = pickle.load(sys.stdin.buffer)
+fetch.files(fetch.plan(manifest, folder), patience=patience, accept_terms=True)
+"""
+
+
+def test_kill_9_side_by_side_leaves_a_beginning_that_goes_on(folder: Path) -> None:
+    asked, over = threading.Semaphore(0), threading.Event()
+
+    def holds_on(start: int, end: int, answer: Answer) -> Answer:
+        if start > len(DATA) // 2 and not over.is_set():
+            asked.release()
+            over.wait(60)
+        return answer
+
+    with serving(holds_on) as server:
+        manifest = manifest_of(file_of(DATA, addresses=(server.url,)))
+        child = subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE)
+        assert child.stdin
+        child.stdin.write(pickle.dumps((manifest, folder, EAGER)))
+        child.stdin.close()
+        assert asked.acquire(timeout=60) and asked.acquire(timeout=60), "two wait beyond the half"
+        child.kill()
+        child.wait()
+        over.set()
+        left = (folder / "a.bin.part").read_bytes()
+        assert 0 < len(left) < len(DATA) and left == DATA[: len(left)]
+        fetched(server, folder)
+        assert server.open == [0, len(left)]

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dsets import fetch, manifest, store
-from dsets.adopt import contents
+from dsets.adopt import contents, packing
 from dsets.adopt.contents import Contents, Dataset, Member
 from dsets.atomic import replacing
 from dsets.errors import AdoptError
 from dsets.fetch import terms
 from dsets.fetch.hashing import CHUNK
 from dsets.manifest import Manifest
+from dsets.pack import index
 from dsets.progress import Event, Progress, ignore
 
 
@@ -40,19 +41,30 @@ class Bundle:
         return hashlib.sha256(contents.render(self.contents)).hexdigest()
 
 
-def bundle(names: Sequence[str], *, progress: Progress = ignore) -> Bundle:
+def bundle(
+    names: Sequence[str], packs: Sequence[Path] = (), *, progress: Progress = ignore
+) -> Bundle:
     """Decide what a bundle of these datasets (``NAME`` or ``NAME/SPLIT``) has; writes nothing.
+
+    ``packs`` are folders of packs that go in, too; their datasets' manifests and terms go with
+    them, raw files only of the datasets named.
 
     Raises:
         ManifestError: nobody knows a dataset or a split.
+        PackError: a folder is no pack.
         AdoptError: files of it are missing in the store, or a manifest changed under our hands.
     """
+    places = {folder: packing.packed(index.read(folder), folder) for folder in packs}
+    if len(set(places.values())) < len(places):
+        raise AdoptError("two packs of one split", where=", ".join(map(str, packs)))
     wanted: dict[str, dict[str, None]] = {}
     for name in names:
         dataset, slash, split = name.partition("/")
         found = manifest.find(dataset)
         files = found.split(split).files if slash else found.default_files
         wanted.setdefault(dataset, {}).update(dict.fromkeys(files))
+    for place in places.values():
+        wanted.setdefault(place.dataset, {})
     datasets: dict[str, Dataset] = {}
     texts: list[tuple[str, bytes]] = []
     members: dict[str, Member] = {}
@@ -69,6 +81,11 @@ def bundle(names: Sequence[str], *, progress: Progress = ignore) -> Bundle:
             name = contents.raw_member(dataset, step.file.name)
             files_.append((name, step.path))
             members[name] = Member(step.receipt.bytes, step.receipt.digests["sha256"])
+    for folder, place in places.items():
+        for file, path, member in packing.files(folder):
+            name = f"{place.member}/{file}"
+            files_.append((name, path))
+            members[name] = member
     small = {name: Member(len(data), hashlib.sha256(data).hexdigest()) for name, data in texts}
     return Bundle(Contents(datasets, small | members), tuple(texts), tuple(files_))
 

@@ -1,11 +1,13 @@
 """``bundle.json``, the first member of a bundle: what the others are, byte for byte.
 
-A bundle is a plain tar: this table, then the manifests and terms of its datasets, then raw files.
+A bundle is a plain tar: this table, then the manifests and terms of its datasets, then raw files,
+then packs.
 
     bundle.json                 format, datasets (manifest digest, terms), members (bytes, sha256)
     manifests/<dataset>.toml    the manifest as it was, to the byte
     terms/<dataset>.txt         licence, access, homepage and attribution
     raw/<dataset>/<file>        the files as published
+    packs/<dataset>/<pipeline>/<split>/<file>    packs made from them, each with its index first
 """
 
 from __future__ import annotations
@@ -24,8 +26,12 @@ TABLE = "bundle.json"
 FORMAT = 1
 LARGEST = 1 << 24  # bytes of the table, of a manifest, of terms
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_DATASET = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_MEMBER = re.compile(r"(?:manifests|terms|raw/[a-z0-9][a-z0-9._-]{0,63})/[^/\x00-\x1f\x7f]{1,255}")
+NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+_DATASET = re.compile(NAME)
+_MEMBER = re.compile(
+    rf"(?:manifests|terms|raw/{NAME})/[^/\x00-\x1f\x7f]{{1,255}}"
+    rf"|packs/{NAME}/{NAME}/{NAME}/(?:index\.json|statistics\.h5|shard-\d{{1,9}}\.h5)"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsets import manifest, store
 from dsets.adopt import contents
 from dsets.adopt.contents import TABLE, Contents, Member
+from dsets.adopt.packing import Arriving
 from dsets.archive import tar
 from dsets.archive.stream import Stream
 from dsets.atomic import replacing
@@ -56,7 +57,7 @@ def look(path: Path) -> Opened:
                 data = bytes(body.whole())
                 table, sha256 = contents.parse(data, path), hashlib.sha256(data).hexdigest()
                 continue
-            if entry.name.startswith("raw/"):
+            if entry.name.startswith(("raw/", "packs/")):
                 break
             member = _expected(path, table, entry)
             if entry.bytes > contents.LARGEST:
@@ -78,11 +79,12 @@ def look(path: Path) -> Opened:
 def unbundle(
     opened: Opened, *, dry_run: bool = False, progress: Progress = ignore
 ) -> tuple[Path, ...]:
-    """Bring every raw file of the bundle into the store and return their paths; asks no server.
+    """Bring every file and pack of the bundle into the store; their paths. Asks no server.
 
     Each gets its name after its size, the table's sha256 and every digest of the manifest were
-    found right. What is here already is kept. With ``dry_run`` every byte of the bundle is hashed,
-    and nothing is changed. Killed at any moment, the same call goes on with the files not yet here.
+    found right, a pack its own after all of it was verified. What is here already is kept. With
+    ``dry_run`` every byte of the bundle is hashed, and nothing is changed. Killed at any moment,
+    the same call goes on with the files and packs not yet here.
 
     Raises:
         AdoptError: a member is missing, unknown, there twice, or not what it should be.
@@ -91,7 +93,10 @@ def unbundle(
     by_name = {one.name: one for one in opened.manifests}
     paths: list[Path] = []
     seen: set[str] = set()
-    with Stream(opened.path, _limit(opened.path), remedy=REMEDY) as stream:
+    with (
+        Stream(opened.path, _limit(opened.path), remedy=REMEDY) as stream,
+        Arriving(opened.path) as packs,
+    ):
         for entry, body in tar.walk(stream):
             if entry.name == TABLE and not seen:
                 seen.add(TABLE)
@@ -102,9 +107,9 @@ def unbundle(
             if entry.name in seen:
                 raise AdoptError("there twice", where=f"{opened.path}: {entry.name}", remedy=REMEDY)
             seen.add(entry.name)
-            if not entry.name.startswith("raw/"):
+            if not entry.name.startswith(("raw/", "packs/")):
                 continue
-            _, dataset, name = entry.name.split("/")
+            _, dataset, *_, name = entry.name.split("/")
             if dataset not in by_name:
                 raise AdoptError(
                     "of no dataset of the bundle", where=f"{opened.path}: {entry.name}"
@@ -112,8 +117,18 @@ def unbundle(
             chunks = _told(body.chunks(), name, member, progress)
             if dry_run:
                 _drain(opened.path, entry.name, member, chunks)
+            elif entry.name.startswith("packs/"):
+                packs.write(entry.name, member, chunks)
             else:
                 paths.append(_bring(opened.path, by_name[dataset], name, member, chunks))
+        _all_there(opened, seen)
+        if not dry_run:
+            paths += packs.publish()
+            _install(opened)
+    return tuple(paths)
+
+
+def _all_there(opened: Opened, seen: Set[str]) -> None:
     if lacking := set(opened.contents.members) - seen:
         raise AdoptError(
             "members are missing",
@@ -121,9 +136,6 @@ def unbundle(
             got=f"no {', '.join(sorted(lacking)[:5])}",
             remedy=REMEDY,
         )
-    if not dry_run:
-        _install(opened)
-    return tuple(paths)
 
 
 def _bring(

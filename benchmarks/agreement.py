@@ -1,7 +1,6 @@
 """Our readers beside torchvision, pycocotools and datumaro, on the same files.
 
-    PEERS/bin/pip install torchvision pycocotools datumaro     # that fit one another
-    PEERS/bin/pip install --no-deps .                          # and what dsets needs
+    PEERS/bin/pip install -r benchmarks/requirements-agreement.txt .
     PEERS/bin/python benchmarks/agreement.py [--data FOLDER]
 
 ``FOLDER`` has ``voc/`` (tars in the official layout) and ``coco/`` (zips). Made files of COCO with

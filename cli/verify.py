@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -14,13 +14,13 @@ from dsets.verify import Report
 
 from ._in_force import in_force
 from ._lock import LOCK_FILE, read
-from ._names import DATASET, packs
+from ._names import DATASET_OR_SPLIT, packs
 from ._progress import bars
 from ._text import plain
 
 
 @click.command()
-@click.argument("subject", metavar="NAME|PACK", type=DATASET)
+@click.argument("subject", metavar="NAME|PACK", type=DATASET_OR_SPLIT)
 @click.option("--deep", is_flag=True, help="Read every sample too.")
 @LOCK_FILE
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -29,7 +29,8 @@ def command(subject: str, deep: bool, lock_file: Path, as_json: bool, quiet: boo
     """Verify the raw files of a dataset, or a pack, or every pack in a folder.
 
     A folder with an index.json is a pack, and so is an address, whose shards are fetched; a folder
-    of such folders is verified pack by pack; anything else is a dataset's name. With --deep, the
+    of such folders is verified pack by pack; anything else is a dataset's name, or DATASET/SPLIT.
+    What only a split or part that was not fetched needs may be missing. With --deep, the
     samples of a dataset are read and compared with the manifest; those of a pack with their own
     checksums, and its statistics are added up again. A dataset that dsets.lock has is compared with
     it too. Exit code 0 if all is right, 1 if anything is
@@ -42,11 +43,17 @@ def command(subject: str, deep: bool, lock_file: Path, as_json: bool, quiet: boo
         with bars(quiet=quiet) as report:
             reports = [verify.pack(folder, deep=deep, progress=report) for folder in folders]
     else:
-        if subject not in manifest.names() and Path(subject).exists():
+        dataset, _, split = subject.partition("/")
+        if dataset not in manifest.names() and Path(subject).exists():
             raise PackError(
                 "no pack here", where=subject, expected="a folder with index.json, or of such"
             )
-        reports = _dataset(in_force(subject), lock_file, deep, quiet)
+        found = in_force(dataset)
+        if split:
+            only = found.split(split)
+            files = tuple(file for file in found.files if file.name in only.files)
+            found = replace(found, files=files, splits=(replace(only, on_request=False),))
+        reports = _dataset(found, lock_file, deep, quiet)
     if as_json:
         click.echo(json.dumps([{"ok": one.ok, **asdict(one)} for one in reports], indent=2))
     else:
@@ -56,7 +63,10 @@ def command(subject: str, deep: bool, lock_file: Path, as_json: bool, quiet: boo
 
 
 def _dataset(found: manifest.Manifest, lock: Path, deep: bool, quiet: bool) -> list[Report]:
-    """The files; then, if they are right and it is asked for, the samples of each split."""
+    """The files; then, if it is asked for, the samples of each split whose files are here.
+
+    In a damaged file, too: which samples are bad is what one wants to know then.
+    """
     folder = store.raw(found.name)
     sources = [manifest.Source(found, split, folder) for split in found.splits]
     for source in sources:
@@ -64,11 +74,18 @@ def _dataset(found: manifest.Manifest, lock: Path, deep: bool, quiet: bool) -> l
     with bars(quiet=quiet) as report:
         files = verify.files(found, folder, progress=report)
     if locked := read(lock).get(found.name):
+        names = {file.name for file in found.files}  # of one split, perhaps
+        whole = {file.name for file in manifest.find(found.name).files}
+        kept = {
+            name: one for name, one in locked.files.items() if name in names or name not in whole
+        }
+        locked = replace(locked, files=kept)
         files = verify.locked(files, found, locked, lock)
-    if not deep or not files.ok:
+    if not deep:
         return [files]
+    here = [one for one in sources if all(one.path(file).is_file() for file in one.split.files)]
     with bars("samples", quiet=quiet) as report:
-        return [files, *(verify.samples(source, report) for source in sources)]
+        return [files, *(verify.samples(source, report) for source in here)]
 
 
 def _print(report: Report) -> None:

@@ -162,11 +162,20 @@ def test_the_training_guide_runs(
 
 
 def test_the_described_dataset_of_the_guide_is_described() -> None:
-    _, text = blocks("docs/manifests.md", "toml")
+    _, text, _ = blocks("docs/manifests.md", "toml")
     found = dsets.manifest.parse(text.encode(), "docs/manifests.md")
     assert found.catalogue and found.access == "on request"
 
 
 def test_the_manifest_of_the_guide_is_a_manifest() -> None:
-    text, _ = blocks("docs/manifests.md", "toml")
+    text, *_ = blocks("docs/manifests.md", "toml")
     assert dsets.manifest.parse(text.encode(), "mydigits.toml").name == "mydigits"
+
+
+def test_the_split_of_the_guide_can_be_added_to_the_shipped_manifest() -> None:
+    *_, split = blocks("docs/manifests.md", "toml")
+    shipped = Path(dsets.manifest.find("voc2012").origin).read_text()
+    text = shipped.replace('name = "voc2012"', 'name = "voc2012-layout"', 1)
+    found = dsets.manifest.parse(f"{text}\n{split}".encode(), "voc2012-layout.toml")
+    source = dsets.manifest.Source(found, found.split("layout-train"), Path())
+    dsets.readers.load(found.reader).check(source)

@@ -36,6 +36,9 @@ def _check(manifest: Manifest, file: File, path: Path, progress: Progress) -> Ch
         if manifest.access != "open" and not needed:
             message = "not here, and no split needs it"
             return Check(file.name, True, message, {"path": str(path)})
+        if file.name not in manifest.default_files:
+            message = "not here, and fetched only by its split or part"
+            return Check(file.name, True, message, {"path": str(path)})
         return Check(file.name, False, "missing", {"path": str(path)})
     size = path.stat().st_size
     details: dict[str, object] = {"path": str(path), "bytes": size}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -99,3 +100,37 @@ def test_what_is_neither_dataset_nor_pack_is_one_clear_error(
     monkeypatch.chdir(tmp_path / "empty")
     assert cli(["verify", subject]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_a_split_alone(cli: Run, raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (raw / "train-labels.gz").unlink()
+    assert cli(["verify", "tiny"]) == 1
+    capsys.readouterr()
+    assert cli(["verify", "tiny/test", "--deep"]) == 0
+    said = capsys.readouterr().out
+    assert "tiny/test  samples: 4 samples read" in said and "train" not in said
+    assert cli(["verify", "tiny/valid"]) == 1
+    assert "expected one of train, test" in capsys.readouterr().err
+
+
+def test_what_only_an_unnamed_split_needs_may_be_missing_and_the_rest_is_read(
+    cli: Run, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "catalogue" / "tiny.toml"
+    text = path.read_text().replace("[split.test]", "[split.test]\non_request = true")
+    path.write_text(text.replace('name = "test', 'part = "test"\nname = "test'))
+    for kind in ("images", "labels"):
+        (raw / f"test-{kind}.gz").unlink()
+    assert cli(["verify", "tiny", "--deep"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("fetched only by its split or part") == 2
+    assert "tiny/train  samples: 8 samples read" in said and "tiny/test " not in said
+
+
+def test_samples_of_a_damaged_file_are_read_all_the_same(
+    cli: Run, raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (raw / "train-labels.gz").write_bytes(gzip.compress(tiny.idx((7,))))
+    assert cli(["verify", "tiny", "--deep"]) == 1
+    wrong = [line for line in capsys.readouterr().out.splitlines() if line.startswith("WRONG")]
+    assert "train-labels.gz" in wrong[0] and any("tiny/train" in line for line in wrong[1:])

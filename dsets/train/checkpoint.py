@@ -96,7 +96,7 @@ def check(path: Path, checkpoint: Checkpoint, identity: Mapping[str, Any]) -> No
     Raises:
         TrainError: model, recipe, seed or packs differ; the message says where they do.
     """
-    theirs, ours = _flat(checkpoint.identity), _flat(identity)
+    theirs, ours = flat(checkpoint.identity), flat(identity)
     for name in [*ours, *(name for name in theirs if name not in ours)]:
         if theirs.get(name) != ours.get(name):
             raise TrainError(
@@ -108,11 +108,12 @@ def check(path: Path, checkpoint: Checkpoint, identity: Mapping[str, Any]) -> No
             )
 
 
-def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested tables as one, whose names have dots."""
+    found: dict[str, Any] = {}
     for name, value in identity.items():
         if isinstance(value, Mapping):
-            flat.update({f"{name}.{inner}": entry for inner, entry in _flat(value).items()})
+            found.update({f"{name}.{inner}": entry for inner, entry in flat(value).items()})
         else:
-            flat[name] = value
-    return flat
+            found[name] = value
+    return found

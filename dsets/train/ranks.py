@@ -97,11 +97,11 @@ class Ranks:
         """
         for rank, theirs in enumerate(self.gather(dict(facts))):
             for name, fact in theirs.items():
-                if fact != facts[name]:
+                if fact != facts.get(name):
                     raise TrainError(
                         f"the processes of this run differ in {name}",
                         where=f"rank {rank} beside rank {self.rank} of {self.world}",
-                        expected=facts[name],
+                        expected=facts.get(name),
                         got=fact,
                         remedy="give all the same command, versions, packs and --out",
                     )

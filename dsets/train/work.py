@@ -115,7 +115,7 @@ class Work:
             self._seed_own()  # now that all have drawn the same weights
         self._ranks.agree(
             {
-                "run": self._plan.identity(),
+                **checkpoint.flat(self._plan.identity()),
                 "code": self._plan.environment()["code"],
                 "step": self.step,
                 "weights": weights.digest(self.model.state_dict()),

@@ -108,7 +108,7 @@ def test_a_stop_that_one_process_hears_stops_all_after_the_same_step(
 
 
 def test_what_the_processes_disagree_on_is_named_by_each(said: list[dict[str, Any]]) -> None:
-    assert all("the processes of this run differ in run" in theirs["seeds"] for theirs in said)
+    assert all("the processes of this run differ in seed" in theirs["seeds"] for theirs in said)
 
 
 def test_what_the_first_process_refuses_all_refuse(place: Path, said: list[dict[str, Any]]) -> None:

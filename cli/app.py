@@ -1,6 +1,7 @@
 """The command group and the one place where errors become exit codes.
 
-0: fine. 1: a DsetsError, or verification found something. 2: wrong usage. 130: interrupted.
+0: fine. 1: a DsetsError, or verification found something. 2: wrong usage. 3: a subset was made, and
+some of its images could not be had. 130: interrupted.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ COMMANDS = {
     "list": ("list_", "The datasets that have a manifest."),
     "show": ("show", "What a dataset is and what of it is here; what a pack holds."),
     "fetch": ("fetch", "A name becomes raw files, proved by their digests."),
+    "subset": ("subset", "Only the images of some classes become a dataset of their own."),
     "adopt": ("adopt", "Files that you have become raw files, wherever they lie."),
     "bundle": (
         "bundle",

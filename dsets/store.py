@@ -4,7 +4,7 @@
     $DSETS_HOME/index/<dataset>/<split>-….columns    where samples lie in them; can be made again
     $DSETS_HOME/packs/<dataset>/<pipeline>/<split>/  the packs made from them
     $DSETS_HOME/terms/<dataset>.json                 which terms were accepted
-    $DSETS_HOME/manifests/<dataset>.toml             of datasets that only a bundle knew
+    $DSETS_HOME/manifests/<dataset>.toml             of subsets, and of what only a bundle knew
 
 Importing creates nothing; whoever writes makes the folder it needs.
 """
@@ -37,7 +37,7 @@ def index(dataset: str) -> Path:
 
 
 def manifests() -> Path:
-    """The folder of the manifests that came with bundles."""
+    """The folder of the manifests of subsets, and of those that came with bundles."""
     return home() / "manifests"
 
 

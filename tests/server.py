@@ -169,23 +169,25 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(route, status, b"", {"Content-Length": "0"})
         if route.redirect:
             return self._answer(route, 302, b"", {"Location": route.redirect})
-        start = self._start(route)
+        start, end = self._range(route)
         if start is None:
             return self._answer(route, 200, route.data, {})
         if start >= len(route.data):
             return self._answer(route, 416, b"", {"Content-Range": f"bytes */{len(route.data)}"})
-        named = f"bytes {start}-{len(route.data) - 1}/{len(route.data)}"
-        return self._answer(route, 206, route.data[start:], {"Content-Range": named})
+        body = route.data[start:end]
+        named = f"bytes {start}-{start + len(body) - 1}/{len(route.data)}"
+        return self._answer(route, 206, body, {"Content-Range": named})
 
-    def _start(self, route: Route) -> int | None:
-        """Where the answer begins, or None for the whole file."""
+    def _range(self, route: Route) -> tuple[int | None, int | None]:
+        """Where the answer begins, or None for the whole file, and ends, or None for its end."""
         wanted = self.headers.get("Range")
         condition = self.headers.get("If-Range")
         if not wanted or not route.ranges:
-            return None
+            return None, None
         if condition and condition not in (route.etag, route.modified):
-            return None
-        return int(wanted.removeprefix("bytes=").rstrip("-"))
+            return None, None
+        start, _, last = wanted.removeprefix("bytes=").partition("-")
+        return int(start), int(last) + 1 if last else None
 
     def _answer(self, route: Route, status: int, body: bytes, more: Mapping[str, str]) -> None:
         self.server.requests.append(Asked(self.path, dict(self.headers), status))

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from dsets import store
-from dsets.errors import DataError, ManifestError
+from dsets.errors import DataError, ManifestError, UsageError
 from dsets.manifest.schema import Source
 
 if TYPE_CHECKING:
@@ -66,6 +66,45 @@ class Reader(Protocol):
         """
 
 
+class Choice(NamedTuple):
+    """What a subset of a split is chosen from: the zip of its images, the files of its annotations,
+    and the classes by label; none where the split has no objects."""
+
+    images: str
+    annotations: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
+class Picture(NamedTuple):
+    """A sample's key, and the name of the member that has its image."""
+
+    key: str
+    place: str
+
+
+class Cutting(NamedTuple):
+    """A member of an archive of annotations, as a subset has it."""
+
+    archive: str
+    member: str
+    data: bytes
+
+
+class Selectable(Protocol):
+    """What a reader also has where subsets of its datasets can be made (``dsets.subset``)."""
+
+    def choice(self, source: Source) -> Choice:
+        """Raises UsageError where no subset of the split can be made. No file is looked at."""
+
+    def pictures(self, source: Source, labels: Collection[int] | None) -> Iterator[Picture]:
+        """The samples with an object of one of these labels, or all, in the split's own order."""
+
+    def cut(
+        self, source: Source, keys: Collection[str], labels: Collection[int] | None
+    ) -> Iterator[Cutting]:
+        """The annotations of these samples alone; with ``labels``, of these classes alone."""
+
+
 def names() -> list[str]:
     """The readers there are."""
     found = (module.name for module in pkgutil.iter_modules(__path__))
@@ -107,3 +146,21 @@ def load(name: str) -> Reader:
             "unknown reader", expected=f"one of {', '.join(names())}", got=repr(name)
         )
     return cast(Reader, importlib.import_module(f"dsets.readers.{name}"))
+
+
+def selectable(name: str) -> Selectable:
+    """The reader called ``name``, of whose datasets subsets can be made.
+
+    Raises:
+        ManifestError: there is none of that name.
+        UsageError: it cannot choose samples.
+    """
+    reader = load(name)
+    if not hasattr(reader, "pictures"):
+        able = [one for one in names() if hasattr(load(one), "pictures")]
+        raise UsageError(
+            "no subsets of such datasets can be made",
+            expected=f"a reader that can choose: {', '.join(able)}",
+            got=name,
+        )
+    return cast(Selectable, reader)

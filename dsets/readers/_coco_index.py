@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from dsets import atomic, store
 from dsets.archive import zipindex
+from dsets.archive.blobs import Blobs
 from dsets.archive.zipindex import Member
 from dsets.errors import DataError
 from dsets.manifest.schema import Source
 from dsets.readers import _coco_json, _index_file, _rows
-from dsets.readers._blobs import Blobs
 from dsets.readers._coco_json import File
 from dsets.readers._coco_options import Options
 
@@ -115,13 +115,13 @@ def _read(path: Path, key: list[Any]) -> Index | None:
 
 def _made(source: Source, options: Options) -> Index:
     remedy = _rows.remedy(source)
-    info = _file(source, options, options.outline)
+    info = read_json(source, options, options.outline)
     images = info.images
     rows = {image.id: row for row, image in enumerate(images)}
     found: dict[str, Mapping[str, npt.NDArray[Any]]] = {}
     if "instances" in options.kinds or "keypoints" in options.kinds:
         kind = "instances" if "instances" in options.kinds else "keypoints"
-        first = info if kind == options.outline else _file(source, options, kind)
+        first = info if kind == options.outline else read_json(source, options, kind)
         found["object"] = _coco_json.objects(first, rows, options.labels)
         if options.drop:
             counts = np.diff(found["object"]["end"], prepend=0)
@@ -132,13 +132,13 @@ def _made(source: Source, options: Options) -> Index:
             found["person"] = _persons(source, options, rows, found["object"]["id"])
     del info
     if "captions" in options.kinds:
-        found["caption"] = _coco_json.captions(_file(source, options, "captions"), rows)
+        found["caption"] = _coco_json.captions(read_json(source, options, "captions"), rows)
     if "stuff" in options.kinds:
-        file = _file(source, options, "stuff")
+        file = read_json(source, options, "stuff")
         found["stuff"] = _coco_json.objects(file, rows, options.stuff_labels)
     maps = ""
     if "panoptic" in options.kinds:
-        file = _file(source, options, "panoptic")
+        file = read_json(source, options, "panoptic")
         found["segment"], pngs = _coco_json.panoptic(file, rows, options.segment_labels)
         maps, found["map"] = _maps(source, options, pngs, len(rows))
     if not images:
@@ -179,14 +179,18 @@ def _members(members: list[Member]) -> dict[str, npt.NDArray[Any]]:
     return {name: table[:, column] for column, name in enumerate(_MEMBER)}
 
 
-def _file(source: Source, options: Options, kind: str) -> File:
-    """The JSON of a kind of annotation."""
+def read_json(source: Source, options: Options, kind: str) -> File:
+    """The JSON of a kind of annotation. Raises DataError."""
     path = source.path(options.kinds[kind])
     name = options.member(kind, ".json")
     with Blobs(path, _rows.remedy(source)) as blobs:
-        member = _find(blobs, zipindex.members(path, remedy=_rows.remedy(source)), name)
-        data = zipindex.read(blobs, name, member, _coco_json.JSON_BYTES)
-    return _coco_json.outline(data, f"{path}: {name}")
+        return _coco_json.outline(json_member(source, blobs, name), f"{path}: {name}")
+
+
+def json_member(source: Source, blobs: Blobs, name: str) -> bytearray:
+    """The bytes of the one member of that name, in whatever folder. Raises DataError."""
+    member = _find(blobs, zipindex.members(blobs.path, remedy=_rows.remedy(source)), name)
+    return zipindex.read(blobs, name, member, _coco_json.JSON_BYTES)
 
 
 def _find(blobs: Blobs, members: Mapping[str, Member], name: str) -> Member:
@@ -201,7 +205,7 @@ def _persons(
     source: Source, options: Options, rows: Mapping[int, int], ids: npt.NDArray[np.int64]
 ) -> dict[str, npt.NDArray[Any]]:
     """``row`` (objects,): which row of ``keypoints`` an object has, or -1."""
-    file = _file(source, options, "keypoints")
+    file = read_json(source, options, "keypoints")
     found = _coco_json.objects(file, rows, options.labels)
     owners = found["id"][found["has"] > 0]
     row = np.full(len(ids), -1, np.int64)

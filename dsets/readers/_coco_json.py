@@ -31,7 +31,7 @@ class Image(msgspec.Struct, gc=False):
     file_name: str
 
 
-class _Category(msgspec.Struct, gc=False):
+class Category(msgspec.Struct, gc=False):
     id: int
     name: str
 
@@ -39,7 +39,7 @@ class _Category(msgspec.Struct, gc=False):
 class _Outline(msgspec.Struct):
     images: list[Image]
     annotations: list[msgspec.Raw] = []
-    categories: list[_Category] = []
+    categories: list[Category] = []
 
 
 class _Object(msgspec.Struct, gc=False):

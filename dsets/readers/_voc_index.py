@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets.archive import tarindex
+from dsets.archive.blobs import Blobs
 from dsets.errors import AbsentError, DataError
 from dsets.manifest.schema import Source
 from dsets.readers import _index_file, _rows
-from dsets.readers._blobs import Blobs
 from dsets.readers._cache import DECODED
 
 VERSION = 1

@@ -36,17 +36,20 @@ import numpy as np
 
 from dsets import codecs
 from dsets.archive import zipindex
+from dsets.archive.blobs import Blobs
 from dsets.codecs import rle
 from dsets.errors import DataError
 from dsets.manifest.schema import Source
 from dsets.readers import Sample, _coco_index, _coco_masks, _coco_options, _rows
-from dsets.readers._blobs import Blobs
 from dsets.readers._coco_index import Index
 from dsets.readers._coco_json import POINTS
 from dsets.readers._coco_options import FIELDS, Options
+from dsets.readers._coco_subset import choice, cut, pictures
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = ["check", "choice", "cut", "pictures", "samples", "table"]
 
 _AHEAD = 16  # samples of which the kernel is told
 

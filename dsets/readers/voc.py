@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsets import codecs
+from dsets.archive.blobs import Blobs
 from dsets.errors import DataError, ManifestError
 from dsets.field import Field
 from dsets.manifest.schema import Source
 from dsets.readers import Sample, _rows, _voc_index, _voc_xml
-from dsets.readers._blobs import Blobs
 from dsets.readers._voc_index import Index
 
 if TYPE_CHECKING:

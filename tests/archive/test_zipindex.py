@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dsets.archive import zipindex
+from dsets.archive.blobs import Blobs
 from dsets.errors import DataError
-from dsets.readers._blobs import Blobs
 
 FRESH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 

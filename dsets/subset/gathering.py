@@ -1,0 +1,223 @@
+"""Members out of zips that lie elsewhere, address after address, many at a time."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+
+from dsets import codecs
+from dsets.archive import directory, zipindex
+from dsets.archive.directory import LOCAL, Member
+from dsets.errors import DataError, FetchError, SpaceError
+from dsets.fetch import crew
+from dsets.fetch.ranges import REMEDY, Cut, Refused, Remote
+from dsets.fetch.sources import shown
+from dsets.fetch.stop import Stop
+from dsets.fetch.transfer import Patience
+from dsets.manifest import File
+from dsets.progress import Event, Progress
+from dsets.subset.spool import Spool
+
+TASK = "images"
+GAP = 32 << 10  # bytes between two members that cost less than another request
+STRETCH = 4 << 20  # bytes of neighbours in one request
+IMAGE_BYTES = 64 << 20
+DIRECTORY_BYTES = 512 << 20
+ABSENT = "not in the archive"
+LARGE = "larger than an image may be"
+DAMAGED = "damaged in the archive"
+UNDECODABLE = "does not decode"
+_EXTRA = (1 << 16) - 1  # bytes of a local header that the directory does not know of
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An archive at an address; ``own`` is what an earlier call made of it here."""
+
+    address: str
+    file: File
+    own: bool = False
+
+
+@dataclass(slots=True)
+class Tally:
+    """What it took: requests, bytes of bodies, and the addresses that gave images."""
+
+    requests: int = 0
+    received: int = 0
+    addresses: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """Requests at a time, how patient to be, and whom to tell."""
+
+    jobs: int
+    patience: Patience
+    progress: Progress
+
+
+def gather(
+    wanted: Sequence[str], places: Sequence[Place], spool: Spool, how: How, tally: Tally
+) -> dict[str, str]:
+    """Bring the members into the spool; those that no archive has, with the reason, are returned.
+
+    Raises:
+        FetchError: no address gave an archive from which they could be read to the end.
+        SpaceError: the disk has not enough room.
+    """
+    left = dict.fromkeys(wanted, ABSENT)
+    given: list[str] = []
+    whole = False
+
+    def told(message: str) -> None:
+        how.progress(Event(TASK, 0, None, message))
+
+    for place in places:
+        if not left:
+            break
+        before, stop = len(left), Stop()
+        try:
+            with Remote(place.address, place.file, how.patience, stop, told) as remote:
+                try:
+                    _take_out(remote, left, spool, how, stop)
+                    whole = whole or not place.own
+                finally:
+                    if not place.own:
+                        tally.requests += remote.requests
+                        tally.received += remote.received
+        except (Refused, Cut, DataError) as error:
+            what = str(error) if isinstance(error, (Refused, Cut)) else _without_place(error)
+            given.append(f"{shown(place.address)}: {what}")
+            told(given[-1])
+        if len(left) < before and not place.own:
+            tally.addresses.append(shown(place.address))
+    if left and not whole:
+        raise FetchError(
+            f"{len(left)} of {len(wanted)} images could not be fetched",
+            where=places[0].file.name if places else None,
+            got="; ".join(given) or "no address",
+            remedy=REMEDY,
+        )
+    return left
+
+
+def _take_out(remote: Remote, left: dict[str, str], spool: Spool, how: How, stop: Stop) -> None:
+    """Bring what the archive has; it leaves ``left``, where the rest gets its reason."""
+    found = directory.members(remote, remote.size, wanted=left.keys(), largest=DIRECTORY_BYTES)
+    for name, member in list(found.items()):
+        if max(member.size, member.packed) > IMAGE_BYTES:
+            left[name] = LARGE
+            del found[name]
+        elif spool.holds(name, member):
+            del left[name], found[name]
+    total = sum(member.size for member in found.values())
+    free = shutil.disk_usage(spool.folder).free
+    if 2 * total > free:
+        raise SpaceError(
+            "not enough room on the disk",
+            where=spool.folder,
+            expected=f"{2 * total} bytes free",
+            got=free,
+            remedy="make room, or set DSETS_HOME to a folder on a larger disk",
+        )
+    done, lock = 0, threading.Lock()
+
+    def ended(name: str, reason: str | None) -> None:
+        nonlocal done
+        with lock:
+            done += found[name].size
+            if reason is None:
+                del left[name]
+            else:
+                left[name] = reason
+            how.progress(Event(TASK, done, total))
+
+    tasks = [
+        partial(_take, remote, start, end, [(name, found[name]) for name in names], spool, ended)
+        for start, end, names in stretches(found)
+    ]
+    how.progress(Event(TASK, 0, total))
+    with closing(crew.run(tasks, how.jobs, stop)) as ends:
+        for failure in filter(None, ends):
+            if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise SpaceError(
+                    "the disk is full; what came so far is kept",
+                    where=spool.folder,
+                    remedy="make room and give the same command again",
+                ) from failure
+            raise failure
+    how.progress(Event(TASK, done, total, finished=True))
+
+
+def stretches(found: Mapping[str, Member]) -> Iterator[tuple[int, int, list[str]]]:
+    """What to ask for at once: start, end, and the members that lie there, in the archive's order.
+
+    Neighbours share a request unless more than ``GAP`` bytes or ``STRETCH`` in all would come.
+    """
+    start, end, names = 0, 0, list[str]()
+    for name, member in sorted(found.items(), key=lambda one: one[1].header):
+        most = member.header + LOCAL.size + len(name.encode()) + _EXTRA + member.packed
+        stop = min(member.end, most)
+        if names and (member.header - end > GAP or stop - start > STRETCH):
+            yield start, end, names
+            names = []
+        start = start if names else member.header
+        end = stop
+        names.append(name)
+    if names:
+        yield start, end, names
+
+
+class _Bytes:
+    """Some bytes of the archive, as what a member is read from."""
+
+    def __init__(self, remote: Remote, start: int, data: bytes) -> None:
+        self._remote = remote
+        self._start = start
+        self._data = data
+
+    def read(self, offset: int, size: int, what: str) -> bytes:
+        at = offset - self._start
+        if at < 0 or at + size > len(self._data):
+            raise self.error(f"cut short in {what}")
+        return self._data[at : at + size]
+
+    def error(self, what: str, *, expected: object = None, got: object = None) -> DataError:
+        return self._remote.error(what, expected=expected, got=got)
+
+
+def _take(
+    remote: Remote,
+    start: int,
+    end: int,
+    members: Sequence[tuple[str, Member]],
+    spool: Spool,
+    ended: Callable[[str, str | None], None],
+) -> None:
+    """One request, and each of its members proved: CRC-32 first, then it must decode."""
+    archive = _Bytes(remote, start, remote.read(start, end - start, "the images"))
+    for name, member in members:
+        reason = None
+        try:
+            data = bytes(zipindex.read(archive, name, member, IMAGE_BYTES))
+        except DataError:
+            reason = DAMAGED
+        else:
+            try:
+                codecs.decode(data)
+            except DataError:
+                reason = UNDECODABLE
+            else:
+                spool.put(name, data)
+        ended(name, reason)
+
+
+def _without_place(error: DataError) -> str:
+    """The error without where it was and what to do, which the caller says."""
+    return str(DataError(error.what, expected=error.expected, got=error.got))

@@ -1,0 +1,303 @@
+"""Making a subset: images, then its files, then its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dsets import manifest, readers, store
+from dsets.atomic import replacing
+from dsets.errors import DigestError, FetchError, OfflineError, UsageError
+from dsets.fetch import receipts, sources
+from dsets.fetch.hashing import digests
+from dsets.fetch.job import OFFLINE
+from dsets.fetch.planning import found as receipt_of
+from dsets.fetch.transfer import Patience
+from dsets.locks import holding
+from dsets.manifest import File, Manifest
+from dsets.progress import Event, Progress, ignore
+from dsets.readers import Cutting, Picture
+from dsets.subset import record, writing
+from dsets.subset.gathering import How, Place, Tally, gather
+from dsets.subset.planning import Plan, Share
+from dsets.subset.record import FILE, Image, Lacking
+from dsets.subset.spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A subset in the store. ``lacking``: by split, what was chosen and could not be had.
+
+    ``received`` bytes came by ``requests`` requests; both are 0 where all was here (``had``).
+    """
+
+    manifest: Manifest
+    samples: Mapping[str, str]
+    lacking: Mapping[str, Sequence[Lacking]]
+    requests: int
+    received: int
+    addresses: tuple[str, ...]
+    had: bool
+
+
+def make(
+    plan: Plan,
+    *,
+    jobs: int = 8,
+    offline: bool = False,
+    progress: Progress = ignore,
+    patience: Patience | None = None,
+) -> Made:
+    """Bring the images here and make the dataset; what an interrupted call brought is used.
+
+    A subset that is here whole is left alone. One that lacks images is tried again: only those are
+    fetched.
+
+    Raises:
+        UsageError: the annotations are missing, or another dataset has the name.
+        FetchError: images could not be read to the end from any address; what came is kept.
+        DigestError: a manifest of this name exists, and what came out is not what it says.
+    """
+    if not plan.ready:
+        names = ", ".join(step.file.name for step in plan.annotations.missing)
+        raise UsageError(
+            f"the annotations must be here first: {names}",
+            where=plan.parent.name,
+            remedy=f"run 'dsets fetch {plan.parent.name} --part annotations'",
+        )
+    expected = _expected(plan)
+    plan.folder.parent.mkdir(parents=True, exist_ok=True)
+    with holding(plan.folder, folder=True):
+        if expected and (there := _there(plan, expected)):
+            return there
+        offline = offline or os.environ.get(OFFLINE, "0") not in ("", "0")
+        how, tally = How(jobs, patience or Patience(), progress), Tally()
+        spool = Spool(plan.folder)
+        lacking: dict[str, list[Lacking]] = {}
+        for share in plan.shares:
+            places = [*_earlier(plan, share), *(p for p in share.places if _usable(p, offline))]
+            if offline and share.pictures and not places:
+                raise OfflineError(
+                    f"offline, and {share.choice.images} is not here", where=plan.parent.name
+                )
+            reasons = gather([one.place for one in share.pictures], places, spool, how, tally)
+            lacking[share.source.split.name] = [
+                Lacking(one.key, one.place, reasons[one.place])
+                for one in share.pictures
+                if one.place in reasons
+            ]
+        made = _written(plan, spool, lacking, progress)
+        _settle(plan, made, expected)
+        spool.clear()
+    return _told(manifest.find(plan.name), plan.folder, tally)
+
+
+def _usable(place: Place, offline: bool) -> bool:
+    return not offline or sources.local(place.address) is not None
+
+
+def _earlier(plan: Plan, share: Share) -> Iterator[Place]:
+    """The archive that an earlier call made, which may lack images."""
+    path = plan.folder / share.choice.images
+    if path.is_file():
+        yield Place(path.absolute().as_uri(), File(path.name), own=True)
+
+
+def _expected(plan: Plan) -> Manifest | None:
+    """The manifest that has the name already, if it is one of a subset.
+
+    Raises:
+        UsageError: it is another dataset's, or of another selection.
+    """
+    if plan.name not in manifest.names():
+        return None
+    found = manifest.find(plan.name)
+    ours = _ours(found)
+    known = record.read(plan.folder / FILE)
+    if FILE not in {file.name for file in found.files}:
+        raise UsageError(
+            "a dataset has this name", where=found.origin, remedy="choose another with --name"
+        )
+    if ours and known is None:
+        return None  # its files were removed, and nobody else wrote the manifest
+    if known is not None and known["selection"] != plan.identity:
+        raise UsageError(
+            "another subset has this name",
+            where=found.origin,
+            expected=_words(known["selection"]),
+            got=_words(plan.identity),
+            remedy=f"choose another with --name, or run 'dsets remove {plan.name}' first",
+        )
+    return found
+
+
+def _ours(found: Manifest) -> bool:
+    return Path(found.origin).parent == store.manifests()
+
+
+def _words(selection: Mapping[str, Any]) -> str:
+    """A selection in a few words, without the digests that did not differ."""
+    keys = ("parent", "classes", "max", "splits", "seed", "only_classes", "annotations")
+    return "; ".join(f"{key} {selection.get(key)!s:.100}" for key in keys)
+
+
+def _there(plan: Plan, expected: Manifest) -> Made | None:
+    """The subset, if it is whole and here."""
+    known = record.read(plan.folder / FILE)
+    if known is None or any(split["lacking"] for split in known["splits"].values()):
+        return None
+    if not all(receipt_of(file, plan.folder / file.name) for file in expected.files):
+        return None
+    return _told(expected, plan.folder, None)
+
+
+def _told(made: Manifest, folder: Path, tally: Tally | None) -> Made:
+    known = record.read(folder / FILE)
+    splits = known["splits"] if known else {}
+    return Made(
+        made,
+        {name: split["samples_digest"] for name, split in splits.items()},
+        {
+            name: [Lacking(one["key"], one["name"], one["reason"]) for one in split["lacking"]]
+            for name, split in splits.items()
+        },
+        tally.requests if tally else 0,
+        tally.received if tally else 0,
+        tuple(tally.addresses) if tally else (),
+        had=tally is None,
+    )
+
+
+def _written(
+    plan: Plan, spool: Spool, lacking: Mapping[str, Sequence[Lacking]], progress: Progress
+) -> Manifest:
+    """Write the files; their manifest, which is not in the store yet."""
+    kept: dict[str, list[Picture]] = {}
+    for share in plan.shares:
+        name = share.source.split.name
+        out = {one.key for one in lacking[name]}
+        kept[name] = [one for one in share.pictures if one.key not in out]
+    if not any(kept.values()):
+        raise FetchError(
+            "none of the images could be had",
+            where=plan.name,
+            got="; ".join(sorted({one.reason for some in lacking.values() for one in some})),
+        )
+    images: dict[str, list[Image]] = {}
+    files: dict[str, File] = {}
+    reader = readers.selectable(plan.parent.reader)
+    cuttings: dict[str, list[Cutting]] = defaultdict(list)
+    for share in plan.shares:
+        name = share.source.split.name
+        images[name] = []
+        if not kept[name]:
+            continue
+        path = plan.folder / share.choice.images
+        writing.write(path, _stored(kept[name], spool, images[name]))
+        files[path.name] = _file(plan, path, progress)
+        only = share.labels if plan.selection.only else None
+        for cutting in reader.cut(share.source, {one.key for one in kept[name]}, only):
+            cuttings[cutting.archive].append(cutting)
+    for archive, members in cuttings.items():
+        path = plan.folder / archive
+        writing.write(path, ((one.member, one.data) for one in members))
+        files[archive] = _file(plan, path, progress)
+    path = plan.folder / FILE
+    with replacing(path) as part:
+        part.write_bytes(record.render(plan.identity, images, lacking))
+    files[FILE] = _file(plan, path, progress)
+    return _manifest(plan, {name: len(some) for name, some in kept.items() if some}, files)
+
+
+def _stored(
+    pictures: Sequence[Picture], spool: Spool, images: list[Image]
+) -> Iterator[tuple[str, bytes]]:
+    for one in pictures:
+        data = spool.path(one.place).read_bytes()
+        images.append(Image(one.key, one.place, len(data), hashlib.sha256(data).hexdigest()))
+        yield one.place, data
+
+
+def _file(plan: Plan, path: Path, progress: Progress) -> File:
+    """The file as the manifest has it, with its receipt written."""
+    there = path.stat()
+    task = f"checking {path.name}"
+    computed = digests(path, ("sha256",), lambda done: progress(Event(task, done, there.st_size)))
+    progress(Event(task, there.st_size, there.st_size, finished=True))
+    receipts.write(path, receipts.write_down(there, computed))
+    of = {file.name: file for file in plan.parent.files}
+    known = of.get(path.name, File(path.name))
+    return File(
+        path.name,
+        bytes=there.st_size,
+        sha256=computed["sha256"],
+        part=known.part,
+        unverified=known.unverified,
+    )
+
+
+def _manifest(plan: Plan, samples: Mapping[str, int], files: Mapping[str, File]) -> Manifest:
+    """The parent's manifest with fewer files, splits and samples."""
+    parent = plan.parent
+    splits = tuple(
+        replace(
+            share.source.split,
+            samples=samples[share.source.split.name],
+            files=(*(name for name in share.source.split.files if name in files), FILE),
+            training=share.source.split.name == next(iter(samples)),
+            on_request=False,
+        )
+        for share in plan.shares
+        if share.source.split.name in samples
+    )
+    classes = ", ".join(plan.identity["classes"]) or "any class"
+    return replace(
+        parent,
+        name=plan.name,
+        title=f"{parent.title}: a subset ({classes:.200})",
+        files=tuple(files.values()),
+        splits=splits,
+        notes=f"A subset of {parent.name}; {FILE} says which samples, and of which annotations.\n"
+        f"Made, here and elsewhere, by: {command(plan)}\n",
+        origin=str(store.manifests() / f"{plan.name}.toml"),
+    )
+
+
+def command(plan: Plan) -> str:
+    """The call that makes the subset."""
+    chosen = plan.selection
+    words = [f"dsets subset {plan.parent.name}"]
+    if plan.identity["classes"]:
+        words.append(f"--classes '{','.join(plan.identity['classes'])}'")
+    words += [] if chosen.most is None else [f"--max {chosen.most}"]
+    words += [f"--split {name}" for name in chosen.splits]
+    words += [f"--seed {chosen.seed}"] if chosen.seed else []
+    words += ["--only-classes"] if chosen.only else []
+    return " ".join([*words, f"--name {plan.name}"])
+
+
+def _settle(plan: Plan, made: Manifest, expected: Manifest | None) -> None:
+    """Give the store the manifest, or compare with that which is elsewhere."""
+    if expected is not None and not _ours(expected):
+        for file in made.files:
+            other = expected.file(file.name)
+            if receipts.mismatch(other, file.bytes or 0, {"sha256": file.sha256 or ""}):
+                raise DigestError(
+                    f"{file.name} came out otherwise than the manifest of this name says",
+                    where=expected.origin,
+                    expected=f"sha256 {other.sha256}",
+                    got=file.sha256,
+                    remedy="choose another name with --name, or make it from the same annotations "
+                    "and selection",
+                )
+        return
+    data = manifest.render(made)
+    path = store.manifests() / f"{plan.name}.toml"
+    manifest.parse(data, str(path))
+    with replacing(path) as part:
+        part.write_bytes(data)

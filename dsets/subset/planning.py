@@ -1,0 +1,149 @@
+"""Which images a subset consists of, decided from the annotations alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsets import fetch, readers, store
+from dsets.errors import UsageError
+from dsets.fetch import sources
+from dsets.fetch.planning import found as receipt_of
+from dsets.manifest import File, Manifest, Source
+from dsets.progress import Progress, ignore
+from dsets.readers import Choice, Picture, Selectable
+from dsets.subset import record
+from dsets.subset.gathering import Place
+from dsets.subset.selection import Selection, labels, ranked, settled
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a split gives. ``matching`` images were chosen from; ``places``: where they may be."""
+
+    source: Source
+    choice: Choice
+    labels: tuple[int, ...]
+    matching: int
+    pictures: Sequence[Picture]
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``annotations`` says how the files that decide come here; while one of them is missing there
+    are no ``shares``. ``identity`` is what ``subset.json`` will say was asked for."""
+
+    parent: Manifest
+    name: str
+    selection: Selection
+    annotations: fetch.Plan
+    shares: tuple[Share, ...]
+    identity: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """Where the subset's raw files will lie."""
+        return store.raw(self.name)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the annotations are here."""
+        return not self.annotations.missing
+
+
+def plan(
+    parent: Manifest,
+    selection: Selection,
+    name: str,
+    *,
+    mirrors: Sequence[str] = (),
+    progress: Progress = ignore,
+) -> Plan:
+    """Decide which images; nothing is written and no server asked.
+
+    ``mirrors`` are bases below which the parent's files lie by name; they come first.
+
+    Raises:
+        UsageError: the selection cannot be meant: no such class, nothing selected, …
+        ManifestError: no such split.
+        DataError: the annotations are not what the manifest or the format says.
+    """
+    selection = settled(selection, parent)
+    reader = readers.selectable(parent.reader)
+    folder = store.raw(parent.name)
+    given = [Source(parent, parent.split(one), folder) for one in selection.splits]
+    choices = [reader.choice(source) for source in given]
+    archives = [choice.images for choice in choices]
+    if len(set(archives)) < len(archives):
+        raise UsageError(
+            "these splits share their images",
+            where=parent.name,
+            expected="splits of different images",
+            got=", ".join(selection.splits),
+        )
+    wanted = [
+        labels(selection.classes, choice, f"{parent.name}/{source.split.name}")
+        for source, choice in zip(given, choices, strict=True)
+    ]
+    classes = tuple(choices[0].classes[label] for label in wanted[0])
+    annotations = dict.fromkeys(file for choice in choices for file in choice.annotations)
+    steps = fetch.plan(parent, folder, files=list(annotations), mirrors=mirrors, progress=progress)
+    if steps.missing:
+        return Plan(parent, name, selection, steps, (), {})
+    shares = tuple(
+        _share(reader, source, choice, numbers, selection, mirrors)
+        for source, choice, numbers in zip(given, choices, wanted, strict=True)
+    )
+    if not any(share.pictures for share in shares):
+        raise UsageError(
+            "no image has an object of these classes",
+            where=f"{parent.name}/{', '.join(selection.splits)}",
+            got=", ".join(classes),
+        )
+    digests = {
+        step.file.name: step.receipt.digests["sha256"] for step in steps.steps if step.receipt
+    }
+    identity = record.identity(parent.name, selection, classes, digests)
+    return Plan(parent, name, selection, steps, shares, identity)
+
+
+def _share(
+    reader: Selectable,
+    source: Source,
+    choice: Choice,
+    numbers: tuple[int, ...],
+    selection: Selection,
+    mirrors: Sequence[str],
+) -> Share:
+    matching = 0
+
+    def counted() -> Iterator[Picture]:
+        nonlocal matching
+        for picture in reader.pictures(source, numbers or None):
+            matching += 1
+            yield picture
+
+    chosen = ranked(counted(), selection.most, selection.seed)
+    places = tuple(_places(source, choice, mirrors))
+    return Share(source, choice, numbers, matching, chosen, places)
+
+
+def _places(source: Source, choice: Choice, mirrors: Sequence[str]) -> Iterator[Place]:
+    """The parent's own archive where it is in the store, then mirrors, then its addresses."""
+    parent = source.manifest
+    file = parent.file(choice.images)
+    here = source.path(choice.images)
+    if receipt_of(file, here):
+        yield Place(here.absolute().as_uri(), file)
+    if any(parent.file(name).unverified for name in choice.annotations):
+        file = _unbound(file)  # of images that belong to unofficial annotations nothing is known
+    bases = sources.bases(mirrors)
+    for address in sources.addresses(file, bases, official=parent.access == "open"):
+        yield Place(address, file)
+
+
+def _unbound(file: File) -> File:
+    return File(file.name, file.addresses, unverified=True)

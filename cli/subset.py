@@ -109,14 +109,12 @@ def _keep_to_lock(made: subset.Made, path: Path, *, write: bool) -> None:
 
 def _tell(made: subset.Made, *, quiet: bool) -> None:
     for split, lacking in made.lacking.items():
-        for one in lacking:
-            click.echo(plain(f"{split}: {one.key}: {one.reason}"), err=True)
+        for image in lacking:
+            click.echo(plain(f"{split}: {image.key}: {image.reason}"), err=True)
     if not quiet:
-        for split in made.manifest.splits:
-            click.echo(
-                f"{split.name}: {split.samples} images, samples digest {made.samples[split.name]}",
-                err=True,
-            )
+        for one in made.manifest.splits:
+            digest = made.samples[one.name]
+            click.echo(f"{one.name}: {one.samples} images, samples digest {digest}", err=True)
         how = "was here" if made.had else _transfer(made)
         count = sum(map(len, made.lacking.values()))
         click.echo(how + (f"; {count} images could not be had" if count else ""), err=True)
@@ -130,11 +128,11 @@ def _transfer(made: subset.Made) -> str:
 def _plan_text(plan: subset.Plan) -> str:
     terms = "\n".join(map(plain, fetch.terms.of(plan.parent).text.splitlines()))
     if not plan.ready:
-        rows = [("annotations", "size", "from")]
+        files = [("annotations", "size", "from")]
         for step in plan.annotations.missing:
             known = "?" if step.file.bytes is None else size(step.file.bytes)
-            rows.append((step.file.name, known, fetch.shown((*step.addresses, "no address")[0])))
-        return f"{terms}\n\n{table(rows)}\n\nthe annotations come first; they say which images"
+            files.append((step.file.name, known, fetch.shown((*step.addresses, "no address")[0])))
+        return f"{terms}\n\n{table(files)}\n\nthe annotations come first; they say which images"
     rows = [("split", "images", "of", "archive", "from")]
     for share in plan.shares:
         places = [fetch.shown(place.address) for place in share.places] or ["no address"]

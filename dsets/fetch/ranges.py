@@ -23,9 +23,10 @@ from dsets.closing import Closing
 from dsets.errors import DataError
 from dsets.fetch import answers
 from dsets.fetch.answers import Cut, Refused
+from dsets.fetch.side_by_side import Lanes
 from dsets.fetch.sources import local, printable, shown
 from dsets.fetch.stop import Stop, Stopped
-from dsets.fetch.transfer import AGAIN, Patience, Wire, ask, dry
+from dsets.fetch.wire import AGAIN, Patience, Wire, ask, flowing
 from dsets.manifest import File
 
 if TYPE_CHECKING:
@@ -130,18 +131,21 @@ class Remote(Closing):
     def _learn(self, file: File) -> int:
         """The file's size, by asking for its last byte, or its first where none is published."""
         last = max((file.bytes or 1) - 1, 0)
-        wire = Wire(self._session(), self._patience, self._stop, lambda: None)
+        wire = self._wire()
 
         def once() -> int:
-            with self._answer(last, last + 1, wire) as response:
+            with (
+                self._answer(last, last + 1, wire) as response,
+                self._stop.breaking(response),
+                flowing(response, wire, lambda: 0),
+            ):
                 total = _total(response.headers)
                 if response.status_code == 416:
                     if total is not None:
                         answers.check_length(file, total)
                     raise Refused("has no range of the file")
                 self._check(response, last, last + 1)
-                if total is None:
-                    raise Refused("does not say how long the file is")
+                assert total is not None  # or the check had refused
                 answers.check_length(file, total)
                 self._validator = answers.validator(response.headers)
                 self._etag = response.headers.get("ETag")
@@ -152,31 +156,19 @@ class Remote(Closing):
 
     def _ranged(self, offset: int, size: int) -> bytes:
         data = bytearray()
-        wire = Wire(self._session(), self._patience, self._stop, lambda: None)
+        wire = self._wire()
 
         def once() -> None:
-            from dsets.fetch.connection import Flow
-
-            start, end, flow = offset + len(data), offset + size, Flow()
-            with self._answer(start, end, wire) as response:
+            start, end = offset + len(data), offset + size
+            with (
+                self._answer(start, end, wire) as response,
+                self._stop.breaking(response),
+                flowing(response, wire, lambda: len(data)) as flow,
+            ):
                 self._check(response, start, end)
-                if _total(response.headers) not in (None, self.size) or (
-                    self._etag is not None
-                    and response.headers.get("ETag", self._etag) != self._etag
-                ):
-                    raise Refused("the file changed there while it was read")
-                with (
-                    self._stop.breaking(response),
-                    flow.watched(response, self._patience.slow_s, self._patience.slow_bytes),
-                ):
-                    try:
-                        while len(data) < size and (piece := self._body(response, end - start)):
-                            data.extend(piece)
-                            flow.received += len(piece)
-                    except Cut:
-                        if flow.dried:
-                            raise Cut(dry(flow, self._patience)) from None
-                        raise
+                while len(data) < size and (piece := self._body(response, size - len(data))):
+                    data.extend(piece)
+                    flow.received += len(piece)
                 self._end(response, len(data), size)
 
         self._insist(once, lambda: len(data))
@@ -221,28 +213,17 @@ class Remote(Closing):
             raise Refused("the file changed there while it was read")
         if status != 206:
             raise Refused(answers.refusal(status, response.reason or ""))
+        moved = self._etag is not None and headers.get("ETag", self._etag) != self._etag
+        if self.size >= 0 and (moved or _total(headers) not in (None, self.size)):
+            raise Refused("the file changed there while it was read")
         if headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
             raise Refused("sent a range encoded")
-        named = headers.get("Content-Range", "")
-        if named.replace(" ", "").rpartition("/")[0] != f"bytes{start}-{end - 1}":
-            sent = printable(named) or "unnamed"
-            raise Refused(f"sent another range ({sent}) than {start}-{end - 1}")
-        length = answers.length(headers)
-        if length is not None and length != end - start:
-            raise Refused(f"sends {length} bytes for a range of {end - start}")
+        total = _total(headers) if self.size < 0 else self.size
+        answers.check_span(start, end, -1 if total is None else total, headers)
 
     def _body(self, response: Response, limit: int) -> bytes:
         """Whatever has arrived, never much more than was asked for."""
-        import requests
-        from urllib3.exceptions import HTTPError
-
-        try:
-            data: bytes = response.raw.read1(min(limit, 1 << 20) + 1, decode_content=False)
-        except (requests.RequestException, HTTPError, ConnectionError, TimeoutError) as error:
-            self._stop.check()
-            silent = "timed out" in str(error)
-            cause = f"nothing came for {self._patience.read_s:g} s," if silent else "cut"
-            raise Cut(f"{cause} within a range") from None
+        data: bytes = response.raw.read1(min(limit, 1 << 20) + 1, decode_content=False)
         with self._count:
             self.received += len(data)
         return data
@@ -255,6 +236,9 @@ class Remote(Closing):
         if came > size or self._body(response, 0):
             raise Refused("sends more than was asked for")
         response.raw.release_conn()
+
+    def _wire(self) -> Wire:
+        return Wire(self._session(), self._patience, self._stop, lambda: None, Lanes())
 
     def _session(self) -> Session:
         """This thread's own: its connection stays open from one range to the next."""

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets.archive import tar, zipindex
+from dsets.archive.blobs import Blobs
 from dsets.archive.stream import CHUNK_BYTES, Stream
 from dsets.errors import DataError
 from dsets.manifest.schema import Source
 from dsets.readers import _imagenet_names, _rows
-from dsets.readers._blobs import Blobs
 from dsets.readers._imagenet_options import Options
 
 LIMIT_BYTES = 256 << 20  # of a development kit, inflated

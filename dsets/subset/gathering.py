@@ -18,7 +18,7 @@ from dsets.fetch import crew
 from dsets.fetch.ranges import REMEDY, Cut, Refused, Remote
 from dsets.fetch.sources import shown
 from dsets.fetch.stop import Stop
-from dsets.fetch.transfer import Patience
+from dsets.fetch.wire import Patience
 from dsets.manifest import File
 from dsets.progress import Event, Progress
 from dsets.subset.spool import Spool

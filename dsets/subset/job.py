@@ -17,7 +17,7 @@ from dsets.fetch import receipts, sources
 from dsets.fetch.hashing import digests
 from dsets.fetch.job import OFFLINE
 from dsets.fetch.planning import found as receipt_of
-from dsets.fetch.transfer import Patience
+from dsets.fetch.wire import Patience
 from dsets.locks import holding
 from dsets.manifest import File, Manifest
 from dsets.progress import Event, Progress, ignore

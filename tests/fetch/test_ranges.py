@@ -84,17 +84,17 @@ def test_what_a_cut_leaves_is_asked_for_again(server: Server, patience: Patience
         (lambda route: setattr(route, "ranges", False), "the whole file; not downloaded"),
         (
             lambda route: setattr(route, "headers", {"Content-Range": "bytes 0-99/3000000"}),
-            r"sent another range \(bytes 0-99/3000000\) than 10-109",
+            r"sent another range \(bytes 0-99/3000000\) than 10-109/3000000",
         ),
         (
-            lambda route: setattr(route, "headers", {"Content-Range": "nonsense"}),
+            lambda route: setattr(route, "headers", {"Content-Range": "nonsense/*"}),
             "sent another range",
         ),
         (
             lambda route: setattr(route, "headers", {"Content-Encoding": "gzip"}),
             "sent a range encoded",
         ),
-        (lambda route: setattr(route, "length", 99), "sends 99 bytes for a range of 100"),
+        (lambda route: setattr(route, "length", 99), "sent 99 bytes for a range of 100"),
         (lambda route: setattr(route, "etag", '"2"'), "the file changed there"),
         (lambda route: setattr(route, "data", DATA + b"more"), "the file changed there"),
         (lambda route: setattr(route, "data", b"less"), "the file changed there"),

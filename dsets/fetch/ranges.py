@@ -141,11 +141,10 @@ class Remote(Closing):
             ):
                 total = _total(response.headers)
                 if response.status_code == 416:
-                    if total is not None:
+                    if total >= 0:
                         answers.check_length(file, total)
                     raise Refused("has no range of the file")
                 self._check(response, last, last + 1)
-                assert total is not None  # or the check had refused
                 answers.check_length(file, total)
                 self._validator = answers.validator(response.headers)
                 self._etag = response.headers.get("ETag")
@@ -214,12 +213,11 @@ class Remote(Closing):
         if status != 206:
             raise Refused(answers.refusal(status, response.reason or ""))
         moved = self._etag is not None and headers.get("ETag", self._etag) != self._etag
-        if self.size >= 0 and (moved or _total(headers) not in (None, self.size)):
+        if self.size >= 0 and (moved or _total(headers) not in (-1, self.size)):
             raise Refused("the file changed there while it was read")
         if headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
             raise Refused("sent a range encoded")
-        total = _total(headers) if self.size < 0 else self.size
-        answers.check_span(start, end, -1 if total is None else total, headers)
+        answers.check_span(start, end, _total(headers) if self.size < 0 else self.size, headers)
 
     def _body(self, response: Response, limit: int) -> bytes:
         """Whatever has arrived, never much more than was asked for."""
@@ -252,10 +250,10 @@ class Remote(Closing):
         return found
 
 
-def _total(headers: Mapping[str, str]) -> int | None:
-    """The whole file's size by Content-Range."""
+def _total(headers: Mapping[str, str]) -> int:
+    """The whole file's size by Content-Range; -1, which no range is of, where it does not say."""
     total = headers.get("Content-Range", "").rpartition("/")[2].strip()
-    return int(total) if total.isascii() and total.isdigit() and len(total) < 20 else None
+    return int(total) if total.isascii() and total.isdigit() and len(total) < 20 else -1
 
 
 __all__ = ["LARGEST", "REMEDY", "Cut", "Refused", "Remote", "Stopped"]

@@ -39,6 +39,8 @@ has files; ``reader``, ``pipeline``, splits and fields are then refused, and fil
     md5
     unverified  true for a file that nobody published, as ``adopt --unverified`` writes it; what is
                 made from it carries the mark. Optional.
+    singly      URLs of folders in which an archive's members lie one by one, by their base
+                names: where subsets take images that no archive gives. Optional.
     listed_bytes
                 Where the file is a listing (see ``dsets.readers._listing``): the size of all that
                 it lists. Optional.

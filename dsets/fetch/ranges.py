@@ -12,36 +12,31 @@ is one, strong validator are those of the first answer, asked for with If-Range 
 from __future__ import annotations
 
 import os
-import random
 import stat
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from dsets.closing import Closing
 from dsets.errors import DataError
 from dsets.fetch import answers
 from dsets.fetch.answers import Cut, Refused
-from dsets.fetch.side_by_side import Lanes
+from dsets.fetch.asking import Asking, Spent
 from dsets.fetch.sources import local, printable, shown
-from dsets.fetch.stop import Stop, Stopped
+from dsets.fetch.stop import Stop
 from dsets.fetch.wire import AGAIN, Patience, Wire, ask, flowing
 from dsets.manifest import File
 
 if TYPE_CHECKING:
-    from requests import Response, Session
+    from requests import Response
 
 REMEDY = "give the same command again, or name another mirror (--mirror)"
-T = TypeVar("T")
 LARGEST = 1 << 30  # bytes of one range: they are held in memory
 
 
-class Remote(Closing):
+class Remote(Asking):
     """A file at an address of http, https or file. Any number of threads may read.
 
-    ``requests`` were sent, and ``received`` bytes of bodies came, for this object. A published size
-    binds; ``file.bytes`` of None is learned from the first answer.
+    A published size binds; ``file.bytes`` of None is learned from the first answer.
     """
 
     def __init__(
@@ -51,17 +46,10 @@ class Remote(Closing):
         patience: Patience,
         stop: Stop,
         told: Callable[[str], None] = lambda message: None,
+        spent: Spent | None = None,
     ) -> None:
         """Raises Refused or Cut where the address gives no ranges of such a file, and Stopped."""
-        self.requests = 0
-        self.received = 0
-        self._address = address
-        self._patience = patience
-        self._stop = stop
-        self._told = told
-        self._count = threading.Lock()
-        self._own = threading.local()
-        self._sessions: list[Session] = []
+        super().__init__(address, patience, stop, told, spent)
         self._descriptor: int | None = None
         self._validator: str | None = None
         self._etag: str | None = None
@@ -108,8 +96,7 @@ class Remote(Closing):
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-        while self._sessions:
-            self._sessions.pop().close()
+        super().close()
 
     def _open(self, path: Path, file: File) -> int:
         try:
@@ -173,28 +160,11 @@ class Remote(Closing):
         self._insist(once, lambda: len(data))
         return bytes(data)
 
-    def _insist(self, once: Callable[[], T], reached: Callable[[], int] = lambda: 0) -> T:
-        """Come back until it works; a try that brought some 64 KiB was no failure."""
-        failures, before = 0, reached()
-        while True:
-            try:
-                return once()
-            except Cut as cut:
-                self._stop.check()
-                much = reached() - before >= self._patience.slow_bytes
-                failures, before = 1 if much else failures + 1, reached()
-                if failures >= self._patience.tries:
-                    raise
-                pause = self._patience.pause(failures, cut.retry_after, random.random())
-                self._told(f"{shown(self._address)}: {cut}; trying again in {pause:.1f} s")
-                self._stop.wait(pause)
-
     def _answer(self, start: int, end: int, wire: Wire) -> Response:
         headers = {"Range": f"bytes={start}-{end - 1}"}
         if self._validator:
             headers["If-Range"] = self._validator
-        with self._count:
-            self.requests += 1
+        self._asked()
         return ask(self._address, headers, wire)
 
     def _check(self, response: Response, start: int, end: int) -> None:
@@ -219,41 +189,8 @@ class Remote(Closing):
             raise Refused("sent a range encoded")
         answers.check_span(start, end, _total(headers) if self.size < 0 else self.size, headers)
 
-    def _body(self, response: Response, limit: int) -> bytes:
-        """Whatever has arrived, never much more than was asked for."""
-        data: bytes = response.raw.read1(min(limit, 1 << 20) + 1, decode_content=False)
-        with self._count:
-            self.received += len(data)
-        return data
-
-    def _end(self, response: Response, came: int, size: int) -> None:
-        """Give the connection back for the next range, once the whole answer was as asked for."""
-        if came < size:
-            self._stop.check()
-            raise Cut(f"the answer ended after {came} of {size} bytes")
-        if came > size or self._body(response, 0):
-            raise Refused("sends more than was asked for")
-        response.raw.release_conn()
-
-    def _wire(self) -> Wire:
-        return Wire(self._session(), self._patience, self._stop, lambda: None, Lanes())
-
-    def _session(self) -> Session:
-        """This thread's own: its connection stays open from one range to the next."""
-        found: Session | None = getattr(self._own, "session", None)
-        if found is None:
-            from dsets.fetch.connection import session
-
-            found = self._own.session = session()
-            with self._count:
-                self._sessions.append(found)
-        return found
-
 
 def _total(headers: Mapping[str, str]) -> int:
     """The whole file's size by Content-Range; -1, which no range is of, where it does not say."""
     total = headers.get("Content-Range", "").rpartition("/")[2].strip()
     return int(total) if total.isascii() and total.isdigit() and len(total) < 20 else -1
-
-
-__all__ = ["LARGEST", "REMEDY", "Cut", "Refused", "Remote", "Stopped"]

@@ -132,8 +132,8 @@ def _check_whole(top: Table, manifest: Manifest) -> None:
                 raise top.error(f"split.{split.name}.withheld", "bad field", expected, name)
     for i, file in enumerate(manifest.files):
         key = f"file[{i}].addresses"
-        if withdrawn and file.addresses:
-            raise top.error(key, f"{manifest.access}, yet offered", "none", file.addresses[0])
+        if withdrawn and (offered := (*file.addresses, *file.singly)):
+            raise top.error(key, f"{manifest.access}, yet offered", "none", offered[0])
         if manifest.access == "open" and not file.addresses and not manifest.notes:
             expected = "an address, or notes that say where the file comes from"
             raise top.error(key, "no addresses", expected, [])
@@ -151,6 +151,7 @@ def _file(table: Table) -> File:
         "also",
         "part",
         "below",
+        "singly",
     )
     members = tuple(_member(inner) for inner in table.tables("member"))
     _distinct(table, "member", (member.name for member in members))
@@ -165,6 +166,7 @@ def _file(table: Table) -> File:
     return File(
         name=name,
         addresses=addresses,
+        singly=addresses_of(table, "singly"),
         bytes=table.size("bytes"),
         sha256=_digest(table, "sha256"),
         sha1=_digest(table, "sha1"),

@@ -102,6 +102,8 @@ def _file(file: File) -> Iterator[str]:
         yield f"below = {_value(file.below)}"
     if file.addresses:
         yield f"addresses = {_value(file.addresses)}"
+    if file.singly:
+        yield f"singly = {_value(file.singly)}"
     for member in file.members:
         yield from ("", "[[file.member]]", f"name = {_value(member.name)}")
         for key in _MEMBER:

@@ -38,6 +38,7 @@ class File:
     ``also`` has digests ("md5:…") of other issues of the file, any of which proves it right too.
     ``part`` names what it belongs to, such as "annotations". ``below`` are the paths besides its
     name under which it may lie below a mirror, ``family`` the name of the family that it is of.
+    ``singly`` are addresses of folders in which an archive's members lie one by one, by base name.
     """
 
     name: str
@@ -53,6 +54,7 @@ class File:
     part: str = ""
     below: tuple[str, ...] = ()
     family: str = ""
+    singly: tuple[str, ...] = ()
 
     @property
     def digest(self) -> tuple[str, str] | None:

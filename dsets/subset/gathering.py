@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import PurePosixPath
 
 from dsets import codecs
 from dsets.archive import directory, zipindex
 from dsets.archive.directory import LOCAL, Member
 from dsets.errors import DataError, FetchError, SpaceError
 from dsets.fetch import crew
-from dsets.fetch.ranges import REMEDY, Cut, Refused, Remote
+from dsets.fetch.answers import Cut, Refused
+from dsets.fetch.asking import Spent
+from dsets.fetch.ranges import REMEDY, Remote
+from dsets.fetch.singles import Absent, Folder
 from dsets.fetch.sources import shown
 from dsets.fetch.stop import Stop
 from dsets.fetch.wire import Patience
@@ -29,6 +33,7 @@ STRETCH = 4 << 20  # bytes of neighbours in one request
 IMAGE_BYTES = 64 << 20
 DIRECTORY_BYTES = 512 << 20
 ABSENT = "not in the archive"
+GONE = "not on the host"
 LARGE = "larger than an image may be"
 DAMAGED = "damaged in the archive"
 UNDECODABLE = "does not decode"
@@ -37,19 +42,20 @@ _EXTRA = (1 << 16) - 1  # bytes of a local header that the directory does not kn
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An archive at an address; ``own`` is what an earlier call made of it here."""
+    """An archive at an address; ``own`` is what an earlier call made of it here. ``singly``: a
+    folder in which the archive's images lie one by one."""
 
     address: str
     file: File
     own: bool = False
+    singly: bool = False
 
 
 @dataclass(slots=True)
 class Tally:
-    """What it took: requests, bytes of bodies, and the addresses that gave images."""
+    """What it took, and the addresses that gave images."""
 
-    requests: int = 0
-    received: int = 0
+    spent: Spent = field(default_factory=Spent)
     addresses: list[str] = field(default_factory=list)
 
 
@@ -83,14 +89,14 @@ def gather(
             break
         before, stop = len(left), Stop()
         try:
-            with Remote(place.address, place.file, how.patience, stop, told) as remote:
-                try:
+            spent = Spent() if place.own else tally.spent
+            if place.singly:
+                with Folder(place.address, how.patience, stop, told, spent) as folder:
+                    _pick(folder, left, spool, how, stop)
+            else:
+                with Remote(place.address, place.file, how.patience, stop, told, spent) as remote:
                     _take_out(remote, left, spool, how, stop)
-                    whole = whole or not place.own
-                finally:
-                    if not place.own:
-                        tally.requests += remote.requests
-                        tally.received += remote.received
+            whole = whole or not place.own
         except (Refused, Cut, DataError) as error:
             what = str(error) if isinstance(error, (Refused, Cut)) else _without_place(error)
             given.append(f"{shown(place.address)}: {what}")
@@ -126,23 +132,24 @@ def _take_out(remote: Remote, left: dict[str, str], spool: Spool, how: How, stop
             got=free,
             remedy="make room, or set DSETS_HOME to a folder on a larger disk",
         )
-    done, lock = 0, threading.Lock()
-
-    def ended(name: str, reason: str | None) -> None:
-        nonlocal done
-        with lock:
-            done += found[name].size
-            if reason is None:
-                del left[name]
-            else:
-                left[name] = reason
-            how.progress(Event(TASK, done, total))
-
+    ended = _Ends(left, total, how)
     tasks = [
         partial(_take, remote, start, end, [(name, found[name]) for name in names], spool, ended)
         for start, end, names in stretches(found)
     ]
-    how.progress(Event(TASK, 0, total))
+    _run(tasks, how, stop, spool)
+    ended.finish()
+
+
+def _pick(folder: Folder, left: dict[str, str], spool: Spool, how: How, stop: Stop) -> None:
+    """Bring the images that lie in the folder one by one."""
+    ended = _Ends(left, None, how)
+    _run([partial(_take_one, folder, name, spool, ended) for name in left], how, stop, spool)
+    ended.finish()
+
+
+def _run(tasks: Sequence[Callable[[], None]], how: How, stop: Stop, spool: Spool) -> None:
+    """Run them all, many at a time. What ends one with an exception ends the place."""
     with closing(crew.run(tasks, how.jobs, stop)) as ends:
         for failure in filter(None, ends):
             if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -152,7 +159,30 @@ def _take_out(remote: Remote, left: dict[str, str], spool: Spool, how: How, stop
                     remedy="make room and give the same command again",
                 ) from failure
             raise failure
-    how.progress(Event(TASK, done, total, finished=True))
+
+
+class _Ends:
+    """What became of each image: it leaves ``left``, or gets its reason there. Told by threads."""
+
+    def __init__(self, left: dict[str, str], total: int | None, how: How) -> None:
+        self._left = left
+        self._total = total
+        self._how = how
+        self._done = 0
+        self._lock = threading.Lock()
+        how.progress(Event(TASK, 0, total))
+
+    def __call__(self, name: str, size: int, reason: str | None) -> None:
+        with self._lock:
+            self._done += size
+            if reason is None:
+                del self._left[name]
+            else:
+                self._left[name] = reason
+            self._how.progress(Event(TASK, self._done, self._total))
+
+    def finish(self) -> None:
+        self._how.progress(Event(TASK, self._done, self._total, finished=True))
 
 
 def stretches(found: Mapping[str, Member]) -> Iterator[tuple[int, int, list[str]]]:
@@ -198,24 +228,43 @@ def _take(
     end: int,
     members: Sequence[tuple[str, Member]],
     spool: Spool,
-    ended: Callable[[str, str | None], None],
+    ended: _Ends,
 ) -> None:
     """One request, and each of its members proved: CRC-32 first, then it must decode."""
     archive = _Bytes(remote, start, remote.read(start, end - start, "the images"))
     for name, member in members:
-        reason = None
         try:
             data = bytes(zipindex.read(archive, name, member, IMAGE_BYTES))
         except DataError:
-            reason = DAMAGED
+            ended(name, member.size, DAMAGED)
         else:
-            try:
-                codecs.decode(data)
-            except DataError:
-                reason = UNDECODABLE
-            else:
-                spool.put(name, data)
-        ended(name, reason)
+            ended(name, member.size, _kept(name, data, spool))
+
+
+def _take_one(folder: Folder, name: str, spool: Spool, ended: _Ends) -> None:
+    """One image, unless an earlier call brought it."""
+    try:
+        data = spool.path(name).read_bytes()
+        codecs.decode(data)
+    except (FileNotFoundError, DataError):
+        try:
+            data = folder.read(PurePosixPath(name).name, IMAGE_BYTES)
+        except Absent:
+            ended(name, 0, GONE)
+        else:
+            ended(name, len(data), _kept(name, data, spool))
+    else:
+        ended(name, len(data), None)
+
+
+def _kept(name: str, data: bytes, spool: Spool) -> str | None:
+    """Keep an image, or the reason why not."""
+    try:
+        codecs.decode(data)
+    except DataError:
+        return UNDECODABLE
+    spool.put(name, data)
+    return None
 
 
 def _without_place(error: DataError) -> str:

@@ -166,8 +166,8 @@ def _told(made: Manifest, folder: Path, tally: Tally | None) -> Made:
             name: [Lacking(one["key"], one["name"], one["reason"]) for one in split["lacking"]]
             for name, split in splits.items()
         },
-        tally.requests if tally else 0,
-        tally.received if tally else 0,
+        tally.spent.requests if tally else 0,
+        tally.spent.received if tally else 0,
         tuple(tally.addresses) if tally else (),
         had=tally is None,
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dsets import fetch, readers, store
 from dsets.errors import UsageError
@@ -143,7 +144,11 @@ def _places(source: Source, choice: Choice, mirrors: Sequence[str]) -> Iterator[
     bases = sources.bases(mirrors)
     for address in sources.addresses(file, bases, official=parent.access == "open"):
         yield Place(address, file)
+    official = file.singly if parent.access == "open" else ()
+    below = [f"{base}{urlsplit(folder).path}" for base in bases for folder in file.singly]
+    for folder in dict.fromkeys([*below, *official]):
+        yield Place(folder, file, singly=True)
 
 
 def _unbound(file: File) -> File:
-    return File(file.name, file.addresses, unverified=True)
+    return File(file.name, file.addresses, unverified=True, singly=file.singly)

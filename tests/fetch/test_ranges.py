@@ -37,7 +37,7 @@ def test_any_thread_reads_any_range(server: Server, patience: Patience) -> None:
         for thread in threads:
             thread.join()
         assert there.size == len(DATA)
-        assert (there.requests, there.received) == (9, 800_001)
+        assert (there.spent.requests, there.spent.received) == (9, 800_001)
     assert got == {at: DATA[at : at + 100_000] for at in got} and len(got) == 8
     assert len(server.requests) == 9
 
@@ -110,7 +110,7 @@ def test_a_server_that_turns_bad_is_refused(
         spoil(route)
         with pytest.raises(Refused, match=message):
             there.read(10, 100)
-        assert there.received < 1000
+        assert there.spent.received < 1000
 
 
 def test_a_server_without_ranges_is_refused_before_its_body(

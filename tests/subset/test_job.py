@@ -251,6 +251,46 @@ def test_a_bad_server_leaves_nothing_and_the_next_address_serves(
     assert not done.lacking["val"] and done.addresses[-1] == f"{server.url}/val.zip"
 
 
+def test_a_host_of_single_images_that_lacks_some(
+    server: Server, patience: Patience, tmp_path: Path, contents: dict[str, bytes]
+) -> None:
+    tiny.catalogue(tmp_path / "manifests", contents, server.url, singly=True)
+    server.routes["/val.zip"].ranges = False
+    plan = planned()
+    absent, forbidden, busy, page, last = places(plan)
+    for place in places(plan):
+        server.routes[f"/{place}"] = Route(tiny.picture(int(place[4:8])))
+    del server.routes[f"/{absent}"]
+    server.routes[f"/{forbidden}"].statuses = [403] * 9
+    server.routes[f"/{busy}"].statuses = [503, 503]
+    server.routes[f"/{page}"].data = b"<html>not here</html>"
+    before = len(server.requests)
+    done = subset.make(plan, patience=patience)
+    assert [(one.place, one.reason) for one in done.lacking["val"]] == [
+        (absent, gathering.GONE),
+        (forbidden, gathering.GONE),
+        (page, gathering.UNDECODABLE),
+    ]
+    assert done.requests == len(server.requests) - before == 1 + 5 + 2
+    assert [one.key for one in samples("mine", "val")] == [busy[4:8], last[4:8]]
+    assert sound(done.manifest)
+
+
+def test_single_images_below_a_mirror(
+    server: Server, patience: Patience, tmp_path: Path, contents: dict[str, bytes]
+) -> None:
+    tiny.catalogue(tmp_path / "manifests", contents, server.url, singly=True)
+    planned()
+    del server.routes["/val.zip"]
+    mirrors = [f"{server.url}/m"]
+    plan = subset.plan(manifest.find("tiny"), CATS, "mine", mirrors=mirrors)
+    for place in places(plan):
+        server.routes[f"/m/{place}"] = Route(tiny.picture(int(place[4:8])))
+    done = subset.make(plan, patience=patience)
+    assert not any(done.lacking.values())
+    assert done.addresses == (f"{server.url}/m/val",)
+
+
 def test_a_hostile_name_in_the_annotations_leads_nowhere(
     server: Server, patience: Patience, tmp_path: Path, contents: dict[str, bytes]
 ) -> None:

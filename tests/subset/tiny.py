@@ -85,12 +85,16 @@ def files() -> dict[str, bytes]:
     }
 
 
-def catalogue(folder: Path, contents: Mapping[str, bytes], url: str) -> Path:
-    """A folder for DSETS_MANIFESTS with the manifest ``tiny`` of these files at ``url``."""
+def catalogue(
+    folder: Path, contents: Mapping[str, bytes], url: str, *, singly: bool = False
+) -> Path:
+    """A folder for DSETS_MANIFESTS with the manifest ``tiny`` of these files at ``url``; with
+    ``singly`` the images also lie there one by one."""
     entries = "".join(
         f'[[file]]\nname = "{name}"\nbytes = {len(data)}\naddresses = ["{url}/{name}"]\n'
         f'sha256 = "{hashlib.sha256(data).hexdigest()}"\n'
-        f'part = "{"annotations" if name == "annotations.zip" else "images"}"\n\n'
+        f'part = "{"annotations" if name == "annotations.zip" else "images"}"\n'
+        + (f'singly = ["{url}/{name[:-4]}"]\n\n' if singly else "\n")
         for name, data in contents.items()
     )
     splits = "".join(SPLIT.format(name=name) for name in ("train", "val"))

@@ -19,15 +19,11 @@ from dsets.errors import DsetsError
 if TYPE_CHECKING:
     from dsets import (
         adopt,
-        codecs,
         fetch,
-        geometry,
         manifest,
-        models,
         pack,
         prepare,
         readers,
-        remote,
         stream,
         train,
         transforms,
@@ -44,16 +40,12 @@ __all__ = [
     "Pack",
     "Stream",
     "adopt",
-    "codecs",
     "fetch",
-    "geometry",
     "load",
     "manifest",
-    "models",
     "pack",
     "prepare",
     "readers",
-    "remote",
     "stream",
     "train",
     "transforms",
@@ -68,10 +60,14 @@ _ELSEWHERE = {
 }
 
 
+#: Found here too, but needed seldom.
+_MORE = ("bench", "codecs", "geometry", "models", "remote")
+
+
 def __getattr__(name: str) -> Any:
     if name in _ELSEWHERE:
         return getattr(importlib.import_module(_ELSEWHERE[name]), name)
-    if name in __all__:
+    if name in __all__ or name in _MORE:
         return importlib.import_module(f"dsets.{name}")
     raise AttributeError(f"module 'dsets' has no attribute {name!r}")
 

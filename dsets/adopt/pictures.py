@@ -201,7 +201,7 @@ class Pictures:
             return {"solution": found.name}, [found]
         if self._zips:
             return {"solution": self._zip.name}, [] if images == self._zip else [self._zip]
-        if kit.members and (found := truths.unproved(self._truths, kit)):
+        if self._years == {"ILSVRC2012"} and (found := truths.unproved(self._truths, kit)):
             return {"truth": found.name}, [found]
         if truth is not None:
             return {"truth": truth.name}, [truth]

@@ -62,7 +62,8 @@ def pixels_of(packed: Pack) -> list[np.ndarray]:
 
 def test_the_pipelines_for_pictures_are_these() -> None:
     annotated = {"captions", "detection", "keypoints", "segmentation"}  # in test_annotated
-    assert set(NAMES) | annotated | {"as_is"} == set(pipeline.names())
+    videos = {"frames", "video"}
+    assert set(NAMES) | annotated | videos | {"as_is"} == set(pipeline.names())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -67,12 +67,18 @@ class Reader(Protocol):
 
 
 class Choice(NamedTuple):
-    """What a subset of a split is chosen from: the zip of its images, the files of its annotations,
-    and the classes by label; none where the split has no objects."""
+    """What a subset of a split is chosen from: the archives of its images, the files of its
+    annotations that decide, and the classes by label; none where the split has no objects.
+
+    The subset's images go into the archive ``images``, a zip or a tar; ``options`` are those of the
+    reader that the subset has.
+    """
 
     images: str
+    archives: tuple[str, ...]
     annotations: tuple[str, ...]
     classes: tuple[str, ...]
+    options: Mapping[str, Any]
 
 
 class Picture(NamedTuple):
@@ -83,7 +89,7 @@ class Picture(NamedTuple):
 
 
 class Cutting(NamedTuple):
-    """A member of an archive of annotations, as a subset has it."""
+    """A member of an archive of annotations, as a subset has it; no member: the file itself."""
 
     archive: str
     member: str

@@ -58,8 +58,10 @@ def choice(source: Source) -> Choice:
     objects = "instances" in options.kinds or "keypoints" in options.kinds
     return Choice(
         options.images,
+        (options.images,),
         tuple(dict.fromkeys(options.kinds.values())),
         tuple(options.labels) if objects else (),
+        source.split.options,
     )
 
 

@@ -104,7 +104,7 @@ def _usable(place: Place, offline: bool) -> bool:
 def _earlier(plan: Plan, share: Share) -> Iterator[Place]:
     """The archive that an earlier call made, which may lack images."""
     path = plan.folder / share.choice.images
-    if path.is_file():
+    if path.suffix == ".zip" and path.is_file():
         yield Place(path.absolute().as_uri(), File(path.name), own=True)
 
 
@@ -190,6 +190,7 @@ def _written(
         )
     images: dict[str, list[Image]] = {}
     files: dict[str, File] = {}
+    needed: dict[str, list[str]] = {}
     reader = readers.selectable(plan.parent.reader)
     cuttings: dict[str, list[Cutting]] = defaultdict(list)
     for share in plan.shares:
@@ -200,18 +201,24 @@ def _written(
         path = plan.folder / share.choice.images
         writing.write(path, _stored(kept[name], spool, images[name]))
         files[path.name] = _file(plan, path, progress)
+        needed[name] = [path.name]
         only = share.labels if plan.selection.only else None
         for cutting in reader.cut(share.source, {one.key for one in kept[name]}, only):
             cuttings[cutting.archive].append(cutting)
+            needed[name].append(cutting.archive)
     for archive, members in cuttings.items():
         path = plan.folder / archive
-        writing.write(path, ((one.member, one.data) for one in members))
+        if [one.member for one in members] == [""]:
+            with replacing(path) as part:
+                part.write_bytes(members[0].data)
+        else:
+            writing.write(path, ((one.member, one.data) for one in members))
         files[archive] = _file(plan, path, progress)
     path = plan.folder / FILE
     with replacing(path) as part:
         part.write_bytes(record.render(plan.identity, images, lacking))
     files[FILE] = _file(plan, path, progress)
-    return _manifest(plan, {name: len(some) for name, some in kept.items() if some}, files)
+    return _manifest(plan, {name: len(kept[name]) for name in needed}, needed, files)
 
 
 def _stored(
@@ -241,14 +248,20 @@ def _file(plan: Plan, path: Path, progress: Progress) -> File:
     )
 
 
-def _manifest(plan: Plan, samples: Mapping[str, int], files: Mapping[str, File]) -> Manifest:
+def _manifest(
+    plan: Plan,
+    samples: Mapping[str, int],
+    needed: Mapping[str, Sequence[str]],
+    files: Mapping[str, File],
+) -> Manifest:
     """The parent's manifest with fewer files, splits and samples."""
     parent = plan.parent
     splits = tuple(
         replace(
             share.source.split,
             samples=samples[share.source.split.name],
-            files=(*(name for name in share.source.split.files if name in files), FILE),
+            files=(*dict.fromkeys(needed[share.source.split.name]), FILE),
+            options=share.choice.options,
             training=share.source.split.name == next(iter(samples)),
             on_request=False,
         )

@@ -133,22 +133,23 @@ def _share(
 
 
 def _places(source: Source, choice: Choice, mirrors: Sequence[str]) -> Iterator[Place]:
-    """The parent's own archive where it is in the store, then mirrors, then its addresses."""
+    """The parent's own zip where it is in the store, then mirrors, then its addresses; then the
+    folders of single images in the same order."""
     parent = source.manifest
-    file = parent.file(choice.images)
-    here = source.path(choice.images)
-    if receipt_of(file, here):
-        yield Place(here.absolute().as_uri(), file)
-    if any(parent.file(name).unverified for name in choice.annotations):
-        file = _unbound(file)  # of images that belong to unofficial annotations nothing is known
-    bases = sources.bases(mirrors)
-    for address in sources.addresses(file, bases, official=parent.access == "open"):
-        yield Place(address, file)
-    official = file.singly if parent.access == "open" else ()
-    below = [f"{base}{urlsplit(folder).path}" for base in bases for folder in file.singly]
-    for folder in dict.fromkeys([*below, *official]):
-        yield Place(folder, file, singly=True)
-
-
-def _unbound(file: File) -> File:
-    return File(file.name, file.addresses, unverified=True, singly=file.singly)
+    files = [parent.file(name) for name in choice.archives]
+    bases, official = sources.bases(mirrors), parent.access == "open"
+    unofficial = any(parent.file(name).unverified for name in choice.annotations)
+    for file in files:
+        if not file.name.lower().endswith(".zip"):
+            continue
+        here = source.path(file.name)
+        if receipt_of(file, here):
+            yield Place(here.absolute().as_uri(), file)
+        # Of images that belong to unofficial annotations nothing is known.
+        bound = File(file.name, file.addresses, unverified=True) if unofficial else file
+        for address in sources.addresses(bound, bases, official=official):
+            yield Place(address, bound)
+    folders = dict.fromkeys(folder for file in files for folder in file.singly)
+    below = [f"{base}{urlsplit(folder).path}" for base in bases for folder in folders]
+    for folder in dict.fromkeys([*below, *(folders if official else ())]):
+        yield Place(folder, files[0], singly=True)

@@ -1,7 +1,9 @@
-"""Zips that are the same bytes wherever they are made: stored, without times, in a given order."""
+"""Archives that are the same bytes wherever they are made: stored, without times, in an order."""
 
 from __future__ import annotations
 
+import io
+import tarfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,11 +16,18 @@ _UNIX = 3
 
 
 def write(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
-    """Write the zip; it has its name when it is whole.
+    """Write a zip, or a tar where it is called so; it has its name when it is whole.
 
     Stored, not deflated: images would not shrink, and what deflate makes of JSON differs from
     library to library.
     """
+    if path.suffix == ".tar":
+        with replacing(path) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for name, data in members:
+                header = tarfile.TarInfo(name)
+                header.size, header.mode = len(data), 0o644
+                tar.addfile(header, io.BytesIO(data))
+        return
     with replacing(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members:
             info = zipfile.ZipInfo(name, _TIME)

@@ -10,7 +10,7 @@ from dsets.errors import UsageError
 from dsets.readers import Choice, Picture
 from dsets.subset.selection import labels, ranked
 
-CHOICE = Choice("a.zip", ("b.zip",), ("cat", "hot dog", "teddy bear", "dog"))
+CHOICE = Choice("a", ("a",), ("b",), ("cat", "hot dog", "teddy bear", "dog"), {})
 
 
 def keys(found: object) -> list[str]:
@@ -56,4 +56,4 @@ def test_a_class_that_is_like_none_lists_them() -> None:
     with pytest.raises(UsageError, match="one of the 4 classes: cat, hot dog, teddy bear, dog"):
         labels(["zzzz"], CHOICE, "x")
     with pytest.raises(UsageError, match="cannot be chosen by class"):
-        labels(["cat"], Choice("a", ("b",), ()), "x")
+        labels(["cat"], Choice("a", ("a",), ("b",), (), {}), "x")

@@ -13,7 +13,7 @@ from typing import Any
 from dsets import manifest, readers, store
 from dsets.atomic import replacing
 from dsets.errors import DigestError, FetchError, OfflineError, UsageError
-from dsets.fetch import receipts, sources
+from dsets.fetch import receipts, sources, terms
 from dsets.fetch.hashing import digests
 from dsets.fetch.job import OFFLINE
 from dsets.fetch.planning import found as receipt_of
@@ -52,15 +52,18 @@ def make(
     offline: bool = False,
     progress: Progress = ignore,
     patience: Patience | None = None,
+    accept_terms: terms.Accept = False,
 ) -> Made:
     """Bring the images here and make the dataset; what an interrupted call brought is used.
 
+    The parent's terms are shown, or wanted accepted, as in ``fetch.files``.
     A subset that is here whole is left alone. One that lacks images is tried again: only those are
     fetched.
 
     Raises:
         UsageError: the annotations are missing, or another dataset has the name.
         FetchError: images could not be read to the end from any address; what came is kept.
+        TermsError: the terms were not accepted.
         DigestError: a manifest of this name exists, and what came out is not what it says.
     """
     if not plan.ready:
@@ -75,6 +78,7 @@ def make(
     with holding(plan.folder, folder=True):
         if expected and (there := _there(plan, expected)):
             return there
+        terms.agree(plan.parent, accept_terms)
         offline = offline or os.environ.get(OFFLINE, "0") not in ("", "0")
         how, tally = How(jobs, patience or Patience(), progress), Tally()
         spool = Spool(plan.folder)

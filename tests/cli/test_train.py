@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from dsets.train import checkpoint, recipes
+from dsets.train import checkpoint, recipes, weights
 from tests.train.packs import make_packs
 
 Cli = Callable[[Sequence[str]], int]
@@ -143,6 +143,27 @@ def test_a_signal_ends_the_step_saves_and_the_same_command_goes_on(
     assert cli(command(packs, tmp_path / "undisturbed")) == 0
     logs = [(tmp_path / out / "log.jsonl").read_bytes() for out in ("out", "undisturbed")]
     assert logs[0] == logs[1]
+
+
+def test_torchrun_starts_two_processes_of_which_one_speaks(packs: Path, tmp_path: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    launcher += ["--nproc-per-node", "2", "-m", "dsets.cli"]
+    options = ["--json", "--quiet", "--accumulate", "2", "--precision", "bfloat16"]
+    run = subprocess.run(
+        [*launcher, *command(packs, tmp_path / "out", *options)], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout)  # once
+    assert (result["steps"], result["test"]["images"], result["precision"]) == (4, 12, "bfloat16")
+    environment = result["environment"]
+    assert (environment["ranks"], environment["accumulate"]) == (2, 2)
+    kept = checkpoint.load(tmp_path / "out" / "checkpoint.pt")
+    assert result["weights"] == weights.digest(kept.model)
+
+
+def test_wrong_numerics_are_wrong_usage(cli: Cli, packs: Path, tmp_path: Path) -> None:
+    assert cli(command(packs, tmp_path / "out", "--precision", "float8")) == 2
+    assert cli(command(packs, tmp_path / "out", "--accumulate", "0")) == 2
 
 
 def test_without_torch_the_message_says_what_to_install(packs: Path) -> None:

@@ -69,9 +69,7 @@ def _pack(told: dict[str, Any], provenance: dict[str, Any], looked_at: Path | No
     facts = {
         name: told.get(name) for name in ("digest", "samples", "samples_digest", "quarantined")
     }
-    facts["share"] = _share(
-        text(provenance.get("dataset")), text(provenance.get("manifest")), split, told
-    )
+    facts["share"] = _share(provenance, split, told)
     if told.get("statistics_of"):
         facts["statistics_of"] = text(told["statistics_of"])
     if not provenance:
@@ -94,8 +92,12 @@ def _look(path: Path, split: str, digest: str) -> Check:
     return Check(what, "holds", f"the same at {path}; dsets verify reads its shards")
 
 
-def _share(dataset: str, digest: str, split: str, told: dict[str, Any]) -> str:
-    """Whether the pack is the whole split, as the manifest counts it."""
+def _share(provenance: dict[str, Any], split: str, told: dict[str, Any]) -> str:
+    """Whether the pack is the whole split, as provenance and manifest count it."""
+    part = table(provenance.get("subset"))
+    if part:
+        return f"a subset: of {part.get('files')} of the split's {part.get('of_files')} files"
+    dataset, digest = text(provenance.get("dataset")), text(provenance.get("manifest"))
     try:
         found = manifest.current(dataset)
         official = found if found.digest == digest else manifest.find(dataset)

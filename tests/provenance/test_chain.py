@@ -200,6 +200,15 @@ def test_packs_of_unknown_making_say_so(tmp_path: Path) -> None:
     assert link.facts["provenance"] == "none recorded: it was not made by dsets prepare"
 
 
+def test_a_pack_of_some_of_a_split_s_files_says_so(made: Path, place: Path) -> None:
+    kept = checkpoint.load(place / "run" / "checkpoint.pt")
+    told = kept.packs["training"]
+    told["provenance"]["subset"] = {"files": 3, "of_files": 345}
+    checkpoint.save(place / "run" / "checkpoint.pt", kept)
+    pack = provenance.of(place / "run")[2]
+    assert pack.facts["share"] == "a subset: of 3 of the split's 345 files"
+
+
 def test_a_stranger_s_words_lead_nowhere(
     made: Path, place: Path, cli: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,7 +61,7 @@ _ELSEWHERE = {
 
 
 #: Found here too, but needed seldom.
-_MORE = ("bench", "codecs", "geometry", "models", "remote")
+_MORE = ("bench", "codecs", "geometry", "models", "provenance", "remote")
 
 
 def __getattr__(name: str) -> Any:

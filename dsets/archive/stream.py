@@ -7,10 +7,10 @@ stream says how many bytes it may yield at most: a bomb costs no more time or me
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 from dsets.archive.gz import MAGIC, Damaged, Inflater
 from dsets.closing import Closing
@@ -30,13 +30,19 @@ class Section:
     bytes: int
 
 
+class Inflating(Protocol):
+    """The bytes inside a gzip file, in order; see ``gz.Inflater``."""
+
+    def read(self, size: int) -> bytes: ...
+
+
 class Stream(Closing):
     """The bytes of the file ``path``, or of one ``section`` of it; at most ``limit`` of them.
 
     ``remedy`` ends every message about the file. ``sparsely`` is for whoever skips nearly all of
     it: what is asked for is read and nothing around it, so a header costs one page of memory.
-    ``remedy`` ends every message about the file. ``zlib`` says that what is no gzip is a zlib
-    stream, of which no magic number tells.
+    ``zlib`` says that what is no gzip is a zlib stream, of which no magic number tells;
+    ``inflater`` makes what inflates gzip, where ours does not.
 
     Raises:
         DataError: there is no such file, it cannot be opened, or it holds no bytes at all.
@@ -51,6 +57,7 @@ class Stream(Closing):
         section: Section | None = None,
         sparsely: bool = False,
         zlib: bool = False,
+        inflater: Callable[[BinaryIO], Inflating] | None = None,
     ) -> None:
         self.path = path
         self.where = f"{path}: {section.name}" if section else str(path)
@@ -70,7 +77,11 @@ class Stream(Closing):
         self._file.seek(start)
         self.gzip = head == MAGIC and section is None
         compression = "gzip" if self.gzip else "zlib" if zlib else ""
-        self._inflater = Inflater(self._file, compression) if compression else None
+        self._inflater: Inflating | None = None
+        if self.gzip and inflater is not None:
+            self._inflater = inflater(self._file)
+        elif compression:
+            self._inflater = Inflater(self._file, compression)
         self._left = min(there, section.bytes) if section else there  # of what is not inflated
         self._ahead = b""
         if not head:

@@ -127,7 +127,8 @@ def walk(stream: Stream) -> Iterator[tuple[Entry, Body]]:
         size = given.size if given.size is not None else size
         given = _Header()
         folder = kind == _FOLDER or (kind in _FILE and name.endswith("/"))
-        name = _safe(stream, name)
+        # The archive's own root is no place to write to, though "/" would be one.
+        name = "." if folder and name.strip("/") in ("", ".") else _safe(stream, name)
         if not folder and kind not in _FILE:
             raise stream.error(
                 f"member {name} is {_KINDS.get(kind, f'of unknown type {kind!r}')}",

@@ -1,0 +1,133 @@
+"""Where the pictures lie: in tars, plain or compressed, in whatever folders; known by their names.
+
+The order of a split is that in which they lie, archive after archive: a compressed archive is then
+inflated once from front to back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsets.archive import gzindex, tarindex
+from dsets.archive.gzindex import Inflated
+from dsets.archive.tarindex import Members
+from dsets.closing import Closing
+from dsets.errors import AbsentError, DataError
+from dsets.manifest.schema import Source
+from dsets.readers import _rows
+from dsets.readers._blobs import Blobs
+from dsets.readers._openimages_options import Options
+
+#: No picture is larger, and no archive inflated; a hostile one may declare anything.
+PICTURE_BYTES = 256 << 20
+ARCHIVE_BYTES = 1 << 40
+_NAME = re.compile(r"(?:.*/)?([0-9a-f]{16})\.jpe?g", re.IGNORECASE)
+_OPEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Columns, one row a picture: id uint64, archive (of the options' images), offset, bytes.
+
+    ``points`` are those of each archive, empty for a plain one.
+    """
+
+    columns: dict[str, npt.NDArray[Any]]
+    points: tuple[bytes, ...]
+
+
+def scan(source: Source, options: Options) -> Pictures:
+    """The pictures of the split. Raises DataError."""
+    remedy = _rows.remedy(source)
+    if missing := [name for name in options.images if not source.path(name).is_file()]:
+        raise DataError(
+            f"{len(missing)} of {len(options.images)} archives are not here",
+            where=source.root,
+            got=", ".join(missing),
+            remedy=f"run 'dsets fetch {source.manifest.name}'",
+        )
+    found: list[tuple[npt.NDArray[np.uint64], ...]] = []
+    points = []
+    for number, name in enumerate(options.images):
+        path = source.path(name)
+        walk: Iterator[Members] | gzindex.Walk
+        if compressed := gzindex.compressed(path):
+            walk = gzindex.Walk(path, ARCHIVE_BYTES, remedy=remedy)
+        else:
+            walk = tarindex.walk(path, nested=False, remedy=remedy)
+        for members in walk:
+            found.extend(_pictures(path, members, number))
+        points.append(walk.points if compressed else b"")  # type: ignore[union-attr]
+    if not found:
+        names = ", ".join(options.images[:3])
+        raise AbsentError("no pictures", where=f"{source.root}: {names}", expected="<id>.jpg")
+    ids, archive, offset, size = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.argsort(ids, kind="stable")
+    if (twice := np.flatnonzero(ids[order][1:] == ids[order][:-1])).size:
+        rows = order[twice[0] : twice[0] + 2]
+        places = " and ".join(
+            f"{options.images[archive[row]]} at byte {offset[row]:,}" for row in rows
+        )
+        raise DataError(
+            f"picture {ids[rows[0]]:016x} is there twice ({twice.size:,} such)",
+            where=source.root,
+            expected="each once",
+            got=places,
+        )
+    return Pictures(
+        {"id": ids, "archive": archive, "offset": offset, "bytes": size}, tuple(points)
+    )
+
+
+def _pictures(
+    path: Path, members: Members, archive: int
+) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+    named = [(row, found[1]) for row, one in enumerate(members.names) if (found := _NAME.fullmatch(one))]
+    if not named:
+        return
+    rows = np.array([row for row, _ in named])
+    sizes = members.bytes[rows]
+    if (large := np.flatnonzero(sizes > PICTURE_BYTES)).size:
+        raise DataError(
+            f"picture {named[large[0]][1]} is too large",
+            where=path,
+            expected=f"{PICTURE_BYTES:,} bytes at most",
+            got=f"{sizes[large[0]]:,}",
+        )
+    ids = np.array([int(name, 16) for _, name in named], np.uint64)
+    yield ids, np.full(len(rows), archive, np.int16), members.offsets[rows], sizes
+
+
+class Archives(Closing):
+    """The archives of a split, each opened when it is first read; the last few stay open."""
+
+    def __init__(self, source: Source, options: Options, points: tuple[bytes, ...]) -> None:
+        self._source = source
+        self._options = options
+        self._points = points
+        self._open: dict[int, Blobs | Inflated] = {}
+
+    def get(self, archive: int) -> Blobs | Inflated:
+        """An archive by its number. Raises DataError when it cannot be opened."""
+        if archive not in self._open:
+            if len(self._open) == _OPEN:
+                self._open.pop(next(iter(self._open))).close()
+            path = self._source.path(self._options.images[archive])
+            remedy = _rows.remedy(self._source)
+            points = self._points[archive]
+            self._open[archive] = (
+                Inflated(path, bytes(points), remedy) if len(points) else Blobs(path, remedy)
+            )
+        return self._open[archive]
+
+    def close(self) -> None:
+        for blobs in self._open.values():
+            blobs.close()
+        self._open.clear()

@@ -1,0 +1,216 @@
+"""Reader of Open Images, V4 to V7: pictures out of tars by offset, never unpacked.
+
+    [split.train.reader]
+    images = ["train_0.tar.gz", …]           # tars, compressed or not; folders in them do not matter
+    boxes = "train-annotations-bbox.csv"     # the objects, or else:
+    masks = ["train-masks-0.zip", …]         # PNGs; the objects are then those that have a mask
+    human_labels = ["….csv"]                 # each of these a file or a list, used as far as they
+    machine_labels = ["….csv"]               # are in the store unless the split's files name them
+    points = ["….csv"]
+    rotation = ["….csv"]                     # any table with columns ImageID and Rotation
+    mids = ["/m/011k07", …]                  # of the classes in order; in the training split, for all
+    without_objects = "drop"                 # pictures without box or mask; "keep" is assumed
+
+The order is that in which the pictures lie, archive after archive; the key is the ImageID. CSV files
+may have any release's columns, in any order, with or without a header, and misspelt; see
+``_openimages_csv``. A value that cannot be, a class or a row that is none, is refused with file and
+line. What speaks of pictures that are not in the archives is passed over and counted:
+``table(…).attrs["absent"]``, kind → (rows, pictures, one's id).
+
+Fields, each optional but ``image``, and empty where a split has no such file: ``image`` the published
+bytes; ``size`` (height, width); ``rotation`` in degrees, NaN unknown; of n objects in the file's
+order ``boxes`` float32 (n, 4), xmin, ymin, xmax, ymax in pixels, ``labels`` int64 (n,), dense,
+``confidences``, ``sources`` (who drew it, -1 for others), and ``occluded``, ``truncated``,
+``group_of``, ``depiction``, ``inside`` int8 (n,): 1, 0, or -1 for unknown. With masks ``mask``,
+``mask_ends``: see ``dsets.codecs.rle``, boxes drawn around them, and ``crowd``, always false. Labels
+of the whole picture, ``human_…`` and ``machine_…``: ``labels`` int64 (n,), the class or -1 for one
+that is no class of objects, ``mids`` and ``mid_ends`` what it is called in any case, UTF-8, one after
+the other, ``confidences`` (a human's 0 says that it is not there). ``points`` float32 (n, 2), x and y
+in pixels, with ``point_labels``, ``point_mids``, ``point_mid_ends``, and ``point_answers``: 1 yes, 0
+no, -1 unsure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dsets import codecs
+from dsets.codecs import rle
+from dsets.errors import DataError
+from dsets.manifest.schema import Source
+from dsets.readers import Sample, _openimages_index, _openimages_masks, _openimages_options, _rows
+from dsets.readers._blobs import Blobs
+from dsets.readers._openimages_index import Index
+from dsets.readers._openimages_options import FIELDS, FLAGS, Options
+from dsets.readers._openimages_pictures import Archives
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_AHEAD = 16  # pictures of which the kernel is told
+
+
+def check(source: Source) -> None:
+    """Check the split's options and the fields; no file is looked at. Raises ManifestError."""
+    _openimages_options.read(source)
+
+
+def table(source: Source) -> pd.DataFrame:
+    """One row a picture: key, archive, offset (in what the archive inflates to), bytes; rotation;
+    boxes, masks, human_labels, machine_labels, points count its annotations, as far as there are
+    such files.
+
+    Raises:
+        DataError: a file is not what the manifest or the format says; it names the line.
+        ManifestError: the options are not those that the module describes.
+    """
+    import pandas as pd
+
+    options = _openimages_options.read(source)
+    index = _openimages_index.opened(source, options)
+    columns = index.columns
+    found: dict[str, Any] = {
+        "key": [f"{key:016x}" for key in columns["image.id"].tolist()],
+        "archive": pd.Categorical.from_codes(
+            columns["image.archive"], pd.Index(list(options.images))
+        ),
+        "offset": columns["image.offset"],
+        "bytes": columns["image.bytes"],
+    }
+    if "image.rotation" in columns:
+        found["rotation"] = columns["image.rotation"]
+    counted = {
+        "box": "boxes",
+        "mask": "masks",
+        "human": "human_labels",
+        "machine": "machine_labels",
+        "point": "points",
+    }
+    for about, name in counted.items():
+        if f"{about}.end" in columns:
+            found[name] = np.diff(columns[f"{about}.end"], prepend=0)
+    frame = pd.DataFrame(found)
+    frame.attrs["absent"] = dict(index.absent)
+    return frame
+
+
+def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
+    """The samples of these rows, in the order asked for (ascending inflates an archive once).
+
+    A picture of which not even the size can be told is the ``problem`` of its sample.
+
+    Raises:
+        DataError: a file is not what the manifest or the format says, or has changed.
+        ManifestError: the options are not those that the module describes.
+        UsageError: a row is not in the table.
+    """
+    options = _openimages_options.read(source)
+    index = _openimages_index.opened(source, options)
+    wanted = _rows.chosen(source, rows, len(index)).tolist()
+    archive, offset, size = (index.columns[f"image.{n}"] for n in ("archive", "offset", "bytes"))
+    with ExitStack() as stack:
+        archives = stack.enter_context(Archives(source, options, index.points))
+        zips: dict[int, Blobs] = {}
+        for number, row in enumerate(wanted):
+            if number % _AHEAD == 0:
+                for coming in wanted[number : number + 2 * _AHEAD]:
+                    archives.get(int(archive[coming])).announce(
+                        int(offset[coming]), int(size[coming])
+                    )
+            key = index.key(row)
+            blobs = archives.get(int(archive[row]))
+            data = blobs.read(int(offset[row]), int(size[row]), f"picture {key}")
+            if "mask.end" in index.columns:
+                for one in set(index.columns["mask.archive"][index.span("mask", row)].tolist()):
+                    if one not in zips:
+                        path = source.path(options.masks[one])
+                        zips[one] = stack.enter_context(Blobs(path, _rows.remedy(source)))
+            yield _sample(options, index, data, zips, row)
+
+
+def _sample(options: Options, index: Index, data: bytes, zips: dict[int, Blobs], row: int) -> Sample:
+    key = index.key(row)
+    values: dict[str, Any] = {
+        name: np.zeros([side or 0 for side in shape], dtype)
+        for name, (dtype, shape) in FIELDS.items()
+        if name in options.fields
+    }
+    values["image"] = data
+    rotation = index.columns.get("image.rotation")
+    values["rotation"] = np.float32(np.nan) if rotation is None else rotation[row].copy()
+    try:
+        size = codecs.size_of(data)
+    except DataError:
+        problem = DataError("not a picture", where=key)
+        return Sample(key, {name: values[name] for name in options.fields}, problem)
+    values["size"] = np.array(size, np.int64)
+    scale = np.array([size[1], size[0]] * 2, np.float32)
+    if "box.end" in index.columns:
+        values |= _boxes(index, row, scale)
+    if "mask.end" in index.columns:
+        values |= _masks(index, row, size, zips)
+    for about in ("human", "machine", "point"):
+        if f"{about}.end" in index.columns:
+            values |= _labels(options, index, about, row)
+    if "point.end" in index.columns:
+        span = index.span("point", row)
+        values["points"] = index.columns["point.place"][span] * scale[:2]
+        values["point_answers"] = index.columns["point.answer"][span].astype(np.int8)
+    return Sample(key, {name: values[name] for name in options.fields})
+
+
+def _boxes(index: Index, row: int, scale: Any) -> dict[str, Any]:
+    span = index.span("box", row)
+    columns = index.columns
+    flags = columns["box.flags"][span]
+    found = {
+        "boxes": columns["box.corners"][span] * scale,
+        "labels": columns["box.label"][span].astype(np.int64),
+        "confidences": columns["box.confidence"][span].astype(np.float32),
+        "sources": columns["box.source"][span].astype(np.int8),
+    }
+    for place, name in enumerate(FLAGS):
+        found[name] = ((flags >> (2 * place)) & 3).astype(np.int8) - np.int8(1)
+    return found
+
+
+def _masks(
+    index: Index, row: int, size: tuple[int, int], zips: dict[int, Blobs]
+) -> dict[str, Any]:
+    span = index.span("mask", row)
+    masks = []
+    for number in range(span.start, span.stop):
+        archive, member = index.mask(number)
+        masks.append(_openimages_masks.decoded(zips[archive], member, size, index.key(row)))
+    code, ends = rle.encode(masks)
+    boxes = [_openimages_masks.box(mask) for mask in masks]
+    count = len(masks)
+    return {
+        "mask": code,
+        "mask_ends": ends,
+        "boxes": np.array(boxes, np.float32).reshape(-1, 4),
+        "labels": index.columns["mask.label"][span].astype(np.int64),
+        "crowd": np.zeros(count, np.bool_),
+        "confidences": np.ones(count, np.float32),
+        "sources": np.full(count, -1, np.int8),
+        **{name: np.full(count, -1, np.int8) for name in FLAGS},
+    }
+
+
+def _labels(options: Options, index: Index, about: str, row: int) -> dict[str, Any]:
+    span = index.span(about, row)
+    mids = index.mids(index.columns[f"{about}.code"][span])
+    text, ends = rle.join(mids)
+    found: dict[str, Any] = {
+        f"{about}_labels": np.array([options.mids.get(m.decode(), -1) for m in mids], np.int64),
+        f"{about}_mids": text,
+        f"{about}_mid_ends": ends,
+    }
+    if about != "point":
+        confidences = index.columns[f"{about}.confidence"][span]
+        found[f"{about}_confidences"] = confidences.astype(np.float32)
+    return found

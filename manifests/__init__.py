@@ -37,6 +37,8 @@ has files; ``reader``, ``pipeline``, splits and fields are then refused, and fil
     sha256      Digests in lower-case hexadecimal, those that are published. Optional, each; every
     sha1        one given is verified.
     md5
+    part        What it belongs to, such as "annotations". Optional.
+    known_as    Other names under which people keep it; they prove nothing. Optional.
     unverified  true for a file that nobody published, as ``adopt --unverified`` writes it; what is
                 made from it carries the mark. Optional.
     singly      URLs of folders in which an archive's members lie one by one, by their base

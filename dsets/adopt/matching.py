@@ -48,7 +48,9 @@ class Candidates:
     ) -> None:
         self.found: list[Candidate] = []
         self._by_size: dict[int, list[File]] = {}
-        self._by_name: dict[str, File] = {plain(file.name): file for file in wanted}
+        self._by_name: dict[str, File] = {
+            plain(name): file for file in reversed(wanted) for name in (*file.known_as, file.name)
+        }
         self._sizeless = [file for file in wanted if file.bytes is None and not file.family]
         self._families = families
         self._notes = notes

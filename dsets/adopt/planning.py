@@ -121,8 +121,16 @@ def _choose(
     ]
     if lacks:
         return None, lacks
-    chosen = tuple(parts[name] for name in split.files)
-    names = dict(zip(split.files, (part.name for part in chosen), strict=True))
+    wanted = split.files
+    if any(isinstance(parts[name], Stranger) for name in wanted):  # others of the kind go with them
+        more = [name for value in split.options.values() for name in _listed(value)]
+        wanted += tuple(
+            name
+            for name in dict.fromkeys(more)
+            if name not in wanted and isinstance(parts.get(name), Stranger)
+        )
+    chosen = tuple(parts[name] for name in wanted)
+    names = dict(zip(wanted, (part.name for part in chosen), strict=True))
     return Chosen(split, chosen, _renamed(split.options, names)), []
 
 
@@ -139,6 +147,11 @@ def _choose_some(
         return None, lacks
     some = replace(split, whole_files=len(families))
     return Chosen(some, tuple(parts[name] for name in there), split.options), lacks
+
+
+def _listed(value: Any) -> tuple[str, ...]:
+    """The texts of an option that is a list: files that are used, and not demanded, among them."""
+    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, tuple) else ()
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:

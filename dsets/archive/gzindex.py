@@ -131,4 +131,3 @@ class Inflated(Closing):
     def close(self) -> None:
         self._file.close()
         self._raw.close()
-

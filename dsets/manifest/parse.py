@@ -152,6 +152,7 @@ def _file(table: Table) -> File:
         "part",
         "below",
         "singly",
+        "known_as",
     )
     members = tuple(_member(inner) for inner in table.tables("member"))
     _distinct(table, "member", (member.name for member in members))
@@ -179,6 +180,7 @@ def _file(table: Table) -> File:
         part=_matching(table, "part", _NAME, "lower-case letters")
         if "part" in table.values
         else "",
+        known_as=table.texts("known_as"),
     )
 
 

@@ -100,6 +100,8 @@ def _file(file: File) -> Iterator[str]:
         yield f"part = {_value(file.part)}"
     if file.below:
         yield f"below = {_value(file.below)}"
+    if file.known_as:
+        yield f"known_as = {_value(file.known_as)}"
     if file.addresses:
         yield f"addresses = {_value(file.addresses)}"
     if file.singly:

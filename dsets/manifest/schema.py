@@ -39,6 +39,7 @@ class File:
     ``part`` names what it belongs to, such as "annotations". ``below`` are the paths besides its
     name under which it may lie below a mirror, ``family`` the name of the family that it is of.
     ``singly`` are addresses of folders in which an archive's members lie one by one, by base name.
+    ``known_as`` has other names under which people keep it, which prove nothing.
     """
 
     name: str
@@ -55,6 +56,7 @@ class File:
     below: tuple[str, ...] = ()
     family: str = ""
     singly: tuple[str, ...] = ()
+    known_as: tuple[str, ...] = ()
 
     @property
     def digest(self) -> tuple[str, str] | None:

@@ -304,7 +304,9 @@ def _named(cells: list[str], kind: str) -> list[str]:
     known = {name for layout in _LAYOUTS[kind] for name in layout}
     plain = [re.sub(r"[^a-z0-9]", "", cell.lower()) for cell in cells]
     plain = [name if name in known else _ALSO.get(name, name) for name in plain]
-    named = [name if name in known and name not in plain[:i] else "" for i, name in enumerate(plain)]
+    named = [
+        name if name in known and name not in plain[:i] else "" for i, name in enumerate(plain)
+    ]
     spellings: Mapping[str, str] = {name: name for name in known} | {
         other: name for other, name in _ALSO.items() if name in known
     }

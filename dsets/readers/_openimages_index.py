@@ -150,9 +150,7 @@ def _made(source: Source, options: Options) -> Index:
     columns |= _texts("mid", "text", [mid.encode() for mid in vocabulary])
     columns |= _texts("gzip", "points", points)
     made = {
-        name: np.ascontiguousarray(column, _FLAT[name])
-        if column.dtype != _FLAT[name]
-        else column
+        name: np.ascontiguousarray(column, _FLAT[name]) if column.dtype != _FLAT[name] else column
         for name, column in columns.items()
     }
     return Index(made, {kind: value for kind, value in absent.items() if value[0]})

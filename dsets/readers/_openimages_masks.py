@@ -26,9 +26,7 @@ from dsets.readers._openimages_options import Options
 
 PNG_BYTES = 64 << 20
 COLUMNS = {"member": "<i8", "label": "<i2", "archive": "<i2"}
-_RECORD = np.dtype(
-    [("row", "<i4"), ("member", "<i8", (6,)), ("label", "<i2"), ("archive", "<i2")]
-)
+_RECORD = np.dtype([("row", "<i4"), ("member", "<i8", (6,)), ("label", "<i2"), ("archive", "<i2")])
 _NAME = re.compile(r"(?:.*/)?([0-9a-fA-F]{16})_([a-z])([0-9a-z_]{1,24})_([0-9a-f]{1,16})\.png")
 
 
@@ -42,7 +40,9 @@ def scan(
     """
     lookup = Lookup(ids)
     remedy = _rows.remedy(source)
-    size = sum(path.stat().st_size for name in options.masks if (path := source.path(name)).is_file())
+    size = sum(
+        path.stat().st_size for name in options.masks if (path := source.path(name)).is_file()
+    )
     grouped = Grouped(_RECORD, len(ids), size // 64, folder)
     try:
         for number, name in enumerate(options.masks):

@@ -65,7 +65,11 @@ class Options:
     @property
     def files(self) -> tuple[str, ...]:
         """Every file that the split may have, needed or not."""
-        return (*self.images, *(name for names in self.csvs.values() for name in names), *self.masks)
+        return (
+            *self.images,
+            *(name for names in self.csvs.values() for name in names),
+            *self.masks,
+        )
 
 
 def read(source: Source) -> Options:

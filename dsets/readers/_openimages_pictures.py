@@ -81,15 +81,13 @@ def scan(source: Source, options: Options) -> Pictures:
             expected="each once",
             got=places,
         )
-    return Pictures(
-        {"id": ids, "archive": archive, "offset": offset, "bytes": size}, tuple(points)
-    )
+    return Pictures({"id": ids, "archive": archive, "offset": offset, "bytes": size}, tuple(points))
 
 
-def _pictures(
-    path: Path, members: Members, archive: int
-) -> Iterator[tuple[npt.NDArray[Any], ...]]:
-    named = [(row, found[1]) for row, one in enumerate(members.names) if (found := _NAME.fullmatch(one))]
+def _pictures(path: Path, members: Members, archive: int) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+    named = [
+        (row, found[1]) for row, one in enumerate(members.names) if (found := _NAME.fullmatch(one))
+    ]
     if not named:
         return
     rows = np.array([row for row, _ in named])

@@ -132,7 +132,9 @@ def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
             yield _sample(options, index, data, zips, row)
 
 
-def _sample(options: Options, index: Index, data: bytes, zips: dict[int, Blobs], row: int) -> Sample:
+def _sample(
+    options: Options, index: Index, data: bytes, zips: dict[int, Blobs], row: int
+) -> Sample:
     key = index.key(row)
     values: dict[str, Any] = {
         name: np.zeros([side or 0 for side in shape], dtype)
@@ -178,9 +180,7 @@ def _boxes(index: Index, row: int, scale: Any) -> dict[str, Any]:
     return found
 
 
-def _masks(
-    index: Index, row: int, size: tuple[int, int], zips: dict[int, Blobs]
-) -> dict[str, Any]:
+def _masks(index: Index, row: int, size: tuple[int, int], zips: dict[int, Blobs]) -> dict[str, Any]:
     span = index.span("mask", row)
     masks = []
     for number in range(span.start, span.stop):

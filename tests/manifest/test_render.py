@@ -58,6 +58,7 @@ def test_any_manifest_comes_back(
         listed_bytes=sizes[0],
         also=("md5:" + "1" * 32, "sha1:" + "2" * 40),
         part="annotations",
+        known_as=("other #1.gz",),
     )
     split = Split("extra.v2", 3, ("übung #1.gz",), False, options, ("label",), on_request=True)
     changed = replace(

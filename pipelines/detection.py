@@ -19,6 +19,7 @@ STATISTICS = "image"
 SIDE = 300
 PROFILE = codecs.profile("fast")
 KEPT = ("boxes", "labels", "difficult", "truncated", "occluded", "crowd", "areas")
+KEPT += ("confidences", "group_of", "depiction", "inside")
 
 
 def fields(manifest: Manifest) -> tuple[Field, ...]:

@@ -28,12 +28,20 @@ def fields(manifest: Manifest) -> tuple[Field, ...]:
     given = {field.name: field for field in manifest.fields}
     if "class_mask" not in given and "mask" not in given:
         raise PipelineError("this dataset has no masks", where=manifest.name)
+    if "labels" in given and len(given["labels"].classes) >= VOID:
+        raise PipelineError(
+            "more classes than a byte has values",
+            where=manifest.name,
+            expected=f"at most {VOID - 1}",
+            got=len(given["labels"].classes),
+            remedy="--pipeline segmentation16",
+        )
     return (Field("image", "uint8", (SIDE, SIDE, 3)), Field("class_mask", "uint8", (SIDE, SIDE)))
 
 
 def make(sample: Sample) -> Mapping[str, object]:
     values = sample.values
-    mask = values["class_mask"] if "class_mask" in values else _painted(values)
+    mask = values["class_mask"] if "class_mask" in values else painted(values, np.uint8, VOID)
     if not mask.size:
         raise DataError("no segmentation of this picture", where=sample.key)
     return {
@@ -46,16 +54,16 @@ def environment() -> Mapping[str, str]:
     return codecs.environment(PROFILE)
 
 
-def _painted(values: Mapping[str, Any]) -> Any:
-    """uint8 (height, width): the class of the smallest object at each pixel."""
+def painted(values: Mapping[str, Any], dtype: type[np.unsignedinteger[Any]], void: int) -> Any:
+    """(height, width) of the type: the class of the smallest object at each pixel, from 1 on."""
     from dsets.codecs import rle
 
     size = codecs.size_of(values["image"])
     masks = rle.masks(values["mask"], values["mask_ends"], size)
-    painted = np.zeros(size, np.uint8)
+    found = np.zeros(size, dtype)
     for i in np.argsort([-int(mask.sum()) for mask in masks], kind="stable").tolist():
-        painted[masks[i] > 0] = VOID if values["crowd"][i] else values["labels"][i] + 1
-    return painted
+        found[masks[i] > 0] = void if values["crowd"][i] else values["labels"][i] + 1
+    return found
 
 
 def _size(width: int, height: int) -> codecs.Resize:

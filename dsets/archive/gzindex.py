@@ -1,8 +1,9 @@
 """Gzip entered in the middle: points from which inflating can begin, found once, then kept.
 
 A point is the 32 KiB of history that deflate may refer to, and a place in the file, every SPACING
-bytes: 0.0125 percent of what is inside. Bytes between two points cost inflating what is before them,
-so whoever reads in ascending order inflates a file once. The index is ``indexed_gzip``'s (zran).
+bytes: 0.0125 percent of what is inside. Bytes between two points cost inflating what is before
+them, so whoever reads in ascending order inflates a file once. The index is ``indexed_gzip``'s
+(zran).
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Grouped:
             out.flush()
             dtype, shape = self._dtype[name].base, self._dtype[name].shape
             columns[name] = (
-                np.memmap(out, dtype, "r", shape=(total, *shape))  # type: ignore[call-overload]
+                np.memmap(out, dtype, "r", shape=(total, *shape))
                 if total
                 else np.empty((0, *shape), dtype)
             )

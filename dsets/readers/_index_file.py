@@ -13,6 +13,7 @@ way is as good as none: whoever reads makes the columns again. Values are checke
 from __future__ import annotations
 
 import json
+import mmap
 import struct
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
@@ -32,6 +33,7 @@ T = TypeVar("T")
 _MAGIC = b"dsetsix1"
 _HEAD = struct.Struct("<8sII")
 _ALIGNMENT = 64
+_PIECE = 64 << 20  # bytes that are in memory at a time: pages are let go of once they are summed
 
 
 class Kept(NamedTuple):
@@ -95,11 +97,15 @@ def write(target: Path, key: object, facts: Mapping[str, Any], columns: Columns)
         blocks.append(np.zeros(-value.nbytes % _ALIGNMENT, np.uint8))
     crc = 0
     for block in blocks:
-        crc = google_crc32c.extend(crc, block)
+        for begin in range(0, len(block), _PIECE):
+            crc = google_crc32c.extend(crc, block[begin : begin + _PIECE])
+        _let_go(block)
     with atomic.replacing(target) as part, part.open("wb") as file:
         file.write(_HEAD.pack(_MAGIC, crc, len(header)))
         for block in blocks:
-            file.write(block.data)
+            for begin in range(0, len(block), _PIECE):
+                file.write(block[begin : begin + _PIECE].data)
+            _let_go(block)
 
 
 def read(target: Path, key: object, dtypes: Mapping[str, str]) -> Kept | None:
@@ -115,7 +121,7 @@ def read(target: Path, key: object, dtypes: Mapping[str, str]) -> Kept | None:
         return None
     magic, crc, length = _HEAD.unpack(bytes(data[: _HEAD.size]))
     start = _HEAD.size + length
-    if magic != _MAGIC or start > len(data) or crc != google_crc32c.value(data[_HEAD.size :]):
+    if magic != _MAGIC or start > len(data) or crc != _sum(data):
         return None
     try:
         header = json.loads(bytes(data[_HEAD.size : start]))
@@ -131,3 +137,24 @@ def read(target: Path, key: object, dtypes: Mapping[str, str]) -> Kept | None:
         return Kept(dict(header["facts"]), columns)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
+
+
+def _sum(data: npt.NDArray[np.uint8]) -> int:
+    """The CRC-32C of header and columns, a piece at a time."""
+    crc = 0
+    for begin in range(_HEAD.size, len(data), _PIECE):
+        crc = google_crc32c.extend(crc, data[begin : begin + _PIECE])
+        _let_go(data)
+    return int(crc)
+
+
+def _let_go(block: npt.NDArray[np.uint8]) -> None:
+    """Take the pages of a mapped file out of this process; the system's cache keeps them.
+
+    Else whoever limits a process's memory counts a file that was read once as all its own.
+    """
+    base: Any = block
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(base, "madvise"):
+        base.madvise(mmap.MADV_DONTNEED)

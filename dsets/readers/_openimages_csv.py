@@ -11,7 +11,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -29,6 +29,7 @@ PIECE = 1 << 18  # rows that are in memory at a time
 _LINE_BYTES = 1 << 16
 _ID = re.compile(r'"?[0-9a-fA-F]{16}"?')
 _TEXT, _NUMBER, _KEY = "category", "float32", "S17"
+_OVER = "-over"
 
 _BOX = ("image", "source", "label", "confidence", "xmin", "xmax", "ymin", "ymax")
 _FLAGS = ("isoccluded", "istruncated", "isgroupof", "isdepiction", "isinside")
@@ -97,12 +98,14 @@ class Piece:
         self._first = first
         keys = frame["image"].to_numpy()
         blank = keys == b""
-        if blank.any() and not frame[blank].drop(columns="image").notna().any(axis=None):
+        if blank.any() and not frame[blank].drop(columns=["image", _OVER]).notna().any(axis=None):
             self._first_of = np.flatnonzero(~blank)
             self._frame = frame = frame[~blank]
             keys = keys[~blank]
         else:
             self._first_of = np.arange(len(frame))
+        over = frame[_OVER].to_numpy()
+        self.check(over == b"", "a row is not like the others", "no more columns", _OVER)
         self.image = self._ids(keys)
 
     def __len__(self) -> int:
@@ -124,7 +127,8 @@ class Piece:
             return np.zeros(len(self), np.uint16)
         values = np.nan_to_num(self._frame[name].to_numpy(np.float32), nan=-1.0)
         self.check(np.isin(values, (-1, 0, 1)), f"bad {name}", "1, 0, or -1 for unknown", name)
-        return (values + 1).astype(np.uint16)
+        found: npt.NDArray[np.uint16] = (values + 1).astype(np.uint16)
+        return found
 
     def optional(self, name: str) -> npt.NDArray[np.float32]:
         """float32 (n,), NaN where nothing is said."""
@@ -179,6 +183,9 @@ def pieces(path: Path, kind: str) -> Iterator[Piece]:
     names = [name or f"-{place}" for place, name in enumerate(layout.columns)]
     dtypes: dict[str, Any] = {name: _DTYPES[kind].get(name) for name in names}
     dtypes["image"] = _KEY
+    # Where columns are chosen, pandas passes over what a row has too many: it gets a column too.
+    names.append(_OVER)
+    dtypes[_OVER] = "S1"
     used = [name for name in names if dtypes[name]]
     settings: dict[str, Any] = {
         "header": None,
@@ -205,7 +212,7 @@ def pieces(path: Path, kind: str) -> Iterator[Piece]:
         raise DataError(
             "a row is not like the others",
             where=_parser_line(path, layout, str(error)),
-            expected=f"{len(names)} columns",
+            expected=f"{len(layout.columns)} columns",
             got=str(error).rpartition("error: ")[2].strip()[:120],
         ) from error
     except pd.errors.EmptyDataError:
@@ -236,9 +243,9 @@ def _blame(path: Path, layout: Layout, names: list[str], kind: str, done: int) -
     }
     with path.open("rb") as file:
         _skip(file, layout)
-        quoting = csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE
         lines = io.TextIOWrapper(file, "utf-8", "backslashreplace", "")
-        for row, values in enumerate(csv.reader(lines, quoting=quoting)):
+        rows = csv.reader(lines) if layout.quoted else csv.reader(lines, quoting=csv.QUOTE_NONE)
+        for row, values in enumerate(rows):
             for place, name in numbers.items() if row >= done else ():
                 value = values[place].strip() if place < len(values) else ""
                 try:
@@ -263,9 +270,10 @@ def _layout(path: Path, kind: str) -> Layout:
     if not cells or b"\0" in head or len(head) == _LINE_BYTES:
         got = f"{bytes(head[:16])!r}{guess(head)}" if head else "an empty file"
         raise DataError("not a table of annotations", where=path, expected=expected, got=got)
+    named: Sequence[str]
     if _ID.fullmatch(cells[0]):
-        named = next((one for one in _LAYOUTS[kind] if len(one) == len(cells)), None)
-        if named is None:
+        alike = next((one for one in _LAYOUTS[kind] if len(one) == len(cells)), None)
+        if alike is None:
             counts = " or ".join(str(len(one)) for one in _LAYOUTS[kind])
             raise DataError(
                 "a file without header, of an unknown release",
@@ -273,7 +281,7 @@ def _layout(path: Path, kind: str) -> Layout:
                 expected=f"{counts} columns",
                 got=len(cells),
             )
-        first = 1
+        named, first = alike, 1
     else:
         named, first = _named(cells, kind), 2
     if missing := [name for name in _NEEDED[kind] if name not in named]:

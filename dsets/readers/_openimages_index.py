@@ -62,10 +62,10 @@ class Index(NamedTuple):
         )
 
     @property
-    def points(self) -> tuple[bytes, ...]:
+    def points(self) -> tuple[npt.NDArray[np.uint8], ...]:
         """Where each archive can be entered, if it is a compressed one."""
         text, ends = self.columns["gzip.points"], self.columns["gzip.end"]
-        return tuple(memoryview(text[_span(ends, i)]) for i in range(len(ends)))  # type: ignore[misc]
+        return tuple(text[_span(ends, i)] for i in range(len(ends)))
 
 
 def _span(ends: npt.NDArray[Any], row: int) -> slice:

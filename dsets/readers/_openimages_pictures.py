@@ -106,7 +106,9 @@ def _pictures(path: Path, members: Members, archive: int) -> Iterator[tuple[npt.
 class Archives(Closing):
     """The archives of a split, each opened when it is first read; the last few stay open."""
 
-    def __init__(self, source: Source, options: Options, points: tuple[bytes, ...]) -> None:
+    def __init__(
+        self, source: Source, options: Options, points: tuple[npt.NDArray[np.uint8], ...]
+    ) -> None:
         self._source = source
         self._options = options
         self._points = points
@@ -121,7 +123,7 @@ class Archives(Closing):
             remedy = _rows.remedy(self._source)
             points = self._points[archive]
             self._open[archive] = (
-                Inflated(path, bytes(points), remedy) if len(points) else Blobs(path, remedy)
+                Inflated(path, points.tobytes(), remedy) if len(points) else Blobs(path, remedy)
             )
         return self._open[archive]
 

@@ -1,33 +1,33 @@
 """Reader of Open Images, V4 to V7: pictures out of tars by offset, never unpacked.
 
     [split.train.reader]
-    images = ["train_0.tar.gz", …]           # tars, compressed or not; folders in them do not matter
+    images = ["train_0.tar.gz", …]           # tars, compressed or not, with any folders
     boxes = "train-annotations-bbox.csv"     # the objects, or else:
     masks = ["train-masks-0.zip", …]         # PNGs; the objects are then those that have a mask
     human_labels = ["….csv"]                 # each of these a file or a list, used as far as they
     machine_labels = ["….csv"]               # are in the store unless the split's files name them
     points = ["….csv"]
-    rotation = ["….csv"]                     # any table with columns ImageID and Rotation
-    mids = ["/m/011k07", …]                  # of the classes in order; in the training split, for all
+    rotation = ["….csv"]                     # with columns ImageID and Rotation
+    mids = ["/m/011k07", …]                  # of the classes; in the training split, for all
     without_objects = "drop"                 # pictures without box or mask; "keep" is assumed
 
-The order is that in which the pictures lie, archive after archive; the key is the ImageID. CSV files
-may have any release's columns, in any order, with or without a header, and misspelt; see
-``_openimages_csv``. A value that cannot be, a class or a row that is none, is refused with file and
-line. What speaks of pictures that are not in the archives is passed over and counted:
+The order is that in which the pictures lie, archive after archive; the key is the ImageID. CSV
+files may have any release's columns, in any order, with or without a header, and misspelt; see
+``_openimages_csv``. A value that cannot be, a class or a row that is none, is refused with file
+and line. What speaks of pictures that are not in the archives is passed over and counted:
 ``table(…).attrs["absent"]``, kind → (rows, pictures, one's id).
 
-Fields, each optional but ``image``, and empty where a split has no such file: ``image`` the published
-bytes; ``size`` (height, width); ``rotation`` in degrees, NaN unknown; of n objects in the file's
-order ``boxes`` float32 (n, 4), xmin, ymin, xmax, ymax in pixels, ``labels`` int64 (n,), dense,
-``confidences``, ``sources`` (who drew it, -1 for others), and ``occluded``, ``truncated``,
+Fields, each optional but ``image``, and empty where a split has no such file: ``image`` the
+published bytes; ``size`` (height, width); ``rotation`` in degrees, NaN unknown; of n objects in
+the file's order ``boxes`` float32 (n, 4), xmin, ymin, xmax, ymax in pixels, ``labels`` int64 (n,),
+dense, ``confidences``, ``sources`` (who drew it, -1 for others), and ``occluded``, ``truncated``,
 ``group_of``, ``depiction``, ``inside`` int8 (n,): 1, 0, or -1 for unknown. With masks ``mask``,
-``mask_ends``: see ``dsets.codecs.rle``, boxes drawn around them, and ``crowd``, always false. Labels
-of the whole picture, ``human_…`` and ``machine_…``: ``labels`` int64 (n,), the class or -1 for one
-that is no class of objects, ``mids`` and ``mid_ends`` what it is called in any case, UTF-8, one after
-the other, ``confidences`` (a human's 0 says that it is not there). ``points`` float32 (n, 2), x and y
-in pixels, with ``point_labels``, ``point_mids``, ``point_mid_ends``, and ``point_answers``: 1 yes, 0
-no, -1 unsure.
+``mask_ends``: see ``dsets.codecs.rle``, boxes drawn around them, and ``crowd``, always false.
+Labels of the whole picture, ``human_…`` and ``machine_…``: ``labels`` int64 (n,), the class or -1
+for one that is no class of objects, ``mids`` and ``mid_ends`` what it is called in any case,
+UTF-8, one after the other, ``confidences`` (a human's 0 says that it is not there). ``points``
+float32 (n, 2), x and y in pixels, with ``point_labels``, ``point_mids``, ``point_mid_ends``, and
+``point_answers``: 1 yes, 0 no, -1 unsure.
 """
 
 from __future__ import annotations

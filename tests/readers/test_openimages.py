@@ -1,0 +1,430 @@
+"""The reader of Open Images: tables of every release joined to pictures in tars, and refusals."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import pickle
+import re
+import subprocess
+import sys
+import tarfile
+import textwrap
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from dsets import adopt, manifest, pipeline
+from dsets.archive import gzindex
+from dsets.codecs import rle
+from dsets.errors import AbsentError, DataError, ManifestError
+from dsets.field import Field
+from dsets.manifest import File, Source, Split
+from dsets.readers import Sample, _grouped, _openimages_csv, _openimages_index, openimages
+from dsets.readers._grouped import Grouped
+from dsets.readers._openimages_options import FIELDS
+from tests.readers import raw
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "openimages"
+A, B, C = "00000000000000a1", "00000000000000b2", "f0000000000000c3"
+CLASSES, MIDS = ("Cat", "Dog"), ("/m/01yrx", "/m/0bt9lr")
+BOX = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax"
+FLAGS = "IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
+LABEL = "ImageID,Source,LabelName,Confidence"
+
+
+def jpeg(width: int = 20, height: int = 10) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), (200, 30, 90)).save(out, "JPEG")
+    return out.getvalue()
+
+
+def tar(names: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        root = tarfile.TarInfo("/")
+        root.type = tarfile.DIRTYPE
+        archive.addfile(root)
+        for name, data in names.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def png(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def table(head: str, *rows: str) -> bytes:
+    return "\n".join([head, *rows, ""] if head else [*rows, ""]).encode()
+
+
+TARS = {
+    "train_0.tar": tar({f"train_0/{B}.jpg": jpeg(), f"train_0/{A}.jpg": jpeg(40, 10)}),
+    "train_f.tar": tar({f"test/{C}.jpg": jpeg(), "test/notes.txt": b"?"}),
+}
+BOXES = table(
+    f"{BOX},{FLAGS}",
+    f"{A},xclick,/m/0bt9lr,1,0.25,0.5,0,1,-1,1,0,-1,1",
+    f"{C},other,/m/01yrx,1,0,1,0,0.5,0,0,1,1,-1",
+    f"{A},activemil,/m/01yrx,0.5,0,0.1,0,0.1,,0,0,0,0",
+    f"{'9' * 16},xclick,/m/01yrx,1,0,1,0,1,0,0,0,0,0",
+)
+
+
+def source(
+    root: Path, files: Mapping[str, bytes], options: Mapping[str, Any], *fields: str
+) -> Source:
+    """A split of these files; what an option names in a list is optional."""
+    for name, data in files.items():
+        (root / name).write_bytes(data)
+    images = [name for name in files if ".tar" in name]
+    named = [value for value in options.values() if isinstance(value, str) and value in files]
+    wanted = fields or ("image", "boxes", "labels", "occluded", "group_of", "sources")
+    split = Split(
+        "train", 3, (*images, *named), True, {"images": images, "mids": MIDS} | dict(options)
+    )
+    made = [
+        Field(name, *FIELDS[name], classes=CLASSES if name == "labels" else ())
+        for name in dict.fromkeys(("image", "labels", *wanted))
+    ]
+    known = [*files, *(n for v in options.values() if isinstance(v, list) for n in v)]
+    listed = [File(name) for name in dict.fromkeys(known)]
+    return Source(raw.manifest_of("openimages", listed, [split], made), split, root)
+
+
+def read(one: Source) -> dict[str, Sample]:
+    openimages.check(one)
+    rows = range(len(openimages.table(one)))
+    return {sample.key: sample for sample in openimages.samples(one, rows)}
+
+
+def test_boxes_are_joined_to_pictures_wherever_they_lie(tmp_path: Path) -> None:
+    one = source(tmp_path, TARS | {"b.csv": BOXES}, {"boxes": "b.csv"})
+    found = openimages.table(one)
+    assert found["key"].tolist() == [B, A, C]  # as they lie in the archives
+    assert found["boxes"].tolist() == [0, 2, 1]  # a picture without boxes is kept
+    assert found.attrs["absent"] == {"boxes": (1, 1, "9" * 16)}
+    samples = read(one)
+    two = samples[A].values
+    assert two["image"] == jpeg(40, 10)
+    assert two["boxes"].tolist() == [[10, 0, 20, 10], [0, 0, 4, 1]]
+    assert two["labels"].tolist() == [1, 0] and two["sources"].tolist() == [2, 0]
+    assert two["occluded"].tolist() == [-1, -1] and two["group_of"].tolist() == [0, 0]
+    assert samples[C].values["group_of"].tolist() == [1]
+    assert samples[C].values["sources"].tolist() == [-1]
+    assert samples[B].values["boxes"].shape == (0, 4)
+
+
+@pytest.mark.parametrize("spacing", [1 << 17, 1 << 26])
+def test_compressed_archives_are_read_by_offset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spacing: int
+) -> None:
+    monkeypatch.setattr(gzindex, "SPACING", spacing)
+    random = np.random.default_rng(1)
+    pictures = {f"{i:016x}": random.bytes(30_000) for i in range(20)}
+    archive = gzip.compress(tar({f"t/{key}.jpg": data for key, data in pictures.items()}))
+    files = {"t.tar.gz": archive, "b.csv": table(BOX)}
+    one = source(tmp_path, files, {"boxes": "b.csv"}, "image")
+    rows = [19, 3, 0, 12]
+    assert len(openimages.table(one)) == 20
+    found = list(openimages.samples(one, rows))
+    assert [s.values["image"] == pictures[s.key] for s in found] == [True] * 4
+    assert all(s.problem for s in found)  # random bytes have no size
+    (tmp_path / "t.tar.gz").write_bytes(archive[: len(archive) // 2])
+    with pytest.raises(DataError, match="cut short"):
+        openimages.table(one)
+
+
+RELEASES = {
+    "without flags": table(BOX, f"{A},xclick,/m/01yrx,1,0,1,0,0.5"),
+    "without header": table("", f"{A},xclick,/m/01yrx,1,0,1,0,0.5"),
+    "without header, flags": table("", f"{A},xclick,/m/01yrx,1,0,1,0,0.5,-1,-1,-1,-1,-1"),
+    "clicks": table(
+        f"{BOX},{FLAGS},XClick1X,XClick2X,XClick3X,XClick4X,XClick1Y,XClick2Y,XClick3Y,XClick4Y",
+        f"{A},xclick,/m/01yrx,1,0,1,0,0.5,-1,-1,-1,-1,-1,-1,-1,-1,-1,-1,-1,-1,-1",
+    ),
+    "misspelt": table(
+        BOX.replace("Confidence", "Condidence").replace("LabelName", "Labelname").lower(),
+        f"{A},xclick,/m/01yrx,1,0,1,0,0.5",
+    ),
+    "another order": table(
+        "YMax,YMin,XMax,XMin,ImageId,LabelName,More", f"0.5,0,1,0,{A},/m/01yrx,x"
+    ),
+    "windows": b"\xef\xbb\xbf"
+    + table(BOX, f"{A},xclick,/m/01yrx,1,0,1,0,0.5").replace(b"\n", b"\r\n"),
+    "bom, no header": b"\xef\xbb\xbf" + table("", f"{A},xclick,/m/01yrx,1,0,1,0,0.5"),
+    "quoted": table('"' + BOX.replace(",", '","') + '"', f'"{A}","x","/m/01yrx",1,0,1,0,0.5'),
+    "empty lines": table(BOX, "", f"{A},xclick,/m/01yrx,1,0,1,0,0.5", "", ""),
+}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_columns_are_known_by_name_and_meaning(tmp_path: Path, release: str) -> None:
+    one = source(tmp_path, TARS | {"b.csv": RELEASES[release]}, {"boxes": "b.csv"})
+    values = read(one)[A].values
+    assert values["boxes"].tolist() == [[0, 0, 40, 5]] and values["labels"].tolist() == [0]
+    assert values["occluded"].tolist() == [-1]
+
+
+GOOD = f"{A},xclick,/m/01yrx,1,0,1,0,0.5"
+
+
+@pytest.mark.parametrize(
+    ("rows", "line", "says"),
+    [
+        ([GOOD, GOOD.replace("/m/01yrx", "/m/zzz")], 3, "a class that is none"),
+        ([GOOD, GOOD.replace("0.5", "half")], 3, "bad ymax.*'half'"),
+        ([GOOD, GOOD.replace("0.5", "1.5")], 3, "bad ymax.*1.5"),
+        ([GOOD, GOOD.replace("0.5", "nan")], 3, "bad ymax"),
+        ([GOOD, GOOD.replace(",0,1,", ",0.9,0.1,")], 3, "ends before it begins"),
+        ([GOOD[1:]], 2, "bad image id"),
+        ([GOOD, "", "0" + GOOD], 4, "bad image id"),
+        ([GOOD, f"{A},xclick"], 3, "bad xmin|a class that is none"),
+        ([GOOD, GOOD + ",1"], 3, "not like the others"),
+        ([GOOD + ",1"], 2, "not like the others"),
+        ([GOOD, GOOD.replace(",1,0,", ",7,0,")], 3, "bad confidence"),
+    ],
+)
+def test_a_bad_row_is_refused_with_its_line(
+    tmp_path: Path, rows: list[str], line: int, says: str
+) -> None:
+    one = source(tmp_path, TARS | {"b.csv": table(BOX, *rows)}, {"boxes": "b.csv"})
+    with pytest.raises(DataError, match=rf"b\.csv, line {line}") as caught:
+        openimages.table(one)
+    assert re.search(says, str(caught.value))
+
+
+@pytest.mark.parametrize("piece", [1, 2, 1 << 18])
+def test_a_line_is_counted_across_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    monkeypatch.setattr(_openimages_csv, "PIECE", piece)
+    rows = [GOOD] * 6 + [GOOD.replace("0.5", "x")]
+    one = source(tmp_path, TARS | {"b.csv": table(BOX, *rows)}, {"boxes": "b.csv"})
+    with pytest.raises(DataError, match=r"b\.csv, line 8"):
+        openimages.table(one)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "not a table"),
+        (b"<!DOCTYPE html><html>\n", "no column"),
+        (table("ImageID,LabelName", A), "no column xmin"),
+        (table("", f"{A},1,2"), "unknown release"),
+        (b"\0" * 100, "not a table"),
+    ],
+)
+def test_what_is_no_table_of_boxes_is_refused(tmp_path: Path, data: bytes, says: str) -> None:
+    one = source(tmp_path, TARS | {"b.csv": data}, {"boxes": "b.csv"})
+    with pytest.raises(DataError, match=says):
+        openimages.table(one)
+
+
+def test_labels_of_pictures_keep_what_is_no_class_of_objects(tmp_path: Path) -> None:
+    human = table(LABEL.replace("f", "d"), f"{A},verification,/m/0bt9lr,1", f"{A},machine,/m/zz,0")
+    rotated = table(
+        "ImageID,Subset,Title,Rotation", f'{A},train,"a, b",90.0', f"{B},train,x,", f"{C},train,y,0"
+    )
+    one = source(
+        tmp_path,
+        TARS | {"h.csv": human, "r.csv": rotated},
+        {"human_labels": ["h.csv"], "machine_labels": ["not-here.csv"], "rotation": ["r.csv"]},
+        "human_labels",
+        "human_mids",
+        "human_mid_ends",
+        "human_confidences",
+        "machine_labels",
+        "rotation",
+    )
+    values = read(one)[A].values
+    assert values["human_labels"].tolist() == [1, -1]
+    assert values["human_confidences"].tolist() == [1, 0]
+    assert rle.split(values["human_mids"], values["human_mid_ends"]) == [b"/m/0bt9lr", b"/m/zz"]
+    assert values["machine_labels"].tolist() == []
+    rotation = [sample.values["rotation"] for sample in read(one).values()]
+    assert rotation[1:] == [90, 0] and np.isnan(rotation[0])
+    (tmp_path / "not-here.csv").write_bytes(table(LABEL, f"{A},machine,/m/01yrx,0.5"))
+    assert read(one)[A].values["machine_labels"].tolist() == [0]  # the index is made anew
+
+
+def test_points_have_the_answers_of_people(tmp_path: Path) -> None:
+    points = table(
+        "ImageId,X,Y,Label,EstimatedYesNo,Source,YesVotes,NoVotes,UnsureVotes",
+        f"{A},0.5,0.5,/m/01yrx,yes,x,1,0,0",
+        f"{A},0,1,/m/01yrx,unsure,x,0,0,1",
+        f"{A},1,0,/m/qq,no,x,0,1,0",
+    )
+    names = ("points", "point_labels", "point_answers")
+    one = source(tmp_path, TARS | {"p.csv": points}, {"points": "p.csv"}, *names)
+    values = read(one)[A].values
+    assert values["points"].tolist() == [[20, 5], [0, 10], [40, 0]]
+    assert values["point_labels"].tolist() == [0, 0, -1]
+    assert values["point_answers"].tolist() == [1, -1, 0]
+
+
+def masks(name: str = f"{A}_m0bt9lr_1a2b3c4d.png") -> bytes:
+    mask = np.zeros((20, 20), np.uint8)  # of another size than the picture, 10 x 40
+    mask[:10, :10] = 255
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, png(mask))
+    return out.getvalue()
+
+
+def test_masks_are_stretched_to_their_picture(tmp_path: Path) -> None:
+    fields = ("image", "boxes", "labels", "crowd", "mask", "mask_ends")
+    options = {"masks": ["m.zip"], "without_objects": "drop"}
+    one = source(tmp_path, TARS | {"m.zip": masks()}, options, *fields)
+    ((key, sample),) = read(one).items()
+    values = sample.values
+    assert key == A and values["labels"].tolist() == [1]
+    assert values["boxes"].tolist() == [[0, 0, 20, 5]]
+    (mask,) = rle.masks(values["mask"], values["mask_ends"], (10, 40))
+    assert mask.sum() == 100 and mask[:5, :20].all()
+    made: Any = pipeline.load("segmentation16").make(sample)
+    assert made["class_mask"].dtype == np.uint16 and set(np.unique(made["class_mask"])) == {0, 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [(f"{A}_mzz_1.png", "a class that is none"), ("x.png", "no masks")],
+)
+def test_a_strange_mask_is_refused(tmp_path: Path, name: str, says: str) -> None:
+    one = source(tmp_path, TARS | {"m.zip": masks(name)}, {"masks": ["m.zip"]}, "mask", "mask_ends")
+    with pytest.raises(DataError, match=says):
+        openimages.table(one)
+
+
+def test_masks_of_pictures_that_are_not_here_are_none(tmp_path: Path) -> None:
+    zipped = masks(f"{'9' * 16}_m01yrx_1.png")
+    one = source(tmp_path, TARS | {"m.zip": zipped}, {"masks": ["m.zip"]}, "mask", "mask_ends")
+    with pytest.raises(AbsentError, match="no mask of any picture"):
+        openimages.table(one)
+
+
+def test_archives_that_are_not_here_are_named(tmp_path: Path) -> None:
+    one = source(tmp_path, TARS | {"b.csv": BOXES}, {"boxes": "b.csv"})
+    (tmp_path / "train_f.tar").unlink()
+    with pytest.raises(DataError, match=r"1 of 2 archives are not here.*train_f\.tar"):
+        openimages.table(one)
+
+
+def test_a_picture_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    twice = {"x.tar": tar({f"x/{A}.jpg": jpeg()})}
+    one = source(tmp_path, TARS | twice | {"b.csv": BOXES}, {"boxes": "b.csv"})
+    with pytest.raises(DataError, match=rf"{A} is there twice"):
+        openimages.table(one)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"boxes": "nobody.csv"},
+        {"boxes": "b.csv", "mids": ("/m/01yrx",)},
+        {"boxes": "b.csv", "mids": ("cat", "dog")},
+        {"boxes": "b.csv", "masks": ["b.csv"]},
+        {"boxes": "b.csv", "without_objects": "perhaps"},
+        {"boxes": "b.csv", "colour": "red"},
+    ],
+)
+def test_bad_options_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    one = source(tmp_path, TARS | {"b.csv": BOXES}, {"boxes": "b.csv"} | options)
+    with pytest.raises(ManifestError, match="bad option"):
+        openimages.check(one)
+
+
+def test_the_index_is_kept_and_made_anew_when_a_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = source(tmp_path, TARS | {"b.csv": BOXES}, {"boxes": "b.csv"})
+    assert openimages.table(one)["boxes"].sum() == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(_openimages_index, "_made", None)
+        _openimages_index._OPEN.clear()
+        assert read(one)[A].values["labels"].tolist() == [1, 0]  # from the store
+    (tmp_path / "b.csv").write_bytes(table(BOX, GOOD))
+    assert openimages.table(one)["boxes"].sum() == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2**31 - 1)), max_size=60),
+    st.integers(1, 4),
+)
+def test_records_come_out_in_the_samples_order_and_keep_their_own(
+    pairs: list[tuple[int, int]], parts: int
+) -> None:
+    dtype = np.dtype([("row", "<i4"), ("value", "<i8", (2,))])
+    grouped = Grouped(dtype, 10, 7 * _grouped.BUCKET_BYTES, None)
+    records = np.array([(row, (value, value)) for row, value in pairs], dtype)
+    for some in np.array_split(records, parts):
+        grouped.add(some)
+    ends, columns = grouped.finish()
+    expected = sorted(pairs, key=lambda pair: pair[0])  # stable
+    assert columns["value"][:, 0].tolist() == [value for _, value in expected]
+    assert np.diff(ends, prepend=0).tolist() == [sum(r == i for r, _ in pairs) for i in range(10)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux's")
+def test_a_table_larger_than_the_memory_that_a_process_may_have(tmp_path: Path) -> None:
+    """The rows as Python objects, or the file in memory, would not fit."""
+    one = source(tmp_path, TARS | {"b.csv": b""}, {"boxes": "b.csv"})
+    block = (f"{A},xclick,/m/01yrx,1,0.25,0.75,0.25,0.75\n" * 20_000).encode()
+    with (tmp_path / "b.csv").open("wb") as file:
+        file.write(f"{BOX}\n".encode())
+        for _ in range(100):
+            file.write(block)
+
+    (tmp_path / "source").write_bytes(pickle.dumps(one))
+    code = """
+        import pickle, resource, sys
+        import numpy, pandas
+        from dsets.readers import openimages
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_DATA, (used + (150 << 20),) * 2)
+        one = pickle.loads(open(sys.argv[1], "rb").read())
+        print(openimages.table(one)["boxes"].sum())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "source")],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert done.stdout.strip() == "2000000", done.stderr
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no Open Images miniature here")
+def test_an_outsiders_miniature_is_adopted_and_read() -> None:
+    official = manifest.find("openimages-v4")
+    done = adopt.adopt(adopt.plan(official, [REAL]), unverified=True)
+    counts = {split.name: split.samples for split in done.splits}
+    assert counts == {"train": 512, "validation": 12, "test": 36}
+    from dsets import store
+
+    for name, (boxes, humans, without) in {
+        "train": (2600, 2531, 47),
+        "validation": (66, 54, 2),
+        "test": (151, 150, 7),
+    }.items():
+        one = Source(done.manifest, done.manifest.split(name), store.raw("openimages-v4"))
+        found = openimages.table(one)
+        assert len(found) == counts[name] and found["boxes"].sum() in (boxes, boxes + 1)
+        assert abs(int(found["human_labels"].sum()) - humans) <= 1
+        assert int((found["boxes"] == 0).sum()) == without
+        assert not found.attrs["absent"]
+        for sample in openimages.samples(one, range(len(found))):
+            assert sample.problem is None and (sample.values["labels"] >= 0).all()

@@ -29,7 +29,7 @@ PIECE = 1 << 18  # rows that are in memory at a time
 _LINE_BYTES = 1 << 16
 _ID = re.compile(r'"?[0-9a-fA-F]{16}"?')
 _TEXT, _NUMBER, _KEY = "category", "float32", "S17"
-_OVER = "-over"
+_UNREAD = "S1"
 
 _BOX = ("image", "source", "label", "confidence", "xmin", "xmax", "ymin", "ymax")
 _FLAGS = ("isoccluded", "istruncated", "isgroupof", "isdepiction", "isinside")
@@ -98,14 +98,13 @@ class Piece:
         self._first = first
         keys = frame["image"].to_numpy()
         blank = keys == b""
-        if blank.any() and not frame[blank].drop(columns=["image", _OVER]).notna().any(axis=None):
+        read = [name for name in frame if frame[name].dtype.kind != "S"]
+        if blank.any() and not frame[blank][read].notna().any(axis=None):
             self._first_of = np.flatnonzero(~blank)
             self._frame = frame = frame[~blank]
             keys = keys[~blank]
         else:
             self._first_of = np.arange(len(frame))
-        over = frame[_OVER].to_numpy()
-        self.check(over == b"", "a row is not like the others", "no more columns", _OVER)
         self.image = self._ids(keys)
 
     def __len__(self) -> int:
@@ -183,14 +182,11 @@ def pieces(path: Path, kind: str) -> Iterator[Piece]:
     names = [name or f"-{place}" for place, name in enumerate(layout.columns)]
     dtypes: dict[str, Any] = {name: _DTYPES[kind].get(name) for name in names}
     dtypes["image"] = _KEY
-    # Where columns are chosen, pandas passes over what a row has too many: it gets a column too.
-    names.append(_OVER)
-    dtypes[_OVER] = "S1"
-    used = [name for name in names if dtypes[name]]
+    # Were columns chosen by ``usecols``, pandas would pass over what a row has too many.
+    dtypes = {name: dtype or _UNREAD for name, dtype in dtypes.items()}
     settings: dict[str, Any] = {
         "header": None,
         "names": names,
-        "usecols": used,
         "skip_blank_lines": False,
         "quoting": csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
         "engine": "c",
@@ -201,9 +197,7 @@ def pieces(path: Path, kind: str) -> Iterator[Piece]:
         # A handle of our own: pandas takes an address or a compressed file for what it is not.
         with path.open("rb") as file:
             _skip(file, layout)
-            for frame in pd.read_csv(
-                file, dtype={name: dtypes[name] for name in used}, chunksize=PIECE, **settings
-            ):
+            for frame in pd.read_csv(file, dtype=dtypes, chunksize=PIECE, **settings):
                 yield Piece(path, frame, layout.first + done)
                 done += len(frame)
     except OSError as error:

@@ -18,8 +18,9 @@ from dsets.readers import Sample
 STATISTICS = "image"
 SIDE = 300
 PROFILE = codecs.profile("fast")
-KEPT = ("boxes", "labels", "difficult", "truncated", "occluded", "crowd", "areas")
-KEPT += ("confidences", "group_of", "depiction", "inside")
+KEPT = ("boxes", "labels", "difficult", "truncated", "occluded", "crowd", "areas") + (
+    *("confidences", "group_of", "depiction", "inside"),
+)
 
 
 def fields(manifest: Manifest) -> tuple[Field, ...]:

@@ -41,7 +41,7 @@ def fields(manifest: Manifest) -> tuple[Field, ...]:
 
 def make(sample: Sample) -> Mapping[str, object]:
     values = sample.values
-    mask = values["class_mask"] if "class_mask" in values else painted(values, np.uint8, VOID)
+    mask = values["class_mask"] if "class_mask" in values else _painted(values)
     if not mask.size:
         raise DataError("no segmentation of this picture", where=sample.key)
     return {
@@ -54,16 +54,14 @@ def environment() -> Mapping[str, str]:
     return codecs.environment(PROFILE)
 
 
-def painted(values: Mapping[str, Any], dtype: type[np.unsignedinteger[Any]], void: int) -> Any:
-    """(height, width) of the type: the class of the smallest object at each pixel, from 1 on."""
+def _painted(values: Mapping[str, Any]) -> Any:
+    """uint8 (height, width): the class of the smallest object at each pixel."""
     from dsets.codecs import rle
 
     size = codecs.size_of(values["image"])
     masks = rle.masks(values["mask"], values["mask_ends"], size)
-    found = np.zeros(size, dtype)
-    for i in np.argsort([-int(mask.sum()) for mask in masks], kind="stable").tolist():
-        found[masks[i] > 0] = void if values["crowd"][i] else values["labels"][i] + 1
-    return found
+    classes = np.where(values["crowd"], VOID, values["labels"] + 1).astype(np.uint8)
+    return geometry.masks.painted(masks, classes, size)
 
 
 def _size(width: int, height: int) -> codecs.Resize:

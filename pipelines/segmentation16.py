@@ -14,13 +14,12 @@ from dsets import codecs, geometry
 from dsets.errors import DataError, PipelineError
 from dsets.field import Field
 from dsets.manifest import Manifest
-from dsets.pipelines import segmentation
 from dsets.readers import Sample
 
 STATISTICS = "image"
-SIDE = segmentation.SIDE
+SIDE = 512
 VOID = 65535
-PROFILE = segmentation.PROFILE
+PROFILE = codecs.profile("fast")
 
 
 def fields(manifest: Manifest) -> tuple[Field, ...]:
@@ -33,7 +32,12 @@ def make(sample: Sample) -> Mapping[str, object]:
     values = sample.values
     if not len(values["labels"]):
         raise DataError("no segmentation of this picture", where=sample.key)
-    mask = segmentation.painted(values, np.uint16, VOID)
+    from dsets.codecs import rle
+
+    size = codecs.size_of(values["image"])
+    masks = rle.masks(values["mask"], values["mask_ends"], size)
+    classes = np.where(values["crowd"], VOID, values["labels"] + 1).astype(np.uint16)
+    mask = geometry.masks.painted(masks, classes, size)
     return {
         "image": codecs.resized(values["image"], _size, PROFILE),
         "class_mask": geometry.masks.resized(mask, (SIDE, SIDE)),

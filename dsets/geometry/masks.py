@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,17 @@ def resized(mask: Mask, new: tuple[int, int]) -> Mask:
         for before, after in zip(mask.shape, new, strict=True)
     )
     return np.ascontiguousarray(mask[rows[:, None], columns])
+
+
+def painted(masks: Sequence[Mask], values: Mask, size: tuple[int, int]) -> Mask:
+    """(height, width) of the values' dtype: each mask's value where it is, 0 elsewhere.
+
+    Larger masks are painted first, so a pixel has the value of the smallest object.
+    """
+    found = np.zeros(size, values.dtype)
+    for i in np.argsort([-int((mask > 0).sum()) for mask in masks], kind="stable").tolist():
+        found[masks[i] > 0] = values[i]
+    return found
 
 
 def cropped(mask: Mask, window: tuple[int, int, int, int], outside: int = 0) -> Mask:

@@ -61,7 +61,13 @@ def pixels_of(packed: Pack) -> list[np.ndarray]:
 
 
 def test_the_pipelines_for_pictures_are_these() -> None:
-    annotated = {"captions", "detection", "keypoints", "segmentation"}  # in test_annotated
+    annotated = {
+        "captions",
+        "detection",
+        "keypoints",
+        "segmentation",
+        "segmentation16",
+    }  # in test_annotated
     videos = {"frames", "video"}
     assert set(NAMES) | annotated | videos | {"as_is"} == set(pipeline.names())
 

@@ -18,7 +18,8 @@ from dsets.readers import Sample
 STATISTICS = "image"
 SIDE = 300
 PROFILE = codecs.profile("fast")
-KEPT = ("boxes", "labels", "difficult", "truncated", "occluded", "crowd", "areas") + (
+KEPT = (
+    *("boxes", "labels", "difficult", "truncated", "occluded", "crowd", "areas"),
     *("confidences", "group_of", "depiction", "inside"),
 )
 

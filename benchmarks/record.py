@@ -21,7 +21,18 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("dsets", "click", "dask", "h5py", "numpy", "pandas", "pillow", "requests", "torch")
+PACKAGES = (
+    "dsets",
+    "click",
+    "dask",
+    "h5py",
+    "numpy",
+    "pandas",
+    "pillow",
+    "protobuf",
+    "requests",
+    "torch",
+)
 
 
 def line(

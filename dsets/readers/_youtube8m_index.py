@@ -134,6 +134,7 @@ def _made(source: Source, options: Options, name: str, stem: str) -> Index:
     }
     ids, seen = bytearray(), set[str]()
     end = None
+    fits, why = False, None
 
     def add(offset: int, size: int, parsed: Parsed | None) -> None:
         found = _youtube8m_record.identity(parsed) if parsed else ""
@@ -157,11 +158,20 @@ def _made(source: Source, options: Options, name: str, stem: str) -> Index:
                 usable = isinstance(parsed, Parsed) and number not in block.problems
                 kept = parsed if usable and isinstance(parsed, Parsed) else None
                 add(block.offset + start, stop - start, kept)
+                if kept and not fits:
+                    try:
+                        fits = bool(_youtube8m_record.values(kept, options))
+                    except DataError as error:
+                        why = why or error
             if block.end:
                 if not lists["offset"]:
                     raise block.end  # no file of records
                 end = _error(block.end.what, block.end.expected, block.end.got)
                 add(block.offset + block.used, 0, None)
+    if why and not fits:  # of another level, as a rule
+        raise DataError(
+            "no record has what the fields want", where=path, expected=why.expected, got=why.what
+        )
     columns = {name: np.array(column, _DTYPES[name]) for name, column in lists.items()}
     columns["id"] = np.frombuffer(bytes(ids), np.uint8)
     return Index(stem, columns, end)

@@ -213,7 +213,8 @@ class Records(Closing):
                 except DataError as error:
                     block = replace(block, end=error)
             over = over or block.end is not None
-            data = rest
+            # To read the beginning of a record once more costs less than to join two pieces.
+            data = rest if self.compression else b""
             if len(block) or block.end:
                 yield block
 

@@ -4,8 +4,8 @@
 
 PYTHON is the interpreter of an environment that has TensorFlow. Everybody checks every checksum and
 parses id, labels and features into arrays, from a warm page cache; ours in one thread, TensorFlow
-in as many as it likes. The contestants are processes that alternate within a round. "Bare" reads the
-file and checks the checksums alone: the most that a reader in one thread could reach.
+in as many as it likes. The contestants are processes that alternate within a round. "Bare" reads
+the file and checks the checksums alone: the most that a reader in one thread could reach.
 """
 
 from __future__ import annotations

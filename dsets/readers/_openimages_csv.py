@@ -178,7 +178,7 @@ def pieces(path: Path, kind: str) -> Iterator[Piece]:
     """
     import pandas as pd
 
-    layout = _layout(path, kind)
+    layout = layout_of(path, kind)
     names = [name or f"-{place}" for place, name in enumerate(layout.columns)]
     dtypes: dict[str, Any] = {name: _DTYPES[kind].get(name) for name in names}
     dtypes["image"] = _KEY
@@ -252,7 +252,7 @@ def _blame(path: Path, layout: Layout, names: list[str], kind: str, done: int) -
     return DataError("a value that cannot be read", where=path)
 
 
-def _layout(path: Path, kind: str) -> Layout:
+def layout_of(path: Path, kind: str) -> Layout:
     """What the columns are. Raises DataError when they are none of a file of this kind."""
     try:
         with path.open("rb") as file:

@@ -47,9 +47,12 @@ from dsets.readers._blobs import Blobs
 from dsets.readers._openimages_index import Index
 from dsets.readers._openimages_options import FIELDS, FLAGS, Options
 from dsets.readers._openimages_pictures import Archives
+from dsets.readers._openimages_subset import choice, cut, pictures
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = ["check", "choice", "cut", "pictures", "samples", "table"]
 
 _AHEAD = 16  # pictures of which the kernel is told
 

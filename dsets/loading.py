@@ -78,6 +78,16 @@ def load(
     missing = [one for one in plan.packs if not _there(one)]
     if missing:
         files = [file for one in missing for file in one.split.files]
+        if any(found.file(file).family for file in files) and not any(
+            one.split.whole_files for one in missing
+        ):
+            raise PrepareError(
+                "nothing of this dataset of thousands of files is here, and all of it is not "
+                "fetched unasked",
+                where=name,
+                got=f"{len(files):,} files missing",
+                remedy=f"run 'dsets fetch {name} --shards 1/100', or without --shards for all",
+            )
         mirrors = [mirror] if mirror else []
         folder = missing[0].source.root
         steps = fetch.plan(found, folder, files=files, mirrors=mirrors, progress=progress)

@@ -34,6 +34,8 @@ from dsets.progress import Event, Progress, ignore
 if TYPE_CHECKING:
     import pandas as pd
 
+_NAMED = 20  # missing files that an error names
+
 
 def run(
     plan: Plan,
@@ -273,17 +275,28 @@ def _raw_files(plan: Plan, todo: Sequence[PackPlan], progress: Progress) -> dict
         raise PrepareError(
             "raw files are missing or not what the manifest says",
             where=found.folder,
-            got=f"no good {', '.join(step.file.name for step in found.missing)}",
+            got=f"no good {_few([step.file.name for step in found.missing])}",
             remedy=_remedy(plan.manifest, [step.file for step in found.missing]),
         )
     return {step.file.name: step.receipt.digests["sha256"] for step in found.steps if step.receipt}
+
+
+def _few(names: Sequence[str]) -> str:
+    """The names; of very many the first ones."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _remedy(manifest: Manifest, missing: Sequence[File]) -> str:
     if any(file.unverified for file in missing):
         return f"run 'dsets adopt {manifest.name} PATHS --unverified' with where they are now"
     if manifest.access == "open":
-        return f"run 'dsets fetch {manifest.name}'"
+        part = (
+            " --shards 1/100', or without --shards for all"
+            if any(file.family for file in missing)
+            else "'"
+        )
+        return f"run 'dsets fetch {manifest.name}{part}"
     return f"run 'dsets adopt {manifest.name} PATHS' with the folders that have them"
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import dsets
 from dsets import adopt, manifest, store
+from dsets.errors import PrepareError
 from dsets.manifest.family import Family
 from dsets.pack import Pack
 from tests.archive.records import framed
@@ -133,6 +135,17 @@ def test_no_such_part(cli: Run, server: Server, part: str) -> None:
 
 def test_shards_of_a_dataset_of_few_files(cli: Run) -> None:
     assert cli(["fetch", "mnist", "--shards", "1/10", "--dry-run"]) == 1
+
+
+def test_nothing_here_is_said_in_short_and_nothing_fetched_unasked(
+    cli: Run, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["prepare", "tinytube/train"]) == 1
+    err = capsys.readouterr().err
+    assert "and 3,825 more" in err and "--shards 1/100" in err
+    with pytest.raises(PrepareError, match="not fetched unasked"):
+        dsets.load("tinytube", mirror=server.url)
+    assert not server.requests
 
 
 def test_show_is_short(cli: Run, server: Server, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,13 +99,13 @@ def write(target: Path, key: object, facts: Mapping[str, Any], columns: Columns)
     for block in blocks:
         for begin in range(0, len(block), _PIECE):
             crc = google_crc32c.extend(crc, block[begin : begin + _PIECE])
-        _let_go(block)
+            _let_go(block)
     with atomic.replacing(target) as part, part.open("wb") as file:
         file.write(_HEAD.pack(_MAGIC, crc, len(header)))
         for block in blocks:
             for begin in range(0, len(block), _PIECE):
                 file.write(block[begin : begin + _PIECE].data)
-            _let_go(block)
+                _let_go(block)
 
 
 def read(target: Path, key: object, dtypes: Mapping[str, str]) -> Kept | None:

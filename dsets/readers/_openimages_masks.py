@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from dsets import codecs, geometry
 from dsets.archive import zipindex
+from dsets.archive.blobs import Blobs
 from dsets.archive.zipindex import Member
 from dsets.errors import AbsentError, DataError
 from dsets.manifest.schema import Source
 from dsets.readers import _rows
-from dsets.readers._blobs import Blobs
 from dsets.readers._grouped import Grouped
 from dsets.readers._openimages_annotations import Columns, Lookup
 from dsets.readers._openimages_options import Options

@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets.archive import gzindex, tarindex
+from dsets.archive.blobs import Blobs
 from dsets.archive.gzindex import Inflated
 from dsets.archive.tarindex import Members
 from dsets.closing import Closing
 from dsets.errors import AbsentError, DataError
 from dsets.manifest.schema import Source
 from dsets.readers import _rows
-from dsets.readers._blobs import Blobs
 from dsets.readers._openimages_options import Options
 
 #: No picture is larger, and no archive inflated; a hostile one may declare anything.

@@ -39,11 +39,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsets import codecs
+from dsets.archive.blobs import Blobs
 from dsets.codecs import rle
 from dsets.errors import DataError
 from dsets.manifest.schema import Source
 from dsets.readers import Sample, _openimages_index, _openimages_masks, _openimages_options, _rows
-from dsets.readers._blobs import Blobs
 from dsets.readers._openimages_index import Index
 from dsets.readers._openimages_options import FIELDS, FLAGS, Options
 from dsets.readers._openimages_pictures import Archives

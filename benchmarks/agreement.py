@@ -6,7 +6,8 @@
 ``FOLDER`` has ``voc/`` (tars in the official layout) and ``coco/`` (zips). Made files of COCO with
 odd cases are read besides: one and several polygons, one within another, thin ones and ones that
 leave the picture; run lengths as numbers and as text, crowds; images of one pixel, without
-annotations, grayscale and CMYK. One line for every comparison: what, how many, how many differ. The
+annotations, grayscale and CMYK; and made VOC: parts, missing flags, fractions, any order of
+elements, masks with every index. One line for every comparison: what, how many, how many differ. The
 status is 1 if any does.
 """
 
@@ -335,7 +336,7 @@ def odd_coco(folder: Path, seed: int) -> None:
                 "iscrowd": 0,
             }
             mask = np.zeros((height, width), np.uint8)
-            far = 20 if kind == "beyond" else 0
+            far = min(width, height) // 2 if kind == "beyond" else 0
 
             def corners(
                 count: int, far: int = far, width: int = width, height: int = height
@@ -402,6 +403,70 @@ def odd_coco(folder: Path, seed: int) -> None:
             archive.writestr(f"annotations/{kind}_val2017.json", text)
 
 
+def odd_voc(folder: Path, seed: int) -> None:
+    """VOC 2012's tar with made pictures: parts, missing flags, fractions, masks of any index."""
+    chance = random.Random(seed)
+    names = next(f.classes for f in manifest.find("voc2012").fields if f.name == "labels")
+    home = "VOCdevkit/VOC2012"
+    keys = [f"2012_{chance.randrange(10**6):06}" for _ in range(30)]
+    keys = list(dict.fromkeys(keys))
+    members: dict[str, bytes] = {
+        f"{home}/ImageSets/Main/trainval.txt": "".join(f"{key}\n" for key in keys).encode(),
+        f"{home}/ImageSets/Segmentation/val.txt": "".join(f"{key} \r\n" for key in keys).encode(),
+    }
+    for place, key in enumerate(keys):
+        width, height = chance.randint(1, 120), chance.randint(1, 120)
+        out = io.BytesIO()
+        picture = Image.effect_noise((width, height), 50).convert(("RGB", "L")[place % 2])
+        picture.save(out, "JPEG")
+        members[f"{home}/JPEGImages/{key}.jpg"] = out.getvalue()
+        objects = "".join(_object(chance, names, width, height) for _ in range(place % 4))
+        size = f"<size><depth>3</depth><height>{height}</height><width>{width}</width></size>"
+        text = f"<annotation><filename>{key}.jpg</filename>{objects}{size}</annotation>"
+        members[f"{home}/Annotations/{key}.xml"] = text.encode()
+        for kind in ("SegmentationClass", "SegmentationObject"):
+            pixels = np.array(
+                [chance.choice((0, 0, 255, chance.randint(1, 20))) for _ in range(width * height)],
+                np.uint8,
+            ).reshape(height, width)
+            mask = Image.fromarray(pixels, "L")
+            mask = Image.frombytes("P", mask.size, mask.tobytes())
+            mask.putpalette([chance.randrange(256) for _ in range(768)])
+            out = io.BytesIO()
+            mask.save(out, "PNG")
+            members[f"{home}/{kind}/{key}.png"] = out.getvalue()
+    with tarfile.open(folder / ARCHIVES["2012"], "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+def _object(chance: random.Random, names: tuple[str, ...], width: int, height: int) -> str:
+    """One object; the order of its elements varies, as it does between the years."""
+
+    def box() -> str:
+        x, y = chance.uniform(1, width), chance.uniform(1, height)
+        sides = {"xmin": x, "ymin": y, "xmax": chance.uniform(x, width + 1), "ymax": height}
+        digits = chance.choice((0, 2))
+        found = [f"<{name}>{side:.{digits}f}</{name}>" for name, side in sides.items()]
+        chance.shuffle(found)
+        return f"<bndbox>{''.join(found)}</bndbox>"
+
+    parts = "".join(
+        f"<part><name>{chance.choice(('head', 'hand', 'foot'))}</name>{box()}</part>"
+        for _ in range(chance.choice((0, 0, 1, 3)))
+    )
+    flags = [
+        f"<{name}>{chance.choice((0, 1))}</{name}>"
+        for name in ("difficult", "truncated", "occluded")
+        if chance.random() < 0.7
+    ]
+    found = [f"<name>{chance.choice(names)}</name>", box(), parts, *flags]
+    chance.shuffle(found)
+    return f"<object>{''.join(found)}</object>"
+
+
 def _classes() -> tuple[str, ...]:
     return next(f.classes for f in manifest.find("coco2017").fields if f.name == "labels")
 
@@ -445,6 +510,10 @@ def main() -> int:
                 tally,
                 "made COCO,",
             )
+            odd_voc(made, seed)
+            there = unpacked([made / ARCHIVES["2012"]], made / "open")
+            voc(made, "2012", "trainval", "trainval", there, tally, "made VOC,")
+            voc(made, "2012", "segmentation-val", "val", there, tally, "made VOC,")
         if given.data:
             root = given.data / "coco"
             there = unpacked(sorted(root.glob("*.zip")), work / "coco")

@@ -6,15 +6,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import Queue, SimpleQueue
-from threading import Lock, Thread
+from queue import SimpleQueue
+from threading import Event, Lock, Thread
 
 from dsets.closing import Closing
 
 CHUNK = 1 << 20
-WAITING = 16  # chunks that a slower algorithm may lag behind
 BLOCK = 1 << 18  # what stays in a core's cache between the socket, the file and the hash
-BLOCKS = 16
+BLOCKS = 16  # of one file: how far a slower algorithm may lag behind
 
 Data = bytes | memoryview
 
@@ -27,14 +26,16 @@ class Digester(Closing):
 
     def __init__(self, algorithms: Iterable[str]) -> None:
         self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
-        self._queues: dict[str, Queue[Data | None]] = {}
+        # Queues of one kind of lock less than queue.Queue, whose cost shows at a GB/s. What may
+        # wait in them is bounded by the blocks that there are.
+        self._queues: dict[str, SimpleQueue[memoryview | Event | None]] = {}
         self._threads: list[Thread] = []
         self._free: SimpleQueue[bytearray] = SimpleQueue()
         self._made = 0
         self._users: dict[int, int] = {}  # of each block that is lent, by its identity
         self._lock = Lock()
         for name in self._hashes:
-            self._queues[name] = Queue(WAITING)
+            self._queues[name] = SimpleQueue()
             thread = Thread(target=self._work, args=(name,), name=f"dsets-hash-{name}", daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -54,16 +55,23 @@ class Digester(Closing):
 
     def update(self, data: Data) -> None:
         """Hash this too: bytes, or a slice of what ``block`` lends."""
-        if isinstance(data, memoryview):
-            with self._lock:
-                self._users[id(data.obj)] += len(self._queues)
+        if isinstance(data, bytes):
+            for start in range(0, len(data), BLOCK):
+                piece = data[start : start + BLOCK]
+                with self.block() as block:
+                    block[: len(piece)] = piece
+                    self.update(block[: len(piece)])
+            return
+        with self._lock:
+            self._users[id(data.obj)] += len(self._queues)
         for queue in self._queues.values():
             queue.put(data)
 
     def result(self) -> dict[str, str]:
         """Algorithm → lower-case hex, of everything so far."""
         for queue in self._queues.values():
-            queue.join()
+            queue.put(done := Event())
+            done.wait()
         return {name: hashed.hexdigest() for name, hashed in self._hashes.items()}
 
     def close(self) -> None:
@@ -88,11 +96,12 @@ class Digester(Closing):
     def _work(self, name: str) -> None:
         queue, hashed = self._queues[name], self._hashes[name]
         while (data := queue.get()) is not None:
+            if isinstance(data, Event):
+                data.set()
+                continue
             hashed.update(data)
-            if isinstance(data, memoryview):
-                assert isinstance(data.obj, bytearray)
-                self._done(data.obj)
-            queue.task_done()
+            assert isinstance(data.obj, bytearray)
+            self._done(data.obj)
 
 
 def digests(

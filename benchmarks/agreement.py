@@ -7,7 +7,8 @@
 odd cases are read besides: one and several polygons, one within another, thin ones and ones that
 leave the picture; run lengths as numbers and as text, crowds; images of one pixel, without
 annotations, grayscale and CMYK; and made VOC: parts, missing flags, fractions, any order of
-elements, masks with every index. One line for every comparison: what, how many, how many differ. The
+elements, masks with every index. One line for every comparison: what, how many, how many differ.
+The
 status is 1 if any does.
 """
 

@@ -15,7 +15,7 @@ from dsets import pipeline as pipelines
 from dsets.manifest import Manifest
 from dsets.prepare import storage, trial
 from dsets.prepare.cluster import cores
-from dsets.prepare.planning import Plan
+from dsets.prepare.planning import SHARD_BYTES, Plan
 from dsets.prepare.storage import Storage
 from dsets.prepare.trial import Trial
 from dsets.progress import Progress, ignore
@@ -130,6 +130,8 @@ class Estimate:
             manifest.name, packs[0].pipeline.name
         ).absolute():
             option += f" --out {shlex.quote(str(out))}"
+        if self.plan.shard_bytes != SHARD_BYTES:
+            option += f" --shard-size {self.plan.shard_bytes}"
         lines.append(f"dsets prepare {name}{option}")
         return tuple(lines)
 

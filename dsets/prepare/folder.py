@@ -31,9 +31,20 @@ _KEPT = re.compile(rf"{INDEX}|{STATISTICS}|shard-\d+\.h5")
 def state(plan: PackPlan) -> State:
     """What this plan would find: the very pack finished, begun, or something other in its place."""
     if plan.out.exists():
-        found = made(plan.out)
+        # A job with --force renames the old pack away and the new one to its place: look again.
+        found = made(plan.out) or made(plan.out)
         return "finished" if found and found.provenance.get("plan") == plan.digest else "other"
     return "started" if _text(plan.part / _PLAN) == plan.digest else "new"
+
+
+def begun_bytes(plan: PackPlan) -> int:
+    """What lies in the work folder. Another job may hold it, whose files come and go meanwhile."""
+    total = 0
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(plan.part) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                total += entry.stat().st_size
+    return total
 
 
 def made(folder: Path) -> Index | None:
@@ -164,7 +175,7 @@ def sweep(plan: PackPlan, tell: Callable[[str], None]) -> None:
         tell("removing the unfinished work of another plan")
     for path in there:
         if not mine or path.name.startswith("."):
-            path.unlink()
+            path.unlink(missing_ok=True)  # a worker that outlived its job may just rename it
     if not mine:
         with replacing(mark) as part:
             part.write_text(plan.digest)
@@ -200,7 +211,7 @@ def publish(plan: PackPlan) -> None:
     """Rename the held work folder, in which a pack is assembled, to the pack's final name."""
     for path in plan.part.iterdir():
         if not _KEPT.fullmatch(path.name):
-            path.unlink()
+            path.unlink(missing_ok=True)
     flush(plan.part)
     if plan.out.exists():
         shutil.rmtree(_old(plan), ignore_errors=True)
@@ -208,7 +219,8 @@ def publish(plan: PackPlan) -> None:
     os.rename(plan.part, plan.out)
     flush(plan.out.parent)
     for path in plan.out.iterdir():  # what a worker that outlived its job has written meanwhile
-        if not _KEPT.fullmatch(path.name):
+        # (An index that another job is just linking to its training pack is that job's.)
+        if not _KEPT.fullmatch(path.name) and not path.name.startswith(f".{INDEX}."):
             path.unlink(missing_ok=True)
     shutil.rmtree(_old(plan), ignore_errors=True)
 

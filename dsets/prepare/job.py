@@ -319,10 +319,7 @@ def _check_space(todo: Sequence[PackPlan]) -> None:
     """Raise PrepareError when the packs cannot fit on the disk."""
     there = next(path for path in todo[0].out.parents if path.exists())
     free = shutil.disk_usage(there).free
-    begun = sum(
-        path.stat().st_size for one in todo if one.part.is_dir() for path in one.part.iterdir()
-    )
-    need = sum(one.need_bytes for one in todo) - begun
+    need = sum(one.need_bytes - folder.begun_bytes(one) for one in todo)
     if need > free:
         raise PrepareError(
             "not enough disk space",

@@ -128,10 +128,14 @@ class PackPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The packs to make, the training one first, since the others name its digest."""
+    """The packs to make, the training one first, since the others name its digest.
+
+    ``shard_bytes`` is what was asked for; what came of it is each pack's ``samples_per_shard``.
+    """
 
     manifest: Manifest
     packs: tuple[PackPlan, ...]
+    shard_bytes: int = SHARD_BYTES
 
     @property
     def need_bytes(self) -> int:
@@ -199,6 +203,7 @@ def plan(
             )
             for split in sorted(chosen.values(), key=lambda split: not split.training)
         ),
+        shard_bytes,
     )
     for one in made.packs:
         readers.load(manifest.reader).check(one.source)

@@ -97,7 +97,9 @@ def opened(source: Source, options: Options) -> Index:
         index: Index | None = DECODED.get(known)
         if index is None:
             index = _stored(source, options, key)
-            size = sum(column.nbytes for column in index.columns.values())
+            # What is mapped from the store's file is the system's to keep or drop.
+            mine = (one for one in index.columns.values() if not isinstance(one.base, np.memmap))
+            size = sum(column.nbytes for column in mine)
             DECODED.put(known, index, size)
         return index
 

@@ -87,7 +87,8 @@ def table(source: Source) -> pd.DataFrame:
             "offset": columns["offset"],
             "bytes": columns["bytes"],
             "box_count": np.diff(columns["box_end"], prepend=0),
-        }
+        },
+        copy=False,
     )
 
 

@@ -49,6 +49,14 @@ def test_the_commands_name_the_folder_that_was_given(
     assert shlex.split(last) == ["dsets", "prepare", "tiny", "--out", str(out)]
 
 
+def test_the_commands_repeat_the_size_of_shards_that_was_given(
+    cli: Cli, capsys: Capture, tiny: dict[str, bytes]
+) -> None:
+    assert cli(["plan", "tiny", "--shard-size", "1MB", "--json", "--quiet"]) == 0
+    last = json.loads(capsys.readouterr().out)["commands"][-1]
+    assert last == "dsets prepare tiny --shard-size 1000000"
+
+
 def test_files_that_are_here_are_not_downloaded_and_are_tried(
     cli: Cli, capsys: Capture, tiny: dict[str, bytes]
 ) -> None:

@@ -15,6 +15,7 @@ from dsets import prepare
 from dsets.errors import DataError, PipelineError, PrepareError, UsageError
 from dsets.locks import holding
 from dsets.pack import Pack
+from dsets.prepare import folder
 from dsets.progress import Event
 
 Hashes = Callable[[Path], dict[str, str]]
@@ -309,6 +310,33 @@ def test_promise_4_of_many_jobs_on_one_pack_one_does_the_work(tiny: Any) -> None
         job.join()
     assert len(found) == 4 and len({index for index, _ in map(_digests, found)}) == 1
     assert len((tiny.folder / "made").read_text().split()) == 90 + 31
+
+
+def test_promise_4_files_that_another_job_renames_meanwhile_are_no_error(tiny: Any) -> None:
+    plan = tiny.plan()
+    (part := plan.packs[0].part).mkdir(parents=True)
+    gone = part / ".shard-00000.h5.1-1.part"
+    gone.symlink_to("nowhere")  # listed, yet not there when it is looked at
+    assert folder.begun_bytes(plan.packs[0]) == 0
+    assert len(prepare.run(plan)) == 2 and not gone.is_symlink()
+
+
+def test_promise_4_a_job_that_finishes_leaves_the_index_that_another_one_is_linking(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = tiny.plan()
+    flush = folder.flush
+
+    def meanwhile(path: Path) -> None:
+        flush(path)
+        if path == plan.packs[0].out.parent and not plan.packs[1].out.exists():
+            (plan.packs[0].out / ".index.json.1-1.part").write_text("{")
+            (plan.packs[0].out / "shard-00000.json").write_text("{")
+
+    monkeypatch.setattr(folder, "flush", meanwhile)
+    prepare.run(plan)
+    left = {path.name for path in plan.packs[0].out.iterdir()}
+    assert ".index.json.1-1.part" in left and "shard-00000.json" not in left
 
 
 def _digests(indices: Any) -> tuple[str, ...]:

@@ -24,12 +24,21 @@ from dsets.readers._imagenet_options import Options
 
 #: No picture is larger; a hostile archive may declare anything.
 PICTURE_BYTES = 256 << 20
-_DIGEST_BYTES = 32
-_PLACED = ("place", "suffix", "offset", "bytes")
-
-
 #: Of a zip's members, besides where they are: end, packed size, CRC-32, method (see ``Member``).
 ZIPPED = 4
+_DIGEST_BYTES = 32
+_PLACED = ("place", "suffix", "offset", "bytes")
+#: The columns that are gathered, with their types and the numbers in a row.
+_GATHERED = {
+    "label": (np.int32, 1),
+    "number": (np.int32, 1),
+    "place": (np.int32, 1),
+    "suffix": (np.int32, 1),
+    "offset": (np.int64, 1),
+    "bytes": (np.int32, 1),
+    "sha256": (np.uint8, _DIGEST_BYTES),
+    "zipped": (np.int64, ZIPPED),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +171,9 @@ class _Gathering:
         self._stem: str | None = None
         self._places: dict[str, int] = {}
         self._suffixes: dict[str, int] = {}
-        self._parts: list[dict[str, npt.NDArray[Any]]] = []
+        # Bytes of the columns: they grow in place, where many arrays would take the memory twice.
+        self._columns = {name: bytearray() for name in _GATHERED}
+        self._rows = 0
         self._passed_over = ""
 
     def add(
@@ -209,16 +220,18 @@ class _Gathering:
             raise error(
                 self._path, f"picture {name} is too large", f"{PICTURE_BYTES:,} bytes at most"
             )
-        label, number, place, suffix = np.array(kept, np.int32).T.copy()
+        label, number, place, suffix = np.array(kept, np.int32).T
         part = {"label": label, "number": number, "place": place, "suffix": suffix}
         part |= {"offset": members.offsets[rows], "bytes": sizes.astype(np.int32)}
         if zipped is not None:
             part["zipped"] = zipped[rows]
+        for name, column in part.items():
+            self._columns[name] += column.tobytes()
+        hashed = self._columns["sha256"]
         if digests:
-            part["sha256"] = np.frombuffer(digests, np.uint8).reshape(-1, _DIGEST_BYTES)[rows]
-        else:
-            part["sha256"] = np.zeros((len(rows), 0), np.uint8)
-        self._parts.append(part)
+            hashed += bytes(_DIGEST_BYTES * self._rows - len(hashed))  # of members of archives
+            hashed += np.frombuffer(digests, np.uint8).reshape(-1, _DIGEST_BYTES)[rows].tobytes()
+        self._rows += len(rows)
 
     def _check_kind(self, picture: _imagenet_names.Name, name: str) -> None:
         if self._stem is None:
@@ -248,29 +261,25 @@ class _Gathering:
 
         Of each column there is one copy at a time, and those of the other rows' order besides.
         """
-        if not self._parts and empty:
+        if not self._rows and empty:
             nothing = {name: np.zeros(0, np.int64) for name in ("label", "number", *_PLACED)}
             return Pictures("", (), (), self._classes, nothing)
-        if not self._parts and self._kind:
+        if not self._rows and self._kind:
             raise AbsentError(f"no pictures of {self._kind}", where=self._path)
-        if not self._parts:
+        if not self._rows:
             raise error(
                 self._path, "no pictures", "names like n01440764_10026.JPEG", self._passed_over
             )
-        widths = {part["sha256"].shape[1] for part in self._parts}
-        for part in self._parts:  # a listing may have both loose pictures and archives
-            if part["sha256"].shape[1] < max(widths):
-                part["sha256"] = np.zeros((len(part["label"]), _DIGEST_BYTES), np.uint8)
-        columns = {
-            name: np.concatenate([part.pop(name) for part in self._parts])
-            for name in list(self._parts[0])
-        }
-        self._parts.clear()
-        if not columns["sha256"].size:
-            del columns["sha256"]
+        if hashed := self._columns["sha256"]:  # a listing may have archives after loose pictures
+            hashed += bytes(_DIGEST_BYTES * self._rows - len(hashed))
+        columns: dict[str, npt.NDArray[Any]] = {}
+        for name, (dtype, width) in _GATHERED.items():
+            if data := self._columns.pop(name):
+                shape = (self._rows, width) if width > 1 else (self._rows,)
+                columns[name] = np.frombuffer(data, dtype).reshape(shape)
         if not self._classes and not self._stem:
-            numbers, columns["label"] = np.unique(columns["label"], return_inverse=True)
-            columns["label"] = columns["label"].astype(np.int32)
+            numbers = np.unique(columns["label"])
+            columns["label"] = np.searchsorted(numbers, columns["label"]).astype(np.int32)
             self._classes = tuple(map(_imagenet_names.wnid, numbers.tolist()))
         code = codes(columns["label"], columns["number"], self._stem or "")
         if (code[1:] <= code[:-1]).any():

@@ -18,8 +18,8 @@ from dsets import readers, store
 from dsets.errors import UsageError
 from dsets.field import Field
 from dsets.manifest import Manifest, Source, Split
-from dsets.pack import digests
-from dsets.pack.schema import field_table
+from dsets.pack import digests, extents, strict
+from dsets.pack.schema import Shard, field_table
 from dsets.pipeline import Pipeline
 
 SHARD_BYTES = 256 << 20
@@ -30,6 +30,9 @@ _KEY_BYTES = 32
 _CRC_BYTES = 4
 #: What a shard costs beside its samples: HDF5's own structure and 4096-byte alignment.
 _SHARD_OVERHEAD_BYTES = 112 << 10
+#: What index.json has for a shard and for each dataset in it, generously (docs/scaling.md).
+_INDEX_SHARD_BYTES = 200
+_INDEX_DATASET_BYTES = 125
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,8 @@ def plan(
     Raises:
         ManifestError: no such split, or the reader cannot follow the manifest.
         PipelineError: the pipeline breaks its contract.
-        UsageError: ``shard_bytes`` is not positive, or the dataset is only in the catalogue.
+        UsageError: ``shard_bytes`` is not positive, or so small that no index could name all
+            shards; or the dataset is only in the catalogue.
     """
     if shard_bytes < 1:
         raise UsageError("bad shard size", expected="at least 1 byte", got=shard_bytes)
@@ -207,7 +211,23 @@ def plan(
     )
     for one in made.packs:
         readers.load(manifest.reader).check(one.source)
+        _check_index(one, shard_bytes)
     return made
+
+
+def _check_index(plan: PackPlan, shard_bytes: int) -> None:
+    """Refuse a pack that nobody could open, before it is made: an index has a largest size."""
+    datasets = extents.of_shard(Shard("", 1, 0, "", {}), plan.fields)
+    need = plan.shards * (_INDEX_SHARD_BYTES + _INDEX_DATASET_BYTES * len(datasets))
+    if need > strict.BYTES:
+        raise UsageError(
+            f"too many shards for the index of a pack: {plan.shards:,}",
+            where=f"{plan.source.manifest.name}/{plan.split.name}",
+            expected=f"an index of at most {strict.BYTES:,} bytes",
+            got=f"about {need:,}",
+            remedy=f"give a shard size of {math.ceil(shard_bytes * need / strict.BYTES):,} bytes "
+            "or more (--shard-size)",
+        )
 
 
 def _available(manifest: Manifest, raw: Path, folder: Path) -> Sequence[Split]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from hypothesis import strategies as st
 
 from dsets import manifest, pipeline, prepare
 from dsets.errors import ManifestError, UsageError
+from dsets.pack import extents, strict
+from dsets.pack.index import render
+from dsets.pack.schema import Extent, Index, Shard
 
 here = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
@@ -25,14 +29,33 @@ def test_every_row_is_in_exactly_one_shard_and_no_shard_is_too_big(
     mnist = manifest.find("mnist")
     split = replace(mnist.splits[0], samples=samples)
     mnist = replace(mnist, splits=(split, *mnist.splits[1:]))
-    (one,) = prepare.plan(mnist, splits=["train"], shard_bytes=shard_bytes).packs
+    each = 28 * 28 + 8
+    try:
+        (one,) = prepare.plan(mnist, splits=["train"], shard_bytes=shard_bytes).packs
+    except UsageError as error:
+        assert "too many shards" in error.what and samples * each // shard_bytes > 10_000
+        return
     assert one.rows(0).start == 0 and one.rows(one.shards - 1).stop == samples
     for number in {0, one.shards // 2, one.shards - 2} & set(range(one.shards - 1)):
         assert one.rows(number).stop == one.rows(number + 1).start
         assert len(one.rows(number)) == one.samples_per_shard
     assert 0 < len(one.rows(one.shards - 1)) <= one.samples_per_shard
-    each = 28 * 28 + 8
     assert one.samples_per_shard == 1 or one.samples_per_shard * each <= shard_bytes
+
+
+def test_a_pack_whose_index_nobody_could_open_is_not_begun() -> None:
+    mnist = manifest.find("mnist")
+    splits = (replace(mnist.splits[0], samples=10**9), *mnist.splits[1:])
+    many = replace(mnist, splits=splits)
+    with pytest.raises(UsageError, match="too many shards for the index") as told:
+        prepare.plan(many, splits=["train"], shard_bytes=1 << 20)
+    least = int(re.sub(r"\D", "", re.findall(r"of ([\d,]+) bytes or more", str(told.value))[0]))
+    (one,) = prepare.plan(many, splits=["train"], shard_bytes=least * 101 // 100).packs
+    field = Extent(0, 8, "uint8", (8,))
+    datasets = dict.fromkeys(extents.of_shard(Shard("", 1, 0, "", {}), one.fields), field)
+    shard = Shard("shard-12345.h5", 10**6, 2**40, "0" * 64, datasets)
+    index = Index("train", one.fields, (shard,) * one.shards, None, None, (), "0" * 64, {})
+    assert len(render(index)) < strict.BYTES
 
 
 def test_the_training_split_comes_first_whatever_is_asked(tiny: Any) -> None:

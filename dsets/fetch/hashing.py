@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
+from typing import cast
 
 from dsets.closing import Closing
 
@@ -100,8 +101,7 @@ class Digester(Closing):
                 data.set()
                 continue
             hashed.update(data)
-            assert isinstance(data.obj, bytearray)
-            self._done(data.obj)
+            self._done(cast("bytearray", data.obj))
 
 
 def digests(

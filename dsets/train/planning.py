@@ -20,6 +20,7 @@ from dsets.train import checkpoint, determinism, recipes
 from dsets.train import ranks as processes
 from dsets.train.numerics import Numerics
 from dsets.train.recipe import Recipe
+from dsets.transforms import recipe as transforms
 
 #: Of several packs beside the training one, the first of these names is evaluated on.
 EVALUATION_SPLITS = ("validation", "val", "test")
@@ -112,7 +113,8 @@ def plan(
     together, and ``device="cuda"`` is each one's own GPU. Reads; changes nothing.
 
     Raises:
-        UsageError: no such model or device, a bad seed or number of threads.
+        UsageError: no such model or device, a bad seed or number of threads, a recipe that cannot
+            show these images, such as a crop that is larger.
         TrainError: the packs cannot be trained on, or ``out`` holds another run.
         PackError: a pack is damaged.
     """
@@ -126,6 +128,8 @@ def plan(
     _check_device(device)
     training, evaluation = _packs(Path(folder))
     _check_images(training, recipe)
+    transforms.parse(recipe.images.training(training), training.fields)
+    transforms.parse(recipe.images.evaluation(training), evaluation.fields)
     fresh = Plan(
         model=model,
         recipe=recipe,

@@ -30,6 +30,11 @@ def test_of_several_other_packs_the_validation_pack_is_evaluated_on(packs: Path)
     assert train.plan("lenet", packs).evaluation.split == "val"
 
 
+def test_a_crop_larger_than_the_images_is_refused_before_anything_is_done(packs: Path) -> None:
+    with pytest.raises(UsageError, match="larger than the image; expected at most 16 by 16"):
+        train.plan("alexnet", packs)
+
+
 def test_planning_writes_nothing(packs: Path, tmp_path: Path) -> None:
     train.plan("lenet", packs, tmp_path / "out")
     assert not (tmp_path / "out").exists()

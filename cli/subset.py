@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dsets import fetch, manifest, store, subset
+from dsets.errors import UsageError
 
 from . import _lock
 from ._lock import LOCK_FILE
@@ -70,8 +71,13 @@ def command(name: str, called: str | None, as_json: bool, quiet: bool, **how: An
     """
     dataset, slash, split = name.partition("/")
     parent = manifest.current(dataset)
+    classes = tuple(
+        one.strip() for given in how["classes"] for one in given.split(",") if one.strip()
+    )
+    if how["classes"] and not classes:
+        raise UsageError("no class named", where="--classes", got=repr(how["classes"][0]))
     selection = subset.Selection(
-        tuple(one.strip() for given in how["classes"] for one in given.split(",") if one.strip()),
+        classes,
         how["most"],
         (*([split] if slash else []), *how["splits"]),
         how["seed"],

@@ -218,8 +218,9 @@ def _value(feature: Any) -> Value:
 def _floats(floats: Any) -> npt.NDArray[np.float32]:
     """The values of a FloatList declared as ``bytes``: packed, they are the array itself."""
     values = floats.value
-    if not values and not floats.ByteSize():
-        return np.empty(0, np.float32)
+    field = floats.DESCRIPTOR.fields_by_name["value"]
+    if not values and (not floats.ByteSize() or field.cpp_type == field.CPPTYPE_FLOAT):
+        return np.empty(0, np.float32)  # beside it perhaps what no schema knows
     if values and type(values[0]) is float:
         return np.array(values, np.float32)
     size = len(values[0]) if len(values) == 1 else 0

@@ -3,7 +3,7 @@
 from dsets.manifest.adopted import adopted, current
 from dsets.manifest.find import find, names
 from dsets.manifest.listed import listed
-from dsets.manifest.parse import parse, read
+from dsets.manifest.parse import check_name, parse, read
 from dsets.manifest.render import render
 from dsets.manifest.schema import ACCESS, SCHEMA, Catalogue, File, Manifest, Member, Source, Split
 
@@ -17,6 +17,7 @@ __all__ = [
     "Source",
     "Split",
     "adopted",
+    "check_name",
     "current",
     "find",
     "listed",

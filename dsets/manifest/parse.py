@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from dsets.errors import ManifestError
+from dsets.errors import ManifestError, UsageError
 from dsets.field import DTYPES, RESERVED, Field
 from dsets.manifest import toml
 from dsets.manifest.families import families_of, files_of
@@ -31,6 +31,7 @@ from dsets.manifest.table import Table, shown
 
 _DIGESTS = {"sha256": 64, "sha1": 40, "md5": 32}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+NAMES = "lower-case letters, digits, dots, _ and -"
 _MODULE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -85,7 +86,7 @@ def parse(data: bytes, origin: str) -> Manifest:
     known |= {family.name: tuple(family.names()) for family in families}
     splits = tuple(_split(name, table, known) for name, table in top.named("split").items())
     manifest = Manifest(
-        name=_matching(top, "name", _NAME, "lower-case letters, digits, dots, _ and -"),
+        name=_matching(top, "name", _NAME, NAMES),
         title=_filled(top, "title"),
         homepage=_homepage(top),
         licence=_filled(top, "licence"),
@@ -211,10 +212,16 @@ def _member(table: Table) -> Member:
     )
 
 
+def check_name(name: str) -> None:
+    """Raise UsageError unless a dataset may have this name, which names files and folders, too."""
+    if not _NAME.fullmatch(name):
+        raise UsageError("bad name of a dataset", expected=NAMES, got=repr(name))
+
+
 def _split(name: str, table: Table, known: Mapping[str, tuple[str, ...]]) -> Split:
     table.only(*("samples", "files", "training", "withheld", "on_request", "reader", "whole_files"))
     if not _NAME.fullmatch(name):
-        raise table.error("", "bad split name", "lower-case letters, digits, dots, _ and -", name)
+        raise table.error("", "bad split name", NAMES, name)
     needed = table.texts("files", needed=True)
     for i, file in enumerate(needed):
         if file not in known:

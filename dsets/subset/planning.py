@@ -12,7 +12,7 @@ from dsets import fetch, readers, store
 from dsets.errors import UsageError
 from dsets.fetch import sources
 from dsets.fetch.planning import found as receipt_of
-from dsets.manifest import File, Manifest, Source
+from dsets.manifest import File, Manifest, Source, check_name
 from dsets.progress import Progress, ignore
 from dsets.readers import Choice, Picture, Selectable
 from dsets.subset import record
@@ -68,10 +68,12 @@ def plan(
     ``mirrors`` are bases below which the parent's files lie by name; they come first.
 
     Raises:
-        UsageError: the selection cannot be meant: no such class, nothing selected, …
+        UsageError: the selection cannot be meant: no such class, nothing selected, …; no dataset
+            may have this name.
         ManifestError: no such split.
         DataError: the annotations are not what the manifest or the format says.
     """
+    check_name(name)
     selection = settled(selection, parent)
     reader = readers.selectable(parent.reader)
     folder = store.raw(parent.name)

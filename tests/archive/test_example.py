@@ -170,3 +170,14 @@ def test_what_tensorflow_wrote() -> None:
         assert same(context["x_int"], (ten + 10 * number) * 10)
         assert {len(frames) for frames in lists.values()} == {3 + 2 * number}
         assert isinstance(both(data, list(context), list(lists)), Parsed)
+
+
+def test_a_list_of_floats_with_nothing_but_unknown_fields_is_empty() -> None:
+    """Its one value carries a field number that no FloatList has."""
+    floats = b"\x12\x05" + b"\x2d\x00\x00\x80\x3f"  # Feature 2: fixed32 field 5
+    feature = b"\x12" + bytes([len(floats)]) + floats
+    entry = b"\x0a\x01f" + feature
+    features = b"\x0a" + bytes([len(entry)]) + entry
+    record = b"\x0a" + bytes([len(features)]) + features
+    found = examples.example(record)["f"]
+    assert isinstance(found, np.ndarray) and found.dtype == np.float32 and found.size == 0

@@ -111,3 +111,21 @@ def test_an_unknown_class_names_the_near_ones(
 ) -> None:
     assert cli(["subset", "tiny", "--classes", "dgo"]) == 1
     assert "no such class" in (err := capsys.readouterr().err) and "did you mean dog?" in err
+
+
+@pytest.mark.parametrize("name", ["../../esc", "a/b", "Cats", "."])
+def test_a_name_that_no_dataset_may_have_is_refused_before_anything_comes(
+    cli: Cli, server: Server, home: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    before = sorted(home.parent.rglob("*"))
+    server.requests.clear()
+    assert cli([*CATS, f"--name={name}"]) == 1
+    assert "bad name of a dataset" in capsys.readouterr().err
+    assert sorted(home.parent.rglob("*")) == before and not server.requests
+
+
+def test_an_empty_list_of_classes_does_not_mean_all(
+    cli: Cli, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["subset", "tiny", "--classes", ",", "--max", "2"]) == 1
+    assert "no class named" in capsys.readouterr().err

@@ -12,8 +12,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = (
-    *("module", "guard", "checksum", "rows", "gather", "scale", "resample", "statistics"),
-    "example",
+    *("module", "guard", "checksum", "rows", "gather", "scale", "resample", "resample_wide"),
+    *("statistics", "example"),
 )
 JPEG_SOURCES = ("decompress", "jpeg", "jpeg_show", "jpeg_rows")
 

@@ -38,9 +38,8 @@ static PyObject *statistics(PyObject *self, PyObject *args) {
                (size_t)outer_sum.len == sizeof(uint64_t) * (size_t)(channels * channels);
     if (fits) {
         Py_BEGIN_ALLOW_THREADS
-        for (size_t at = 0; at < (size_t)images.len; at += size)
-            statistics_add((const uint8_t *)images.buf + at, size / (size_t)channels, channels,
-                           sum.buf, square_sum.buf, outer_sum.buf);
+        statistics_add(images.buf, (size_t)images.len / size, size / (size_t)channels, channels,
+                       sum.buf, square_sum.buf, outer_sum.buf);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&images);

@@ -17,6 +17,17 @@
 #define DISPATCH
 #endif
 
+/* Code written by hand for 512 bits; only where wide_possible() says so. */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define WIDE __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")))
+static inline int wide_possible(void) {
+    return __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+}
+#else
+static inline int wide_possible(void) { return 0; }
+#endif
+
 enum filter { FILTER_BILINEAR = 0, FILTER_BICUBIC = 1 };
 
 /* One axis of a resize: output i sums `taps` inputs from `first[i]` on. */
@@ -48,10 +59,10 @@ void resample(const uint8_t *source, size_t stride, int left, int top, int rows,
 size_t resample_scratch(size_t stride, int rows, const struct axis *across,
                         const struct axis *down);
 
-/* Add one image's integers: sum (pixels, channels) of values; square_sum (channels,);
-   outer_sum (channels, channels). channels is 1 or 3. */
-void statistics_add(const uint8_t *image, size_t pixels, int channels, uint32_t *sum,
-                    uint64_t *square_sum, uint64_t *outer_sum);
+/* Add the integers of `count` images, one behind the other: sum (pixels, channels) of values;
+   square_sum (channels,); outer_sum (channels, channels). channels is 1 or 3. */
+void statistics_add(const uint8_t *images, size_t count, size_t pixels, int channels,
+                    uint32_t *sum, uint64_t *square_sum, uint64_t *outer_sum);
 
 /* CRC-32C of n bytes; only where it is possible, and after checksum_prepare(). */
 int checksum_possible(void);

@@ -1,7 +1,7 @@
 /* The antialiased resize that Pillow defines (its 8-bit path): two passes, weights in fixed point
    with 22 fractional bits, rounded to 8 bits after each pass. Bit for bit the same. */
 
-#include "native.h"
+#include "resample_wide.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,10 +10,9 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 #define AVX2 __attribute__((target("avx2")))
-#define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
 #endif
 
-#define FRACTION 22
+#define FRACTION RESAMPLE_FRACTION
 #define LOW 15 /* a weight is cut into its low 15 bits and the rest: 16-bit factors */
 
 static double bilinear(double x) {
@@ -182,47 +181,6 @@ AVX2 static void across_rows_avx2(const uint8_t *const from[4], int left, const 
     }
 }
 
-/* As across_rows_avx2, with all four rows in one register: R0 R1 R2 R3 G0 ... of each. digits: for
-   every output and four taps, their weights' three signed digits of base 256, lowest first. */
-VNNI static void across_rows_vnni(const uint8_t *const from[4], int left, const struct axis *axis,
-                                  const void *factors, uint8_t *const to[4]) {
-    const __m512i planes = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-    const int32_t *digits = factors;
-    for (int i = 0; i < axis->outputs; i++) {
-        size_t at = (size_t)(axis->first[i] - left) * 4;
-        __m512i sum[3] = {_mm512_set1_epi32(1 << (FRACTION - 1))};
-        sum[1] = sum[2] = _mm512_setzero_si512();
-        for (int k = 0; k < axis->taps; k += 4, at += 16, digits += 3) {
-            __m512i pixels = _mm512_castsi128_si512(four(from[0] + at));
-            pixels = _mm512_inserti32x4(pixels, four(from[1] + at), 1);
-            pixels = _mm512_inserti32x4(pixels, four(from[2] + at), 2);
-            pixels = _mm512_inserti32x4(pixels, four(from[3] + at), 3);
-            pixels = _mm512_shuffle_epi8(pixels, planes);
-            for (int d = 0; d < 3; d++)
-                sum[d] = _mm512_dpbusd_epi32(sum[d], pixels, _mm512_set1_epi32(digits[d]));
-        }
-        __m512i all = _mm512_add_epi32(_mm512_slli_epi32(sum[2], 16), _mm512_slli_epi32(sum[1], 8));
-        all = _mm512_srai_epi32(_mm512_add_epi32(all, sum[0]), FRACTION);
-        all = _mm512_max_epi32(all, _mm512_setzero_si512());
-        store4(_mm512_cvtusepi32_epi8(all), to, i, axis->outputs);
-    }
-}
-
-static void *factors_for_vnni(const struct axis *axis) {
-    size_t weights = (size_t)axis->outputs * (size_t)axis->taps;
-    int8_t *digits = malloc(weights * 3);
-    for (size_t k = 0; digits && k < weights; k++) {
-        int32_t rest = axis->weight[k];
-        for (size_t d = 0; d < 3; d++) {
-            int8_t digit = (int8_t)(uint8_t)(rest & 255);
-            digits[k / 4 * 12 + 4 * d + k % 4] = digit;
-            rest = (rest - digit) / 256;
-        }
-    }
-    return digits;
-}
-
 static void *factors_for_avx2(const struct axis *axis) {
     size_t groups = (size_t)axis->outputs * (size_t)axis->taps / 4;
     int16_t *factors = malloc(groups * 32 * sizeof *factors);
@@ -241,11 +199,10 @@ static void *factors_for_avx2(const struct axis *axis) {
 static void across_all(const uint8_t *source, size_t stride, int rows, int left,
                        const struct axis *axis, uint8_t *target) {
     void *factors = NULL;
+    struct wide *wide = wide_make(axis, left, stride);
 #ifdef AVX2
-    int wide = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512vl");
-    if (axis->taps % 4 == 0 && __builtin_cpu_supports("avx2"))
-        factors = wide ? factors_for_vnni(axis) : factors_for_avx2(axis);
+    if (!wide && axis->taps % 4 == 0 && __builtin_cpu_supports("avx2"))
+        factors = factors_for_avx2(axis);
 #endif
     for (int y = 0; y < rows; y += 4) {
         const uint8_t *from[4];
@@ -255,15 +212,17 @@ static void across_all(const uint8_t *source, size_t stride, int rows, int left,
             from[r] = source + row * stride;
             to[r] = target + row * (size_t)axis->outputs * 3;
         }
+        if (wide)
+            wide_across(wide, from, to);
 #ifdef AVX2
-        if (factors) {
-            (wide ? across_rows_vnni : across_rows_avx2)(from, left, axis, factors, to);
-            continue;
-        }
+        else if (factors)
+            across_rows_avx2(from, left, axis, factors, to);
 #endif
-        across_rows(from, left, axis, to);
+        else
+            across_rows(from, left, axis, to);
     }
     free(factors);
+    free(wide);
 }
 
 DISPATCH static void down_row(const uint8_t *rows, size_t stride, const int32_t *weight, int count,
@@ -281,6 +240,17 @@ DISPATCH static void down_row(const uint8_t *rows, size_t stride, const int32_t 
     }
 }
 
+/* Every output of `down`; the source's first row is row `top`, its rows have no room between. */
+static void down_all(const uint8_t *source, size_t stride, int top, const struct axis *down,
+                     uint8_t *target) {
+    int wide = wide_possible() && down->taps <= WIDE_TAPS;
+    for (int i = 0; i < down->outputs; i++)
+        (wide ? wide_down_row : down_row)(
+            source + (size_t)(down->first[i] - top) * stride, stride,
+            down->weight + (size_t)i * (size_t)down->taps, down->taps,
+            target + (size_t)i * stride);
+}
+
 /* Pillow goes down first where that makes the image between the passes much smaller. */
 static int down_comes_first(const struct axis *across, const struct axis *down) {
     return down->input > down->resized &&
@@ -293,20 +263,13 @@ void resample(const uint8_t *source, size_t stride, int left, int top, int rows,
     size_t width = (size_t)across->outputs * 3;
     int first = down_comes_first(across, down);
     if (first) {
-        for (int i = 0; i < down->outputs; i++)
-            down_row(source + (size_t)(down->first[i] - top) * stride, stride,
-                     down->weight + (size_t)i * (size_t)down->taps, down->taps,
-                     scratch + (size_t)i * stride);
+        down_all(source, stride, top, down, scratch);
         source = scratch;
         rows = down->outputs;
         scratch = target;
     }
     across_all(source, stride, rows, left, across, scratch);
-    if (first) return;
-    for (int i = 0; i < down->outputs; i++)
-        down_row(scratch + (size_t)(down->first[i] - top) * width, width,
-                 down->weight + (size_t)i * (size_t)down->taps, down->taps,
-                 target + (size_t)i * width);
+    if (!first) down_all(scratch, width, top, down, target);
 }
 
 size_t resample_scratch(size_t stride, int rows, const struct axis *across,

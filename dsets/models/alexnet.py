@@ -15,6 +15,7 @@ from collections import OrderedDict
 from torch import nn
 
 from dsets.errors import TrainError
+from dsets.models.response_norm import LocalResponseNorm
 
 #: The numbers of neurons of section 3.5's last paragraph; 253,440 does not fit (see below).
 PAPER = {
@@ -82,7 +83,7 @@ def _norm() -> nn.Module:
 
     torch divides alpha by n, so it is given five times as much.
     """
-    return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)
+    return LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)
 
 
 def _initialise(name: str, layer: nn.Conv2d | nn.Linear) -> None:

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dsets.errors import TrainError
+from dsets.models.response_norm import LocalResponseNorm
 
 _ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -97,14 +98,23 @@ class Local(nn.Module):
         self.products = outputs * inputs * 9
 
     def forward(self, maps: Tensor) -> Tensor:
-        squares = functional.unfold(maps, 3, padding=1)
-        sums = torch.einsum("nip,oip->nop", squares, self.weight)
-        return sums.reshape(len(maps), *self.bias.shape) + self.bias
+        # Positions first, so that each is one matrix product of all images; the nine shifts one
+        # by one take 0.4 of the time of an unfold and its gradient.
+        outputs, rows, columns = self.bias.shape
+        inputs = maps.shape[1]
+        padded = functional.pad(maps.permute(2, 3, 0, 1), (0, 0, 0, 0, 1, 1, 1, 1))
+        kernels = self.weight.view(outputs, inputs, 9, -1).permute(2, 3, 1, 0)
+        sums = self.bias.reshape(outputs, -1).t()[:, None]
+        for shift, kernel in enumerate(kernels):
+            down, right = divmod(shift, 3)
+            square = padded[down : down + rows, right : right + columns]
+            sums = sums + square.reshape(rows * columns, -1, inputs) @ kernel
+        return sums.view(rows, columns, -1, outputs).permute(2, 3, 0, 1)
 
 
 def _norm(normalised: bool) -> nn.Module:
     # cuda-convnet divides its scale 0.001 by the size 5, as torch does with alpha; its k is 1.
-    return nn.LocalResponseNorm(5, alpha=0.001, beta=0.75, k=1) if normalised else nn.Identity()
+    return LocalResponseNorm(5, alpha=0.001, beta=0.75, k=1) if normalised else nn.Identity()
 
 
 def _checked(shape: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from dsets.models.inception import Branches, channels_of, initialise
+from dsets.models.response_norm import LocalResponseNorm
 
 #: Table 1's params and ops. From 4a on, and for the first convolution, the columns don't follow
 #: from the table's own kernels: 4a to 5b are up to 7 % off in weights (ours by 1024: 366.8, 438.0,
@@ -140,7 +141,7 @@ def _pool() -> nn.Module:
 
 def _norm() -> nn.Module:
     # Figure 3 says LocalRespNorm and no numbers: AlexNet's; torch divides alpha by 5.
-    return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)
+    return LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)
 
 
 def _head_side(shape: tuple[int, int, int]) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from torch import nn
 
 from dsets.errors import TrainError
+from dsets.models.response_norm import LocalResponseNorm
 
 #: Table 2 gives millions of parameters only: A and A-LRN 133, B 133, C 134, D 138, E 144.
 PAPER: dict[str, str] = {}
@@ -50,7 +51,7 @@ def vgg(shape: tuple[int, int, int], classes: int, *, letter: str) -> nn.Module:
             channels = wide
         if letter == "a_lrn" and stage == 1:
             # "Parameters as in" the AlexNet paper (section 2.1); torch divides alpha by 5.
-            named += [("norm1", nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2))]
+            named += [("norm1", LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2))]
         named += [(f"pool{stage}", nn.MaxPool2d(2))]
     named += [
         ("flatten", nn.Flatten()),

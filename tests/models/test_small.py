@@ -14,6 +14,7 @@ from dsets.errors import TrainError, UsageError
 from dsets.models.cifar_four import Local
 from dsets.models.lenet5 import TABLE, RadialBasis, SubSampling, TabledConvolution, codes
 from dsets.models.residual import PaddedShortcut
+from dsets.models.response_norm import LocalResponseNorm
 from dsets.train import engine
 
 SMALL = [
@@ -177,3 +178,37 @@ def test_an_auxiliary_heads_loss_counts_three_tenths() -> None:
     ]
     assert logits is own
     assert torch.allclose(losses, one[0] + 0.3 * one[1] + 0.3 * one[2])
+
+
+@pytest.mark.parametrize(("channels", "size"), [(8, 5), (7, 4), (3, 9), (1, 5)])
+def test_response_normalisation_and_its_gradient_are_those_of_torchs_layer(
+    channels: int, size: int
+) -> None:
+    torch.manual_seed(0)
+    maps = torch.randn(2, channels, 3, 4, dtype=torch.float64, requires_grad=True)
+    ours = LocalResponseNorm(size, alpha=0.9, beta=0.75, k=1.5)
+    theirs = nn.LocalResponseNorm(size, alpha=0.9, beta=0.75, k=1.5)
+    weights = torch.randn_like(maps)
+    expected, got = theirs(maps), ours(maps)
+    assert torch.allclose(got, expected, rtol=1e-12)
+    wanted = torch.autograd.grad((expected * weights).sum(), maps)[0]
+    assert torch.allclose(torch.autograd.grad((got * weights).sum(), maps)[0], wanted, rtol=1e-10)
+
+
+def test_a_local_layer_is_a_sum_of_products_at_each_place_and_so_is_its_gradient() -> None:
+    torch.manual_seed(0)
+    layer = Local(3, 4, 5, 6).double()
+    nn.init.normal_(layer.weight)
+    nn.init.normal_(layer.bias)
+    maps = torch.randn(2, 3, 5, 6, dtype=torch.float64, requires_grad=True)
+    squares = functional.unfold(maps, 3, padding=1)
+    expected = torch.einsum("nip,oip->nop", squares, layer.weight).view(2, 4, 5, 6) + layer.bias
+    got = layer(maps)
+    assert torch.allclose(got, expected, rtol=1e-10)
+    weights, wrt = torch.randn_like(got), [maps, layer.weight, layer.bias]
+    for ours, theirs in zip(
+        torch.autograd.grad((got * weights).sum(), wrt),
+        torch.autograd.grad((expected * weights).sum(), wrt),
+        strict=True,
+    ):
+        assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-12)

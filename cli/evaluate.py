@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: one a core]")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Of matrix products and convolutions; sums stay float32.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     run: Path,
@@ -41,6 +49,7 @@ def command(
     out: Path | None,
     device: str,
     threads: int | None,
+    precision: str,
     as_json: bool,
 ) -> None:
     """Evaluate the weights of RUN on the packs in FOLDER, and draw what they have learned.
@@ -48,13 +57,25 @@ def command(
     Prints top-1 and top-5 error and what is confused most; writes evaluation.json with the whole
     confusion matrix, confusion.png, curves.png, and filters.png with the first layer's kernels.
     RUN is the --out of a training run, finished or not.
+
+    Several processes share the images when torchrun starts them, each image counts once:
+    torchrun --nproc-per-node 2 -m dsets.cli evaluate RUN FOLDER
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in training
+    from dsets import train
     from dsets.train import evaluating
 
     found = evaluating.find(run, folder, split)
     result = evaluating.evaluate(
-        found, crops=int(crops) if crops else None, size=size, device=device, threads=threads
+        found,
+        crops=int(crops) if crops else None,
+        size=size,
+        device=device,
+        threads=threads,
+        precision=precision,
     )
+    if train.launched()[0] > 0:
+        return  # the first process speaks for all
     written = evaluating.write(found, result, out or run / "evaluation")
     if as_json:
         click.echo(json.dumps(evaluating.plain(found, result)))

@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 
 
 class LocalResponseNorm(nn.Module):
-    """Maps (n, C, H, W) → the same, float32 or wider; ``size`` channels, the middle one included."""
+    """Maps (n, C, H, W) → the same, float32 or wider; ``size`` counts the middle channel too."""
 
     def __init__(self, size: int, *, alpha: float, beta: float, k: float) -> None:
         super().__init__()
@@ -32,7 +32,9 @@ class LocalResponseNorm(nn.Module):
         # In float32 under autocast too: squares of a short mantissa do not add up.
         wide = maps.float() if maps.element_size() < 4 else maps
         share = self.alpha / self.size
-        normed: Tensor = _Normed.apply(wide, self.size, share, self.beta, self.k)
+        normed: Tensor = _Normed.apply(  # type: ignore[no-untyped-call]
+            wide, self.size, share, self.beta, self.k
+        )
         return normed
 
     def extra_repr(self) -> str:

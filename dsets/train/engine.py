@@ -94,7 +94,7 @@ def predictions(
     """Logits float32 (n, classes), labels and valid of each batch of one epoch of the stream.
 
     Of several crops of an image, (n, crops, C, H, W), the mean of their softmax counts; its
-    logarithm is the logits.
+    logarithm is the logits. They are float32 under autocast too.
     """
     model.eval()
     for batch in stream:
@@ -102,9 +102,9 @@ def predictions(
         if images.dim() == 5:
             count = images.shape[1]
             shown = crops.flat(images).contiguous(memory_format=torch.channels_last)
-            yield crops.average_softmax(model(shown), count).log(), labels, valid
+            yield crops.average_softmax(model(shown).float(), count).log(), labels, valid
         else:
-            yield model(images), labels, valid
+            yield model(images).float(), labels, valid
 
 
 def placed(model: nn.Module, device: str) -> nn.Module:

@@ -1,8 +1,12 @@
-"""A run's weights judged: on a split that is named, with one crop of each image or ten."""
+"""A run's weights judged: on a split that is named, with one crop of each image or ten.
+
+Where torchrun started several processes each looks at its share, and every image counts once.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +20,14 @@ from torch.nn import functional
 from dsets import atomic, codecs, models, stream
 from dsets.errors import StreamError, TrainError, UsageError
 from dsets.pack import Pack
-from dsets.train import checkpoint, determinism, engine, pictures, recipe_file
+from dsets.train import checkpoint, determinism, engine, pictures, recipe_file, weights
+from dsets.train import ranks as processes
 from dsets.train.checkpoint import Checkpoint
+from dsets.train.engine import Batch
 from dsets.train.meters import Figures, Meter
-from dsets.train.planning import field_of
+from dsets.train.numerics import Numerics
+from dsets.train.planning import check_device, field_of
+from dsets.train.ranks import Ranks
 from dsets.train.recipe import Recipe
 from dsets.transforms.ten_crop import CROPS
 
@@ -95,16 +103,20 @@ def evaluate(
     size: int | None = None,
     device: str = "cpu",
     threads: int | None = None,
+    precision: str = "float32",
 ) -> Evaluation:
     """The figures and confusions of the run's weights over the whole of its pack.
 
     Ten crops are four corners and the centre and their mirror images, their softmax averaged
     (Krizhevsky et al. 2012, section 4.1). ``crops`` is by default what the recipe says, ``size``
-    the recipe's.
+    the recipe's. ``precision`` is that of ``Numerics``. Of several processes each returns the
+    figures of all.
 
     Raises:
-        UsageError: ten crops of no size, or of one larger than the image.
-        TrainError: the model does not take crops of that size.
+        UsageError: ten crops of no size, or of one larger than the image; no such precision or
+            device.
+        TrainError: the model does not take crops of that size; the processes differ in what they
+            evaluate, or one is gone.
     """
     if crops not in (None, 1, CROPS):
         raise UsageError("bad number of crops", expected=f"1 or {CROPS}", got=crops)
@@ -118,30 +130,55 @@ def evaluate(
             expected="pixels, fewer than the images have",
             remedy="this recipe shows the whole image; give --size",
         )
+    numerics = Numerics(precision)
     transform = images.evaluation(run.training, side if ten else 0)
-    labels = field_of(run.training, "label").classes
-    meter = Meter(len(labels), device)
-    counts = torch.zeros(len(labels), len(labels), dtype=torch.int64)
+    device = processes.own_device(device)
+    check_device(device)
     model = engine.placed(run.model, device)
-    try:
-        with (
-            determinism.exact(threads or torch.get_num_threads(), device),
-            stream.batches(
-                run.pack, BATCH // (CROPS if ten else 1), shuffle=False, transform=transform,
-                device=device,
-            ) as batches,
-        ):  # fmt: skip
-            for logits, truth, valid in engine.predictions(model, batches):
-                losses = functional.cross_entropy(logits, truth, reduction="none")
-                meter.add(logits, truth, losses, valid)
-                counts += _counted(logits, truth, valid, len(labels))
-    except RuntimeError as error:
-        if isinstance(error, StreamError | TrainError):
-            raise
-        raise TrainError(
-            "the model does not take these crops", where=run.path, got=f"size {side}: {error}"
-        ) from error
-    return Evaluation(meter.figures(), counts.numpy(), CROPS if ten else 1, side if ten else 0)
+    with processes.joined(device) as ranks:
+        ranks.agree(
+            {
+                "weights": weights.digest(model.state_dict()),
+                "pack": run.pack.digest,
+                "crops": (ten, side),
+                "precision": precision,
+            }
+        )
+        try:
+            with (
+                determinism.exact(threads or torch.get_num_threads(), device),
+                numerics.autocast(device),
+                stream.batches(
+                    run.pack,
+                    BATCH // (CROPS if ten else 1),
+                    shuffle=False,
+                    transform=transform,
+                    rank=(ranks.rank, ranks.world),
+                    device=device,
+                ) as batches,
+            ):
+                figures, confusion = _judged(model, batches, run, ranks, device)
+        except RuntimeError as error:
+            if isinstance(error, StreamError | TrainError):
+                raise
+            raise TrainError(
+                "the model does not take these crops", where=run.path, got=f"size {side}: {error}"
+            ) from error
+    return Evaluation(figures, confusion, CROPS if ten else 1, side if ten else 0)
+
+
+def _judged(
+    model: nn.Module, batches: Iterable[Batch], run: Run, ranks: Ranks, device: str
+) -> tuple[Figures, NDArray[np.int64]]:
+    """The figures and confusions of all batches of all processes."""
+    classes = len(field_of(run.training, "label").classes)
+    meter = Meter(classes, device, ranks)
+    counts = torch.zeros(classes, classes, dtype=torch.int64)
+    for logits, truth, valid in engine.predictions(model, batches):
+        losses = functional.cross_entropy(logits, truth, reduction="none")
+        meter.add(logits, truth, losses, valid)
+        counts += _counted(logits, truth, valid, classes)
+    return meter.figures(), ranks.sum(counts).numpy()
 
 
 def write(run: Run, evaluation: Evaluation, out: Path) -> tuple[Path, ...]:

@@ -42,13 +42,12 @@ class Numerics:
         Raises:
             TrainError: torch.compile cannot work here.
         """
-        kind = torch.device(device).type
         own = model.forward
 
         def forward(images: Tensor) -> Any:
             if self.precision == "float32":
                 return own(images)
-            with torch.autocast(kind, PRECISIONS[self.precision]):
+            with self.autocast(device):
                 return _single(own(images))
 
         if self.compiled:
@@ -57,6 +56,11 @@ class Numerics:
         # ours is compiled, since the compiler passes over calls of torch's own modules.
         model.forward = torch.compile(forward) if self.compiled else forward
         return model
+
+    def autocast(self, device: str) -> torch.autocast:
+        """The context in which that precision is computed in; of float32 it does nothing."""
+        kind, lower = torch.device(device).type, self.precision != "float32"
+        return torch.autocast(kind, PRECISIONS[self.precision] if lower else None, enabled=lower)
 
     def scaler(self, device: str) -> torch.amp.GradScaler:
         """What keeps float16's small gradients from vanishing; it does nothing to the others."""

@@ -125,7 +125,7 @@ def plan(
     if threads is not None and not 1 <= threads <= 1024:
         raise UsageError("bad number of threads", expected="1 to 1024", got=threads)
     device = processes.own_device(device)
-    _check_device(device)
+    check_device(device)
     training, evaluation = _packs(Path(folder))
     _check_images(training, recipe)
     transforms.parse(recipe.images.training(training), training.fields)
@@ -160,7 +160,8 @@ def _place(identity: dict[str, Any]) -> Path:
     return store.home() / "runs" / f"{identity['model']}-{digest[:8]}"
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Refuse a device that is not one of cpu, cuda and cuda:N, or not here."""
     if device == "cpu":
         return
     try:

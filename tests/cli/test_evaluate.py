@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -57,3 +59,34 @@ def test_what_cannot_be_is_one_line(
     assert cli(["evaluate", str(packs), str(packs)]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert cli(["evaluate", str(out), str(packs), "--crops", "5"]) == 2
+    assert cli(["evaluate", str(out), str(packs), "--device", "abacus"]) == 1
+    assert "no such device" in capsys.readouterr().err
+
+
+def test_several_processes_count_each_image_once_and_the_first_one_speaks(
+    cli: Cli, trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packs, out = trained
+    command = ["evaluate", str(out), str(packs), "--split", "train", "--threads", "1", "--json"]
+    assert cli([*command, "--out", str(tmp_path / "alone")]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3"]
+    together = ["-m", "dsets.cli", *command, "--out", str(tmp_path / "three")]
+    ended = subprocess.run([*start, *together], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    assert told == json.loads((tmp_path / "three" / "evaluation.json").read_text())
+    assert told.pop("loss") == pytest.approx(alone.pop("loss"), rel=1e-6)
+    assert told == alone and told["images"] == 40
+
+
+def test_a_lower_precision_gives_nearly_the_same_figures(
+    cli: Cli, trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    packs, out = trained
+    told = []
+    for precision in ("float32", "bfloat16"):
+        command = ["evaluate", str(out), str(packs), "--precision", precision, "--json"]
+        assert cli([*command, "--threads", "1"]) == 0
+        told.append(json.loads(capsys.readouterr().out)["loss"])
+    assert told[1] == pytest.approx(told[0], rel=0.02) and told[1] != told[0]

@@ -1,10 +1,12 @@
 """One big file over loopback: ``fetch`` with sha256 and fsync, against curl, which does neither.
 
-    python benchmarks/fetch_big.py [--mebibytes 512] [--rounds 5] [--folder FOLDER] [--save]
+    python benchmarks/fetch_big.py [--mebibytes 512] [--rounds 5] [--folder FOLDER]
+        [--medium "what FOLDER lies on"] [--save]
 
 The server is a process that sends the file by sendfile. Ours, curl, and curl with sha256sum behind
 it (through tee) take turns; every other round goes the other way round. The ratio of a round is
-curl's seconds over ours; the goal is 0.95.
+curl's seconds over ours; the goal is 0.95. Beside them sha256 alone runs over bytes that are in
+memory already: nobody who hashes is done before it, whatever else is free.
 
 Who is the limit: the processor seconds of each client and of the server beside it are printed, too.
 No client is done before their sum is spent on the cores that there are: that floor, for hashing
@@ -26,6 +28,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import record
 
@@ -64,6 +67,13 @@ def curl_hashed(address: str, folder: Path) -> None:
     subprocess.run(["bash", "-c", line, "bash", *names], check=True)
 
 
+def sha256_alone(data: memoryview, folder: Path) -> None:
+    folder.mkdir()
+    digest = hashlib.sha256()
+    for start in range(0, len(data), 1 << 18):
+        digest.update(data[start : start + (1 << 18)])
+
+
 def seconds(run: Callable[[], None], folder: Path) -> tuple[float, float]:
     """How long it took, and the processor seconds of the client."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -85,6 +95,7 @@ def main() -> None:
     parser.add_argument("--mebibytes", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--medium", default="disk")
     parser.add_argument("--save", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as temporary:
@@ -116,11 +127,12 @@ def main() -> None:
             digest="0" * 64,
             origin="benchmark",
         )
-        folder = work / "got"
+        folder, bytes_ = work / "got", memoryview(data.read_bytes())
         runs = {
             "dsets": lambda: ours(manifest, folder),
             "curl": lambda: curl(address, folder),
             "curl with sha256sum": lambda: curl_hashed(address, folder),
+            "sha256 alone": lambda: sha256_alone(bytes_, folder),
         }
         taken: dict[str, list[float]] = {name: [] for name in runs}
         spent: dict[str, list[float]] = {name: [] for name in runs}
@@ -145,24 +157,24 @@ def main() -> None:
         theirs / ((own + server) / cores)
         for theirs, own, server in zip(taken["curl"], spent["dsets"], serving["dsets"], strict=True)
     ]
-    size = given.mebibytes / 1024
+    alone = [a / b for a, b in zip(taken["curl"], taken["sha256 alone"], strict=True)]
+    size, facts = given.mebibytes / 1024, {"medium": given.medium}
+
+    def line(what: str, unit: str, values: list[float]) -> dict[str, Any]:
+        return record.line(what, unit, values, facts)
+
     lines = [
-        record.line(f"fetch of {given.mebibytes} MiB by {name}", "GiB/s", [size / t for t in times])
+        line(f"fetch of {given.mebibytes} MiB by {name}", "GiB/s", [size / t for t in times])
         for name, times in taken.items()
     ]
-    lines.append(record.line("fetch with sha256 and fsync, of curl without", "ratio", ratios))
-    lines.append(
-        record.line("fetch with sha256 and fsync, of curl with sha256sum", "ratio", beside)
-    )
-    lines.append(
-        record.line("fetch's processor time spread over all cores, of curl", "ratio", floors)
-    )
+    lines.append(line("sha256 alone of bytes in memory, of curl", "ratio", alone))
+    lines.append(line("fetch with sha256 and fsync, of curl without", "ratio", ratios))
+    lines.append(line("fetch with sha256 and fsync, of curl with sha256sum", "ratio", beside))
+    lines.append(line("fetch's processor time spread over all cores, of curl", "ratio", floors))
     for name in runs:
-        lines.append(record.line(f"processor of {name}", "s/GiB", [t / size for t in spent[name]]))
+        lines.append(line(f"processor of {name}", "s/GiB", [t / size for t in spent[name]]))
         lines.append(
-            record.line(
-                f"processor of the server of {name}", "s/GiB", [t / size for t in serving[name]]
-            )
+            line(f"processor of the server of {name}", "s/GiB", [t / size for t in serving[name]])
         )
     for one in lines:
         print(f"{one['what']}: {one['median']:.3f} {one['unit']} ({one['min']} … {one['max']})")

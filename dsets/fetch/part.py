@@ -20,6 +20,8 @@ from dsets.fetch.stop import Stop
 from dsets.locks import holding
 from dsets.manifest import File
 
+BEHIND = 1 << 23  # bytes that the system may keep before it is told to begin writing them
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -89,6 +91,7 @@ class Part:
         self.origin = read_origin(path)
         self._descriptor = descriptor
         self._digester = Digester(receipts.algorithms(file))
+        self._behind = 0
 
     @property
     def complete(self) -> bool:
@@ -110,13 +113,15 @@ class Part:
             self.size += written
             view = view[written:]
         self._digester.update(data)
+        if self.size - self._behind >= BEHIND:
+            self._write_behind()
 
     def clear(self) -> None:
         """Begin again: nothing of what is here can be used."""
         self._digester.close()
         self._digester = Digester(receipts.algorithms(self.file))
         os.ftruncate(self._descriptor, 0)
-        self.size = 0
+        self.size = self._behind = 0
         self.pieced = False
         self.forget()
 
@@ -159,7 +164,18 @@ class Part:
                 break
             self._digester.update(data)
             self.size += len(data)
+        self._behind = self.size
         self.pieced = keep > 0
+
+    def _write_behind(self) -> None:
+        """Have the system begin to write what is new, or the flush at the end waits for all of it.
+
+        Pages that are not written yet are not dropped by this advice: their writing is begun.
+        """
+        if hasattr(os, "posix_fadvise"):
+            length = self.size - self._behind
+            os.posix_fadvise(self._descriptor, self._behind, length, os.POSIX_FADV_DONTNEED)
+        self._behind = self.size
 
 
 @contextmanager

@@ -167,10 +167,13 @@ def _bytes(found: Manifest) -> bytes:
 def _here(found: Manifest, names: Iterable[str], progress: Progress) -> fetch.Plan:
     plan = fetch.plan(found, store.raw(found.name), files=tuple(names), progress=progress)
     if plan.missing:
+        own = manifest.adopted(found.name) is not None
         raise AdoptError(
-            "not all files are here",
+            "not all official files are here",
             where=plan.folder,
-            got=f"no good {', '.join(step.file.name for step in plan.missing)}",
-            remedy=f"run 'dsets fetch {found.name}', or bundle a split that is here",
+            got=f"no good {', '.join(step.file.name for step in plan.missing)}"
+            + (", and others adopted unverified, which are not bundled" if own else ""),
+            remedy=f"run 'dsets fetch {found.name}', or bundle a split that is here"
+            + (", or the pack made of what was adopted, with --pack" if own else ""),
         )
     return plan

@@ -99,7 +99,10 @@ def _take(
             elif isinstance(part, Tree):
                 files[part.name] = bringing.tree(part, work, copy, jobs, tell)
             else:
-                files[part.name] = bringing.stranger(part, work, copy, tell)
+                files[part.name] = replace(
+                    bringing.stranger(part, work, copy, tell),
+                    part=_part_of(plan.manifest, part.called),
+                )
         splits = {
             one.split.name: replace(
                 one.split, files=tuple(part.name for part in one.parts), options=one.options
@@ -131,6 +134,11 @@ def _take(
     if both:
         shards.settle(plan.manifest)
     return taken, tuple(lack for _, lack in counted if lack)
+
+
+def _part_of(official: Manifest, name: str) -> str:
+    """The part of the official file of that name, which a stranger in its place belongs to."""
+    return next((file.part for file in official.files if file.name == name), "")
 
 
 @contextmanager

@@ -57,9 +57,9 @@ def halving(inputs: int, *steps: tuple[int, Sides]) -> nn.Sequential:
     return nn.Sequential(*chain(inputs, *before), Unit(last, outputs, sides, 2, padded=False))
 
 
-def mean_pool() -> nn.Module:
-    """A mean of 3x3 at every place; what lies outside of the maps isn't counted."""
-    return nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
+def mean_pool(*, outside: bool = False) -> nn.Module:
+    """A mean of 3x3 at every place; what lies outside of the maps counts as zeros or not at all."""
+    return nn.AvgPool2d(3, 1, padding=1, count_include_pad=outside)
 
 
 def initialise(layer: nn.Module) -> None:

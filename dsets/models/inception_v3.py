@@ -2,7 +2,10 @@
 to 7. 23,834,568 parameters without the auxiliary head, for images of 299x299.
 
 The table and the net that the authors released differ: the stem's 1x1 and its number of channels,
-and the blocks' widths, which the paper doesn't give, are the released net's.
+and the blocks' widths, which the paper doesn't give, are the released net's. The paper doesn't say
+what its mean pools do at the borders: the first release leaves out what lies outside, the
+implementations that are widely used since, torchvision's and timm's, count zeros there. So does
+ours, and has their outputs.
 """
 
 from __future__ import annotations
@@ -83,7 +86,7 @@ def _figure5(inputs: int, projected: int) -> nn.Module:
         Unit(inputs, 64, 1),
         chain(inputs, (48, 1), (64, 5)),
         chain(inputs, (64, 1), (96, 3), (96, 3)),
-        nn.Sequential(mean_pool(), Unit(inputs, projected, 1)),
+        nn.Sequential(mean_pool(outside=True), Unit(inputs, projected, 1)),
     )
 
 
@@ -94,7 +97,7 @@ def _figure6(width: int) -> nn.Module:
         Unit(768, 192, 1),
         chain(768, (width, 1), (width, row), (192, column)),
         chain(768, (width, 1), (width, column), (width, row), (width, column), (192, row)),
-        nn.Sequential(mean_pool(), Unit(768, 192, 1)),
+        nn.Sequential(mean_pool(outside=True), Unit(768, 192, 1)),
     )
 
 
@@ -104,7 +107,7 @@ def _figure7(inputs: int) -> nn.Module:
         Unit(inputs, 320, 1),
         nn.Sequential(Unit(inputs, 384, 1), _fork(384, 384)),
         nn.Sequential(*chain(inputs, (448, 1), (384, 3)), _fork(384, 384)),
-        nn.Sequential(mean_pool(), Unit(inputs, 192, 1)),
+        nn.Sequential(mean_pool(outside=True), Unit(inputs, 192, 1)),
     )
 
 

@@ -77,7 +77,14 @@ def _root(data: bytes, where: str) -> Element:
 
     try:
         root: Element = ElementTree.fromstring(data, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+    except DefusedXmlException as error:
+        raise DataError(
+            "not sound XML",
+            where=where,
+            expected="an annotation without a document type or entities of its own",
+            got="a document type declaration",
+        ) from error
+    except (ParseError, ValueError, LookupError) as error:
         kind = type(error).__name__
         raise DataError("not sound XML", where=where, got=f"{kind}: {error!s:.100}") from error
     if root.tag != "annotation":

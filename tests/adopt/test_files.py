@@ -184,6 +184,8 @@ def test_a_stranger_in_a_files_place_needs_leave_and_is_marked(
     assert found.unverified(found.split("train")) == ("adopted-train-images.gz",)
     assert found.unverified(found.split("test")) == ()
     assert manifest.find("tiny") == digits
+    with pytest.raises(AdoptError, match=r"adopted unverified, which are not bundled.*--pack"):
+        adopt.bundle(["tiny"])
 
 
 def test_the_official_file_supersedes_the_stranger(digits: Manifest, given: Path) -> None:

@@ -23,6 +23,7 @@ def test_a_split_that_the_archive_has_not_got_does_not_keep_the_others_out(tmp_p
     path = shortened(tmp_path / "have", **{"ImageSets/Main/trainval.txt": b"000001\n000002\n"})
     done = adopt.adopt(adopt.plan(manifest.find("voc2007"), [path]), unverified=True)
     assert [(split.name, split.samples) for split in done.splits] == [("trainval", 2)]
+    assert "adopted-VOCtrainval_06-Nov-2007.tar" in done.manifest.part("trainval")
     lacks = {lack.split: lack for lack in done.lacks if lack.what == "samples"}
     assert (lacks["train"].got, lacks["train"].expected) == (0, 2501)
     assert "no image set Main/train" in lacks["train"].purpose

@@ -141,7 +141,7 @@ BOMB = b"""<!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;&b;">]><annotation>&
 @pytest.mark.parametrize(
     ("member", "content", "message"),
     [
-        ("Annotations/000001.xml", BOMB, "not sound XML.*DTDForbidden"),
+        ("Annotations/000001.xml", BOMB, "not sound XML.*document type"),
         ("Annotations/000001.xml", b"<annotation>", "not sound XML"),
         ("Annotations/000001.xml", b"<a>" * 5000 + b"</a>" * 5000, "bad annotation"),
         ("Annotations/000001.xml", b"<annotation/>", "no size/height"),

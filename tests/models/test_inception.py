@@ -1,0 +1,20 @@
+"""The mean pools of the Inceptions at the borders of the maps, where implementations differ."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from dsets import models
+
+
+@pytest.mark.parametrize(
+    ("name", "corner"), [("inception_v3", 4 / 9), ("inception_v4", 1), ("inception_resnet_v2", 1)]
+)
+def test_only_v3_counts_zeros_beyond_the_border(name: str, corner: float) -> None:
+    pools = [one for one in models.sketch(models.find(name)).modules() if type(one) is nn.AvgPool2d]
+    assert pools
+    for pool in pools:
+        means = pool(torch.ones(1, 1, 5, 5))
+        assert means[0, 0, 0, 0] == pytest.approx(corner) and means[0, 0, 2, 2] == 1

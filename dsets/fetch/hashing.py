@@ -6,15 +6,13 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Event, Lock, Thread
-from typing import cast
+from threading import Condition, Thread
 
 from dsets.closing import Closing
 
 CHUNK = 1 << 20
-BLOCK = 1 << 18  # what stays in a core's cache between the socket, the file and the hash
-BLOCKS = 16  # of one file: how far a slower algorithm may lag behind
+RING = 16 * CHUNK  # how far the slowest algorithm may lag behind
+TURN = 4 * CHUNK  # hashed in one go at most, before its memory is free again
 
 Data = bytes | memoryview
 
@@ -22,86 +20,84 @@ Data = bytes | memoryview
 class Digester(Closing):
     """Hashes what ``update`` is given, in the background; ``result`` waits until all of it is done.
 
-    A context manager: its threads end with the block.
+    One ring of memory is read into, written from and hashed from. A thread hashes whatever has come
+    since it looked last in one piece, for its turns at the interpreter's lock are what costs. Pages
+    of the ring that nothing came into are never touched.
+
+    A context manager: its threads end with the block. One thread calls it.
     """
 
     def __init__(self, algorithms: Iterable[str]) -> None:
         self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
-        # Queues of one kind of lock less than queue.Queue, whose cost shows at a GB/s. What may
-        # wait in them is bounded by the blocks that there are.
-        self._queues: dict[str, SimpleQueue[memoryview | Event | None]] = {}
-        self._threads: list[Thread] = []
-        self._free: SimpleQueue[bytearray] = SimpleQueue()
-        self._made = 0
-        self._users: dict[int, int] = {}  # of each block that is lent, by its identity
-        self._lock = Lock()
-        for name in self._hashes:
-            self._queues[name] = SimpleQueue()
-            thread = Thread(target=self._work, args=(name,), name=f"dsets-hash-{name}", daemon=True)
+        self._ring = memoryview(bytearray(RING))
+        self._changed = Condition()
+        self._came = 0
+        self._done = dict.fromkeys(self._hashes, 0)  # of what came, by algorithm
+        self._over = False
+        self._threads = [
+            Thread(target=self._work, args=(name,), name=f"dsets-hash-{name}", daemon=True)
+            for name in self._hashes
+        ]
+        for thread in self._threads:
             thread.start()
-            self._threads.append(thread)
 
     @contextmanager
     def block(self) -> Iterator[memoryview]:
-        """Memory to read into, lent while the block runs and until what was updated is hashed.
+        """Memory to read into, at most ``CHUNK`` bytes; its beginning may be given to ``update``.
 
         Fresh memory for each read costs more than the read: the kernel clears every page of it.
         """
-        memory = self._memory()
-        self._users[id(memory)] = 1
-        try:
-            yield memoryview(memory)
-        finally:
-            self._done(memory)
+        start = self._came % RING
+        size = min(CHUNK, RING - start)
+        with self._changed:
+            self._changed.wait_for(lambda: RING - self._lag() >= size)
+        yield self._ring[start : start + size]
 
     def update(self, data: Data) -> None:
-        """Hash this too: bytes, or a slice of what ``block`` lends."""
+        """Hash this too: bytes, or the beginning of what ``block`` lends."""
         if isinstance(data, bytes):
-            for start in range(0, len(data), BLOCK):
-                piece = data[start : start + BLOCK]
+            view = memoryview(data)
+            while view:
                 with self.block() as block:
-                    block[: len(piece)] = piece
-                    self.update(block[: len(piece)])
+                    count = min(len(block), len(view))
+                    block[:count] = view[:count]
+                    self.update(block[:count])
+                view = view[count:]
             return
-        with self._lock:
-            self._users[id(data.obj)] += len(self._queues)
-        for queue in self._queues.values():
-            queue.put(data)
+        with self._changed:
+            self._came += len(data)
+            self._changed.notify_all()
 
     def result(self) -> dict[str, str]:
         """Algorithm → lower-case hex, of everything so far."""
-        for queue in self._queues.values():
-            queue.put(done := Event())
-            done.wait()
+        with self._changed:
+            self._changed.wait_for(lambda: self._lag() == 0)
         return {name: hashed.hexdigest() for name, hashed in self._hashes.items()}
 
     def close(self) -> None:
-        for queue in self._queues.values():
-            queue.put(None)
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
         for thread in self._threads:
             thread.join()
 
-    def _memory(self) -> bytearray:
-        if self._free.empty() and self._made < BLOCKS:
-            self._made += 1
-            return bytearray(BLOCK)
-        return self._free.get()
-
-    def _done(self, memory: bytearray) -> None:
-        with self._lock:
-            self._users[id(memory)] -= 1
-            if self._users[id(memory)]:
-                return
-        self._free.put(memory)
+    def _lag(self) -> int:
+        return self._came - min(self._done.values(), default=self._came)
 
     def _work(self, name: str) -> None:
-        queue, hashed = self._queues[name], self._hashes[name]
-        while (data := queue.get()) is not None:
-            if isinstance(data, Event):
-                data.set()
-                continue
-            hashed.update(data)
-            self._done(cast("bytearray", data.obj))
+        hashed, done = self._hashes[name], 0
+        while True:
+            with self._changed:
+                while self._came == done and not self._over:
+                    self._changed.wait()
+                if self._over:
+                    return
+                start = done % RING
+                count = min(self._came - done, RING - start, TURN)
+            hashed.update(self._ring[start : start + count])
+            with self._changed:
+                done = self._done[name] = done + count
+                self._changed.notify_all()
 
 
 def digests(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dsets.fetch import hashing
 from dsets.fetch.hashing import CHUNK, Digester, digests
 from dsets.fetch.sources import printable, shown
 
@@ -24,6 +26,26 @@ def test_the_digest_is_of_all_pieces_in_order_and_may_be_asked_between(pieces: l
                 assert digester.result()["md5"] == hashlib.md5(half).hexdigest()
             digester.update(piece)
         whole = b"".join(pieces)
+        assert digester.result() == {n: hashlib.new(n, whole).hexdigest() for n in NAMES}
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(1, 16), min_size=30, max_size=60))
+def test_what_is_read_into_the_ring_is_hashed_however_often_it_goes_round(
+    counts: list[int],
+) -> None:
+    with (
+        mock.patch.multiple(hashing, CHUNK=16, RING=64, TURN=32),
+        Digester(NAMES) as digester,
+    ):
+        whole = bytearray()
+        for number, count in enumerate(counts):
+            with digester.block() as block:
+                piece = bytes([number]) * min(count, len(block))
+                block[: len(piece)] = piece
+                block[len(piece) :] = bytes(len(block) - len(piece))  # read, but not given
+                digester.update(block[: len(piece)])
+            whole += piece
         assert digester.result() == {n: hashlib.new(n, whole).hexdigest() for n in NAMES}
 
 

@@ -23,12 +23,18 @@ DIGESTS = ("sha256", "sha1", "md5")
 
 def download_bytes(manifest: Manifest) -> int | None:
     """The size of all files together; None where one isn't published."""
-    total = 0
-    for file in manifest.files:
-        if file.bytes is None:
-            return None
-        total += file.bytes
-    return total
+    whole = all(file.bytes is not None for file in manifest.files)
+    return known_bytes(manifest) if whole else None
+
+
+def known_bytes(manifest: Manifest) -> int:
+    """The size of all files together whose size is published."""
+    return sum(file.bytes or 0 for file in manifest.files)
+
+
+def whole_size(whole: int | None, known: int) -> str:
+    """The size of all files together: ``> 6 GB`` where only some are published, ``?`` for none."""
+    return _size(whole) if whole is not None or not known else f"> {size(known)}"
 
 
 def as_data(manifest: Manifest, plan: Plan) -> dict[str, Any]:
@@ -85,7 +91,10 @@ def as_text(manifest: Manifest, plan: Plan) -> str:
         )
         for split in manifest.splits
     ]
-    heading = f"files, {_size(download_bytes(manifest))}, in {plan.folder}"
+    unknown = sum(file.bytes is None for file in manifest.files)
+    some = f" ({unknown:,} of {len(manifest.files):,} of unpublished size)" if unknown else ""
+    whole = whole_size(download_bytes(manifest), known_bytes(manifest))
+    heading = f"files, {whole}{some}, in {plan.folder}"
     parts = [
         f"{manifest.name}: {manifest.title}",
         table([(key, plain(value)) for key, value in about if value]),

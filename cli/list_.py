@@ -11,8 +11,8 @@ import click
 from dsets import manifest
 from dsets.errors import ManifestError
 
-from ._manifest_text import download_bytes
-from ._text import count, plain, short, size, table
+from ._manifest_text import download_bytes, known_bytes, whole_size
+from ._text import count, plain, short, table
 
 HEADINGS = ("name", "title", "samples", "download", "access", "licence")
 
@@ -28,6 +28,8 @@ HEADINGS = ("name", "title", "samples", "download", "access", "licence")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every text in full.")
 def command(which: str | None, as_json: bool) -> int:
     """List the datasets.
+
+    A download marked > is larger: the size of some of its files is not published.
 
     The folders in DSETS_MANIFESTS come before those shipped. A manifest that breaks the schema is
     reported on stderr; the rest are listed all the same, and the exit code is 1.
@@ -60,6 +62,7 @@ def _row(found: manifest.Manifest) -> dict[str, Any]:
         "samples": _samples(variant or found),
         "official_samples": _samples(found),
         "download_bytes": download_bytes(found),
+        "known_bytes": known_bytes(found),
         "access": found.access,
         "catalogue": asdict(found.catalogue) if found.catalogue else None,
         "adopted": adopted,
@@ -79,7 +82,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         row["name"],
         short(row["title"], 44),
         short(told["size"], 24) if told else count(row["samples"]),
-        "?" if download is None else size(download) if download else "none",
+        "none" if download == 0 else whole_size(download, row["known_bytes"]),
         f"{row['access']}; unverified {', '.join(row['adopted'])}"
         if row["adopted"]
         else row["access"],

@@ -99,6 +99,7 @@ def _narrowed(found: manifest.Manifest, split: str | None, part: str | None) -> 
         names = found.part(part)
         files = tuple(file for file in files if file.name in names)
     if split:
+        split = found.split(split).name
         needed = found.split(split).files
         files = tuple(file for file in files if file.name in needed)
     names = tuple(file.name for file in files)

@@ -80,7 +80,13 @@ class SplitError(UsageError, AttributeError, KeyError): ...
 class ManifestError(DsetsError, ValueError): ...
 
 
-class FetchError(DsetsError, OSError): ...
+class FetchError(DsetsError, OSError):
+    """``tried``: each address as it may be shown, and why it did not give the file.
+
+    It does not survive pickling.
+    """
+
+    tried: tuple[tuple[str, str], ...] = ()
 
 
 class OfflineError(FetchError): ...

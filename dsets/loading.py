@@ -9,6 +9,7 @@ from pathlib import Path
 from dsets import fetch, manifest, prepare
 from dsets.errors import PrepareError, SplitError
 from dsets.fetch.terms import Accept
+from dsets.near import meant
 from dsets.pack import Pack
 from dsets.progress import Progress, ignore
 
@@ -23,7 +24,11 @@ class Dataset(Mapping[str, Pack]):
     def __getitem__(self, split: str) -> Pack:
         if split not in self._packs:
             raise SplitError(
-                "no such split", where=self.name, expected=f"one of {', '.join(self)}", got=split
+                "no such split",
+                where=self.name,
+                expected=f"one of {', '.join(self)}",
+                got=split,
+                remedy=meant(split, self),
             )
         return self._packs[split]
 

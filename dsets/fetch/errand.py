@@ -18,6 +18,7 @@ from dsets.fetch.sources import shown
 from dsets.fetch.stop import Stop
 from dsets.fetch.transfer import attempt
 from dsets.fetch.wire import Patience, Wire
+from dsets.manifest import File
 from dsets.progress import Event, Progress
 
 ENOUGH = 1 << 20  # a try that brought this much was no failure of the address
@@ -86,7 +87,7 @@ def _hold(step: Step, stop: Stop, tell: Progress) -> Iterator[Part]:
 def _fetch(
     step: Step, part: Part, patience: Patience, stop: Stop, tell: Progress, lanes: Lanes
 ) -> receipts.Receipt:
-    given: list[str] = []
+    tried: list[tuple[str, str]] = []
     told = 0.0  # the first bytes are told at once
 
     def advanced() -> None:
@@ -105,11 +106,25 @@ def _fetch(
                 _insist(address, part, wire, tell)
                 return part.finish(shown(address))
             except (Refused, Cut) as error:
-                given.append(f"{shown(address)}: {error}")
-                tell(Event(step.file.name, part.size, step.file.bytes, given[-1]))
-    raise FetchError(
-        "no address gave the file", where=step.file.name, got="; ".join(given), remedy=REMEDY
+                tried.append((shown(address), str(error)))
+                message = ": ".join(tried[-1])
+                tell(Event(step.file.name, part.size, step.file.bytes, message))
+    failure = FetchError(
+        "no address gave the file",
+        where=step.file.name,
+        expected=_expected(step.file),
+        got="; ".join(map(": ".join, tried)),
+        remedy=REMEDY,
     )
+    failure.tried = tuple(tried)
+    raise failure
+
+
+def _expected(file: File) -> str | None:
+    """Size and strongest digest, as far as they are published."""
+    size = () if file.bytes is None else (f"{file.bytes:,} bytes",)
+    digests = [f"{name} {value}" for name, value in receipts.published(file).items()]
+    return " of ".join((*size, *digests[:1])) or None
 
 
 def _insist(address: str, part: Part, wire: Wire, tell: Progress) -> None:

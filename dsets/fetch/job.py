@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -22,6 +23,7 @@ from dsets.manifest.schema import NOT_OFFERED
 from dsets.progress import Event, Progress, ignore
 
 OFFLINE = "DSETS_OFFLINE"
+SHOWN = 8  # files, and reasons, that an error tells
 
 
 def files(
@@ -160,9 +162,37 @@ def _raise(failures: list[BaseException]) -> None:
     for failure in failures:
         if len(failures) == 1 or _stops_all(failure):
             raise failure
-    if failures:
+    failed = [one for one in failures if isinstance(one, FetchError)]
+    if len(failed) < len(failures):
+        raise Stopped
+    if failed:
+        files = [
+            f"{one.where} ({one.expected.split(' of ')[0]})" if one.expected else str(one.where)
+            for one in failed
+        ]
         raise FetchError(
-            f"{len(failures)} files could not be fetched",
-            got=" | ".join(str(one).removesuffix(f"; {errand.REMEDY}") for one in failures),
+            f"{len(failed)} files could not be fetched: {_some(files)}",
+            got=_some(_reasons(failed)),
             remedy=errand.REMEDY,
         )
+
+
+def _reasons(failed: Sequence[FetchError]) -> list[str]:
+    """What each place gave: once, where it gave the same for each file."""
+    counts: dict[tuple[str, str], list[str]] = {}
+    for one in failed:
+        for address, reason in one.tried:
+            folder = address.rpartition("/")[0]
+            counts.setdefault((folder, reason), []).append(address)
+        if not one.tried:
+            counts[f"{one.where}", one.what] = [str(one.where)]
+    return [
+        f"{those[0] if len(those) == 1 else f'{folder}/'}: {reason}"
+        + (f" ({len(those)} times)" if len(those) > 1 else "")
+        for (folder, reason), those in counts.items()
+    ]
+
+
+def _some(texts: Sequence[str]) -> str:
+    more = f"; … {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return "; ".join(texts[:SHOWN]) + more

@@ -13,6 +13,7 @@ from dsets import store
 from dsets.errors import ManifestError
 from dsets.manifest.parse import read
 from dsets.manifest.schema import Manifest
+from dsets.near import meant
 
 
 def find(name: str) -> Manifest:
@@ -23,16 +24,12 @@ def find(name: str) -> Manifest:
     """
     paths = _paths()
     if name not in paths:
-        from difflib import get_close_matches
-
-        known = sorted(filter(str.isprintable, paths))
-        near = get_close_matches(name, known, n=3)
-        guess = f"did you mean {' or '.join(near)}? " if near else ""
+        near = meant(name[:80], sorted(filter(str.isprintable, paths)))
         raise ManifestError(
             "unknown dataset",
-            expected=f"one of {', '.join(known)}",
             got=ascii(name[:80]),
-            remedy=f"{guess}DSETS_MANIFESTS names the folders of your own manifests",
+            remedy=f"{f'{near} ' if near else ''}'dsets list --all' names those that there are, "
+            "DSETS_MANIFESTS the folders of your own manifests",
         )
     return read(paths[name])
 

@@ -10,6 +10,7 @@ from typing import Any
 from dsets.errors import ManifestError
 from dsets.field import Field
 from dsets.manifest.family import Family
+from dsets.near import meant, same_split
 
 SCHEMA = 1
 WITHHELD = -1  # the value of a withheld field
@@ -184,7 +185,13 @@ class Manifest:
         """The files of a part. Raises ManifestError when there is none of that name."""
         if name not in self.parts:
             known = f"one of {', '.join(self.parts)}" if self.parts else "none: it has no parts"
-            raise ManifestError("no such part", where=self.name, expected=known, got=name)
+            raise ManifestError(
+                "no such part",
+                where=self.name,
+                expected=known,
+                got=name,
+                remedy=meant(name, self.parts),
+            )
         return tuple(file.name for file in self.files if file.part == name)
 
     def unverified(self, split: Split) -> tuple[str, ...]:
@@ -199,12 +206,21 @@ class Manifest:
         raise ManifestError("no such file", where=self.name, expected=f"one of {known}", got=name)
 
     def split(self, name: str) -> Split:
-        """The split called ``name``. Raises ManifestError when there is none."""
-        for split in self.splits:
-            if split.name == name:
-                return split
-        known = ", ".join(split.name for split in self.splits)
-        raise ManifestError("no such split", where=self.name, expected=f"one of {known}", got=name)
+        """The split called ``name``, or by another usual name of it: validation for val.
+
+        Raises:
+            ManifestError: there is none.
+        """
+        known = {split.name: split for split in self.splits}
+        if (found := known.get(name)) or (found := known.get(same_split(name, known) or "")):
+            return found
+        raise ManifestError(
+            "no such split",
+            where=self.name,
+            expected=f"one of {', '.join(known)}",
+            got=name,
+            remedy=meant(name, known),
+        )
 
 
 @dataclass(frozen=True, slots=True)

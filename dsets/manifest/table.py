@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsets.errors import ManifestError
+from dsets.near import meant
 
 _KINDS = {
     bool: "true or false",
@@ -48,14 +49,11 @@ class Table:
         """Refuse every other key, with a guess at the one that was meant."""
         for key in self.values:
             if key not in keys:
-                from difflib import get_close_matches
-
-                near = get_close_matches(key, keys, n=1)
                 raise ManifestError(
                     "unknown key",
                     where=f"{self.origin}: {self.at(key)}",
                     expected=f"one of {', '.join(keys)}",
-                    remedy=f"did you mean {near[0]}?" if near else None,
+                    remedy=meant(key, keys),
                 )
 
     def _take(self, key: str, kind: type, *, needed: bool) -> Any:

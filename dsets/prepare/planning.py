@@ -190,7 +190,7 @@ def plan(
     root = (store.raw(manifest.name) if raw is None else raw).absolute()
     folder = (store.packs(manifest.name, recipe.name) if out is None else out).absolute()
     names = splits or [split.name for split in _available(manifest, root, folder)]
-    chosen = {name: manifest.split(name) for name in names}
+    chosen = {split.name: split for split in map(manifest.split, names)}
     made = Plan(
         manifest,
         tuple(

@@ -106,6 +106,7 @@ def test_json_has_every_text_in_full_and_exact_numbers(
         "samples": 60_000,
         "official_samples": 60_000,
         "download_bytes": 170_498_071,
+        "known_bytes": 170_498_071,
         "access": "open",
         "catalogue": None,
         "adopted": [],
@@ -140,16 +141,21 @@ def test_a_users_manifest_takes_the_place_of_a_shipped_one(
     assert "MNIST database" not in out
 
 
-def test_an_unpublished_size_is_a_question_mark_and_null(
+def test_where_some_sizes_are_published_the_sum_is_marked_and_null(
     cli: Cli, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "mnist.toml").write_text(mine().replace("bytes = 28881\n", ""))
+    (folder / "cifar10.toml").write_text(re.sub(r"bytes = \d+\n", "", mine(name="cifar10")))
     assert cli(["list"]) == 0
-    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("mnist "))
-    assert " ?  " in line
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert " > 11.6 MB  " in lines["mnist"]
+    assert " ?  " in lines["cifar10"]
+    assert cli(["show", "mnist"]) == 0
+    assert "files, > 11.6 MB (1 of 4 of unpublished size), in" in capsys.readouterr().out
     assert cli(["list", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["mnist"]["download_bytes"] is None
+    assert rows["mnist"]["known_bytes"] == 9_912_422 + 1_648_877 + 4_542
 
 
 def test_a_missing_folder_of_manifests_is_one_line_and_exit_code_1(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -98,11 +99,47 @@ def test_one_failing_file_does_not_keep_the_others(server: Server, folder: Path)
     server.routes["/b.bin"] = Route(DATA)
     manifest = at(server, file_of(DATA), file_of(DATA, "b.bin"), file_of(DATA, "c.bin"))
     with pytest.raises(
-        FetchError, match=r"2 files .*a\.bin.*404 .*\| c\.bin.*404.*; give the same"
+        FetchError,
+        match=rf"2 files .*: a\.bin \({len(DATA):,} bytes\); c\.bin .*; got http://127.0.0.1:\d+/: "
+        r"answered 404 .*\(2 times\); give the same",
     ) as caught:
         fetch.files(fetch.plan(manifest, folder), jobs=1)
     assert str(caught.value).count("name a mirror (--mirror)") == 1
     assert names(folder) == [".b.bin.receipt.json", "b.bin"]
+
+
+def test_what_failed_in_another_way_is_told_with_its_own_address(
+    server: Server, folder: Path, patience: Patience
+) -> None:
+    server.routes["/b.bin"] = Route(DATA + b"more")
+    files = (file_of(DATA), file_of(DATA, "b.bin"), file_of(DATA, "c.bin"))
+    with pytest.raises(FetchError) as caught:
+        fetch.files(fetch.plan(at(server, *files), folder), jobs=1, patience=patience)
+    assert "/: answered 404 Not Found (2 times); " in str(caught.value)
+    assert re.search(rf"/b\.bin: has {len(DATA) + 4} bytes, the manifest", str(caught.value))
+
+
+def test_of_very_many_files_the_first_are_told(server: Server, folder: Path) -> None:
+    files = [file_of(DATA, f"{number}.bin") for number in range(50)]
+    with pytest.raises(FetchError, match=r"50 files .*; … 42 more; got") as caught:
+        fetch.files(fetch.plan(at(server, *files), folder), jobs=4)
+    assert len(str(caught.value)) < 600
+
+
+def test_a_file_that_nobody_gives_is_told_with_what_was_expected(
+    server: Server, folder: Path
+) -> None:
+    file = file_of(DATA)
+    manifest = at(server, file)
+    with pytest.raises(FetchError) as caught:
+        fetch.files(fetch.plan(manifest, folder))
+    error = caught.value
+    assert (error.where, error.expected) == (
+        file.name,
+        f"{len(DATA):,} bytes of sha256 {file.sha256}",
+    )
+    assert error.tried == ((manifest.files[0].addresses[0], "answered 404 Not Found"),)
+    assert len(str(error)) < 400
 
 
 def test_a_wrong_file_under_the_final_name_stays_until_the_right_one_is_proved(

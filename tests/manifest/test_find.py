@@ -75,12 +75,18 @@ def test_a_missing_folder_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_
             act()
 
 
-def test_an_unknown_name_gets_the_known_and_the_near_ones() -> None:
-    with pytest.raises(ManifestError, match=r"expected one of .*mnist.*did you mean mnist"):
+def test_an_unknown_name_gets_the_near_ones_and_where_the_known_are() -> None:
+    with pytest.raises(
+        ManifestError, match=r"got 'mnits'; did you mean mnist\? 'dsets list"
+    ) as one:
         manifest.find("mnits")
+    assert len(str(one.value)) < 200  # not every name there is
     with pytest.raises(ManifestError) as caught:
         manifest.find("zzzzzzzz")
-    assert caught.value.remedy == "DSETS_MANIFESTS names the folders of your own manifests"
+    assert caught.value.remedy == (
+        "'dsets list --all' names those that there are, "
+        "DSETS_MANIFESTS the folders of your own manifests"
+    )
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,35 @@ def test_files_and_splits_are_found_by_name_or_the_known_ones_named(tiny: Manife
         tiny.split("x")
 
 
+@pytest.mark.parametrize("name", ["training", "testing", "TRAIN"])
+def test_a_split_is_found_by_the_other_usual_names_of_its_kind(tiny: Manifest, name: str) -> None:
+    assert tiny.split(name).name == ("test" if name == "testing" else "train")
+
+
+def test_validation_is_val_whatever_it_is_called_but_only_where_one_is_meant(
+    tiny: Manifest,
+) -> None:
+    def of(*names: str) -> Manifest:
+        return replace(tiny, splits=tuple(replace(tiny.splits[0], name=name) for name in names))
+
+    for there in ("val", "validation", "validate"):
+        for asked in ("val", "validation", "validate", "valid"):
+            assert of("train", there).split(asked).name == there
+    assert of("val", "validation").split("validation").name == "validation"
+    with pytest.raises(ManifestError, match="no such split"):
+        of("val", "validation").split("validate")
+    with pytest.raises(ManifestError, match="no such split"):
+        tiny.split("validation")
+
+
+def test_an_unknown_split_or_part_gets_the_nearest(tiny: Manifest) -> None:
+    with pytest.raises(ManifestError, match=r"got trian; did you mean train\?"):
+        tiny.split("trian")
+    parted = replace(tiny, files=(replace(tiny.files[0], part="annotations"), *tiny.files[1:]))
+    with pytest.raises(ManifestError, match=r"got anotation; did you mean annotations\?"):
+        parted.part("anotation")
+
+
 def test_a_source_gives_paths_of_declared_files_alone(tiny: Manifest, tmp_path: Path) -> None:
     source = Source(tiny, tiny.splits[0], tmp_path)
     assert source.path("labels.gz") == tmp_path / "labels.gz"

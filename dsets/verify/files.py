@@ -39,6 +39,11 @@ def _check(manifest: Manifest, file: File, path: Path, progress: Progress) -> Ch
         if file.name not in manifest.default_files:
             message = "not here, and fetched only by its split or part"
             return Check(file.name, True, message, {"path": str(path)})
+        adopted = any(one.unverified for one in manifest.files) and not file.unverified
+        if adopted and receipts.remembered(path) is None:
+            fetched = f"; 'dsets fetch {manifest.name}' brings it" * (manifest.access == "open")
+            message = f"not here: others were adopted in its place{fetched}"
+            return Check(file.name, True, message, {"path": str(path)})
         return Check(file.name, False, "missing", {"path": str(path)})
     size = path.stat().st_size
     details: dict[str, object] = {"path": str(path), "bytes": size}

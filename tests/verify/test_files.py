@@ -68,6 +68,22 @@ def test_a_wrong_size_and_a_missing_file_are_told(folder: Path) -> None:
     ]
 
 
+def test_official_files_that_never_were_here_are_not_wrong_where_others_were_adopted(
+    folder: Path,
+) -> None:
+    (folder / "mine.bin").write_bytes(DATA)
+    mine = file_of(DATA, "mine.bin", unverified=True)
+    manifest = manifest_of(file_of(DATA), mine)
+    absent, adopted = verify.files(manifest, folder).checks
+    assert absent.ok and absent.message.startswith("not here: others were adopted in its place")
+    assert adopted.ok
+    (folder / "a.bin").write_bytes(DATA)
+    fetch.files(fetch.plan(manifest, folder, files=["a.bin"]))
+    (folder / "a.bin").unlink()
+    (folder / "mine.bin").unlink()
+    assert [check.message for check in verify.files(manifest, folder).checks] == ["missing"] * 2
+
+
 def test_a_file_without_published_digest_is_compared_with_what_was_fetched(folder: Path) -> None:
     manifest = manifest_of(File("a.bin"))
     (folder / "a.bin").write_bytes(DATA)

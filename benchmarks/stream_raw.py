@@ -109,7 +109,7 @@ def memcpy(workload: str) -> Iterator[Any]:
             thread.start()
         for thread in threads:
             thread.join()
-        yield np.broadcast_to(np.uint64(0), (2 * size[0], 1))
+        yield np.broadcast_to(np.uint8(0), (2 * size[0], 1))
 
 
 def lying_there(workload: str) -> Iterator[Any]:

@@ -54,9 +54,25 @@ static inline void expect(const uint8_t *from, int64_t bytes) {
 #endif
 }
 
-void gather_expect(const uint8_t *image, const struct stored *stored) {
+/* Of what is asked for, a processor keeps some ten lines in mind and then waits: so an image is
+   asked for piece by piece, between the blocks of the one before. */
+struct expected {
+    const uint8_t *from;
+    int64_t bytes, piece;
+};
+
+static struct expected expected(const uint8_t *next, const struct stored *stored, int64_t pieces) {
     int64_t bytes = stored->height * stored->width * stored->channels;
-    expect(image, bytes < AHEAD ? bytes : AHEAD);
+    if (bytes > AHEAD) bytes = AHEAD;
+    int64_t piece = (bytes + pieces - 1) / pieces;
+    struct expected all = {next, next ? bytes : 0, (piece + LINE - 1) / LINE * LINE};
+    return all;
+}
+
+static inline void expect_piece(struct expected *rest) {
+    int64_t piece = rest->piece < rest->bytes ? rest->piece : rest->bytes;
+    expect(rest->from, piece);
+    rest->from += piece, rest->bytes -= piece;
 }
 
 /* ---- Lines of bytes ---- */
@@ -277,11 +293,14 @@ size_t gather_scratch(const struct stored *stored, const struct window *window) 
 }
 
 /* The window as bytes, channels last; past the caches by way of a block that stays in one. */
-static void copy(const uint8_t *image, const struct stored *stored, const struct window *window,
-                 int bypass, uint8_t *restrict block, uint8_t *restrict out) {
-    int64_t step = bypass ? lines_a_block(stored, window) : window->height;
+static void copy(const uint8_t *image, const uint8_t *next, const struct stored *stored,
+                 const struct window *window, int bypass, uint8_t *restrict block,
+                 uint8_t *restrict out) {
+    int64_t step = lines_a_block(stored, window);
     int64_t line = window->width * stored->channels;
+    struct expected rest = expected(next, stored, (window->height + step - 1) / step);
     for (int64_t y = 0; y < window->height; y += step, out += step * line) {
+        expect_piece(&rest);
         int64_t lines = clamp(window->height - y, 1, step);
         copy_lines(image, stored, window, y, lines, bypass ? block : out);
         if (bypass) copy_past(out, block, (size_t)(lines * line));
@@ -308,11 +327,11 @@ static void field_lines(const float *field, const struct stored *stored,
     }
 }
 
-void gather(const uint8_t *image, const struct stored *stored, const struct window *window,
-            const struct finish *finish, uint8_t *scratch, void *out) {
+void gather(const uint8_t *image, const uint8_t *next, const struct stored *stored,
+            const struct window *window, const struct finish *finish, uint8_t *scratch, void *out) {
     scratch += -(uintptr_t)scratch % LINE;
     if (finish->type == GATHER_UINT8) {
-        copy(image, stored, window, finish->bypass, scratch, out);
+        copy(image, next, stored, window, finish->bypass, scratch, out);
         return;
     }
     size_t item = finish->type == GATHER_FLOAT32 ? sizeof(float) : sizeof(uint16_t);
@@ -327,6 +346,8 @@ void gather(const uint8_t *image, const struct stored *stored, const struct wind
                     stored->channels <= LOOKED_UP;
     for (int64_t c = 0; looked_up && c < stored->channels; c++)
         looked_up = float16_results(finish->scale[c], finish->bias[c], results[c]);
+    int64_t blocks = (window->height + step - 1) / step;
+    struct expected rest = expected(next, stored, blocks * stored->channels);
     for (int64_t y = 0; y < window->height; y += step) {
         int64_t lines = clamp(window->height - y, 1, step);
         size_t count = (size_t)(lines * window->width);
@@ -336,6 +357,7 @@ void gather(const uint8_t *image, const struct stored *stored, const struct wind
             void *target = finish->bypass ? scaled : to;
             const uint8_t *in = bytes + (size_t)c * count;
             float scale = finish->scale[c], bias = finish->bias[c];
+            expect_piece(&rest);
             if (finish->field) {
                 int half = finish->type == GATHER_FLOAT16;
                 field_lines(finish->field + c * stored->height * stored->width, stored, window, y,
@@ -344,6 +366,9 @@ void gather(const uint8_t *image, const struct stored *stored, const struct wind
                 if (half) to_float16(scaled, count, (uint16_t *)(void *)(field));
                 if (half) memcpy(target, field, count * item);
             } else if (finish->type == GATHER_FLOAT32) {
+                if (finish->bypass &&
+                    scale_float32_past(in, count, scale, bias, (float *)(void *)to))
+                    continue;
                 scale_float32(in, count, scale, bias, target);
             } else if (looked_up) {
                 look_up_float16(in, count, results[c], target);

@@ -34,12 +34,9 @@ struct finish {
 /* Bytes of scratch memory that gather() needs. */
 size_t gather_scratch(const struct stored *stored, const struct window *window);
 
-/* Show one image. out is aligned as its type. */
-void gather(const uint8_t *image, const struct stored *stored, const struct window *window,
-            const struct finish *finish, uint8_t *scratch, void *out);
-
-/* Say that this image will be shown soon. */
-void gather_expect(const uint8_t *image, const struct stored *stored);
+/* Show one image. out is aligned as its type; next, or NULL, will be shown soon. */
+void gather(const uint8_t *image, const uint8_t *next, const struct stored *stored,
+            const struct window *window, const struct finish *finish, uint8_t *scratch, void *out);
 
 /* n bytes: value * scale + bias. */
 void scale_float32(const uint8_t *restrict in, size_t n, float scale, float bias,
@@ -58,6 +55,11 @@ void scale_field_float32(const uint8_t *restrict in, const float *restrict field
 
 /* n finite floats to float16. */
 void to_float16(const float *restrict in, size_t n, uint16_t *restrict out);
+
+/* scale_float32 past the caches, 1; or 0 where that is not faster than copy_past, and nothing is
+   made. */
+int scale_float32_past(const uint8_t *restrict in, size_t n, float scale, float bias,
+                       float *restrict out);
 
 /* Copy past the caches, whole cache lines; what is left at both ends the usual way. */
 void copy_past(void *restrict out, const void *restrict in, size_t bytes);

@@ -150,7 +150,7 @@ int jpeg_show(const uint8_t *data, size_t length, const struct jpeg_view *view,
         if (reserve(space, gather_scratch(&target, &window))) goto done;
         target.height = target.width = 1;
         window.top = 1;
-        gather(black, &target, &window, finish, space->memory, out);
+        gather(black, NULL, &target, &window, finish, space->memory, out);
         result = SHOWN;
         goto done;
     }
@@ -177,11 +177,11 @@ int jpeg_show(const uint8_t *data, size_t length, const struct jpeg_view *view,
         resample(space->memory + (size_t)(down.first - part.top) * part.stride, part.stride,
                  part.left - across.first, 0, (int)view->height, &space->across, &space->down,
                  space->memory + pixels, shown);
-        gather(shown, &target, &window, finish, scratch + small, out);
+        gather(shown, NULL, &target, &window, finish, scratch + small, out);
     } else {
         window.top = view->top - part.top;
         window.left = view->left - part.left;
-        gather(space->memory, &decoded, &window, finish, scratch, out);
+        gather(space->memory, NULL, &decoded, &window, finish, scratch, out);
     }
     result = SHOWN;
 done:

@@ -147,12 +147,11 @@ static enum gathered gathering_run(struct gathering *ask) {
         if (each) ask->finish.bias = (const float *)ask->bias.buf + i * group;
         const uint8_t *image = row_of(ask->rows, index[i]);
         const uint8_t *next = i + 1 < count ? row_of(ask->rows, index[i + 1]) : NULL;
-        if (next) gather_expect(next, &ask->stored);
         ask->window.top = top ? top[i] : 0;
         ask->window.left = left ? left[i] : 0;
         ask->window.mirrored = mirrored && mirrored[i];
         if (image)
-            gather(image, &ask->stored, &ask->window, &ask->finish, scratch, out);
+            gather(image, next, &ask->stored, &ask->window, &ask->finish, scratch, out);
         else
             result = GATHER_NO_ROW;
     }

@@ -87,7 +87,7 @@ def main() -> int:
         recipe.batch_size,
         seed=0,
         transform=recipe.images.training(pack),
-        drop_last=True,
+        options=stream.Options(drop_last=True),
         device="cpu",
     ) as batches:
         streamed = endless(batches)

@@ -13,7 +13,7 @@ import numpy as np
 from dsets.bench import process
 from dsets.bench.watch import Watch
 from dsets.errors import UsageError
-from dsets.stream import Batch, Order, Stream, quality
+from dsets.stream import Batch, Options, Order, Stream, quality
 from dsets.stream.quality import Quality
 from dsets.stream.state import Key
 
@@ -77,10 +77,11 @@ def measure(
         raise UsageError("bad seconds", where="bench", expected="more than 0", got=repr(seconds))
     if cold and not process.cold(pack):
         raise UsageError("this system cannot drop pages", where="bench", remedy="leave out cold")
-    threads = threads or min(4, os.cpu_count() or 1)
+    options = Options(threads=threads)
+    threads = options.threads_here
     order = Order(len(pack), Key(pack.samples_digest, seed, True), batch_size)
     begun = time.perf_counter()
-    with Stream(pack, order, transform, device=device, threads=threads) as stream:
+    with Stream(pack, order, transform, device=device, options=options) as stream:
         watch = Watch(stream)
         batches = _first_epoch(stream) if cold else _endless(stream)
         first_rows = len(next(batches).index)

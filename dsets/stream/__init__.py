@@ -30,6 +30,7 @@ the end of the process.
 
 from dsets.stream import quality
 from dsets.stream.batch import Batch
+from dsets.stream.options import Options
 from dsets.stream.order import Order
 from dsets.stream.ragged import Ragged
 from dsets.stream.state import Key, State
@@ -40,6 +41,7 @@ from dsets.stream.workers import as_iterable
 __all__ = [
     "Batch",
     "Key",
+    "Options",
     "Order",
     "Ragged",
     "State",

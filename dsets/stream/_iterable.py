@@ -10,6 +10,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from dsets.errors import UsageError
 from dsets.stream import state
+from dsets.stream.options import Options
 from dsets.stream.order import Order
 from dsets.stream.state import State
 from dsets.stream.stream import Stream
@@ -29,9 +30,8 @@ class Iterable(IterableDataset[dict[str, Any]]):
         pack: Pack,
         order: Order,
         transform: tuple[Transform, ...],
-        options: dict[str, Any],
+        options: Options,
     ) -> None:
-        """``options``: keywords of ``Stream``."""
         for field in pack.fields:
             if field.name in _NAMES:
                 raise UsageError(f"a batch needs the name {field.name!r}", where="as_iterable")
@@ -52,12 +52,12 @@ class Iterable(IterableDataset[dict[str, Any]]):
         return len(self._order)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        order, threads = self._order, None
+        order, options = self._order, self._options
         if (worker := get_worker_info()) is not None:
             order = replace(order, turn=worker.id, turns=worker.num_workers)
-            threads = 1  # the workers are what works side by side
+            options = replace(options, threads=1)  # the workers are what works side by side
         epoch, self.epoch = self.epoch, self.epoch + 1
-        with Stream(self._pack, order, self._transform, threads=threads, **self._options) as stream:
+        with Stream(self._pack, order, self._transform, options=options) as stream:
             stream.load_state_dict(state.dump(order.key, State(epoch, order.first)))
             for batch in stream:
                 marks = {name: getattr(batch, name) for name in _NAMES}

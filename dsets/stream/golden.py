@@ -20,6 +20,7 @@ from dsets.errors import UsageError
 from dsets.field import Field
 from dsets.stream.batch import Batch
 from dsets.stream.gather import Column
+from dsets.stream.options import Options
 from dsets.stream.order import Order
 from dsets.stream.state import Key
 from dsets.stream.stream import Stream
@@ -66,6 +67,8 @@ def digest(
     key = Key(pack.samples_digest, seed, True)
     window = _window(pack)
     recipe: list[Geometry] = [] if window is None else [Crop(window), Flip()]
+    # Damaged bytes are what the digest is to show.
+    options = Options(verify="never", unreadable="raise", threads=threads)
     found = []
     with ExitStack() as stack:
         streams = [
@@ -74,9 +77,7 @@ def digest(
                     pack,
                     Order(len(pack), key, batch_size, False, rank, ranks),
                     recipe,
-                    threads=threads,
-                    verify="never",  # damaged bytes are what the digest is to show
-                    unreadable="raise",
+                    options=options,
                 )
             )
             for rank in range(ranks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from dsets.stream import device as devices
 from dsets.stream import plan, readable, state, substitutes
 from dsets.stream.assembly import Assembly, Made
 from dsets.stream.batch import Batch
+from dsets.stream.options import Options
 from dsets.stream.order import Order
 from dsets.stream.plan import Job
 from dsets.stream.prefetch import Prefetch
@@ -29,6 +29,8 @@ from dsets.transforms.recipe import Transform
 if TYPE_CHECKING:
     from dsets.remote.ahead import Ahead
 
+DEFAULT = Options()
+
 
 def batches(
     pack: Pack,
@@ -36,12 +38,10 @@ def batches(
     *,
     seed: int = 0,
     shuffle: bool | Window = True,
-    drop_last: bool = False,
     transform: Sequence[Transform] = (),
     rank: tuple[int, int] = (0, 1),
     device: str | None = None,
-    verify: str = "first",
-    unreadable: str | None = None,
+    options: Options = DEFAULT,
 ) -> Stream:
     """The batches of a pack, epoch after epoch.
 
@@ -50,20 +50,17 @@ def batches(
         seed: 0 to 2**32 - 1; fixes order and random choices.
         shuffle: False gives the pack's own order, 0 … n - 1; a ``Window`` shuffles within windows,
             for packs on storage where random access is dear.
-        drop_last: leave out a short last batch.
         transform: see ``dsets.transforms``.
         rank: (this rank, number of ranks).
         device: None for NumPy arrays, "cpu" or "cuda" for torch tensors there.
-        verify: compare each sample with its checksum: "first", once a process, "always", "never".
-        unreadable: "substitute" another sample for one that cannot be read, or "raise"; by default
-            raise only when the order is not shuffled.
+        options: the rarer choices: a short last batch, checksums, unreadable samples, threads.
 
     Raises:
         UsageError: arguments that cannot be meant.
         MissingLibraryError: a device is given and torch is not installed.
     """
-    order = order_of(pack, batch_size, seed, shuffle, drop_last, rank)
-    return Stream(pack, order, transform, device=device, verify=verify, unreadable=unreadable)
+    order = order_of(pack, batch_size, seed, shuffle, rank, options)
+    return Stream(pack, order, transform, device=device, options=options)
 
 
 def order_of(
@@ -71,8 +68,8 @@ def order_of(
     batch_size: int,
     seed: int,
     shuffle: bool | Window,
-    drop_last: bool,
     rank: tuple[int, int],
+    options: Options,
 ) -> Order:
     """The order that ``batches`` of these arguments has."""
     if not (isinstance(rank, tuple | list) and len(rank) == 2):
@@ -85,11 +82,11 @@ def order_of(
     if not isinstance(shuffle, bool | Window):
         expected = "True, False or Window()"
         raise UsageError("bad shuffle", where="stream", expected=expected, got=repr(shuffle))
-    if not isinstance(drop_last, bool):
-        raise UsageError(
-            "bad drop_last", where="stream", expected="True or False", got=repr(drop_last)
-        )
-    return Order(len(pack), Key(pack.samples_digest, seed, shuffle), batch_size, drop_last, *rank)
+    if not isinstance(options, Options):
+        expected = "dsets.stream.Options(…)"
+        raise UsageError("bad options", where="stream", expected=expected, got=repr(options))
+    key = Key(pack.samples_digest, seed, shuffle)
+    return Order(len(pack), key, batch_size, options.drop_last, *rank)
 
 
 class Stream(Closing):
@@ -106,28 +103,22 @@ class Stream(Closing):
         transform: Sequence[Transform] = (),
         *,
         device: str | None = None,
-        threads: int | None = None,
-        verify: str = "first",
-        unreadable: str | None = None,
+        options: Options = DEFAULT,
     ) -> None:
-        """As ``batches``. ``threads``: by default one a processor, at most four."""
-        if threads is None:
-            threads = min(4, os.cpu_count() or 1)
-        if type(threads) is not int or not 1 <= threads <= 256:
-            raise UsageError("bad threads", where="stream", expected="1 to 256", got=repr(threads))
+        """As ``batches``; whether a short last batch is left out, the order says."""
         if order.n != len(pack) or order.key.samples_digest != pack.samples_digest:
             raise UsageError("the order is of another pack", where="stream", got=repr(pack))
         if not order.n:
             raise UsageError("the pack has no samples", where="stream", got=repr(pack))
         self._order = order
-        self._threads = threads
+        self._threads = threads = options.threads_here
         self._ahead = max(2, threads)
         self._substitutes = Substitutes(
             pack,
             readable.of(pack),
             order.key.seed,
-            readable.check(verify),
-            substitutes.policy(unreadable, order.key.shuffle),
+            options.verify,
+            substitutes.policy(options.unreadable, order.key.shuffle),
         )
         self._assembly = Assembly(
             recipe.parse(transform, pack.fields),

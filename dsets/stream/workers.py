@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dsets.errors import MissingLibraryError
-from dsets.stream.stream import Stream, order_of
+from dsets.stream.options import Options
+from dsets.stream.stream import DEFAULT, Stream, order_of
 from dsets.stream.window import Window
 from dsets.transforms.recipe import Transform
 
@@ -21,15 +22,14 @@ def as_iterable(
     *,
     seed: int = 0,
     shuffle: bool | Window = True,
-    drop_last: bool = False,
     transform: Sequence[Transform] = (),
     rank: tuple[int, int] = (0, 1),
-    verify: str = "first",
-    unreadable: str | None = None,
+    options: Options = DEFAULT,
 ) -> Iterable:
     """An ``IterableDataset`` of whole batches, for ``DataLoader(…, batch_size=None)``.
 
-    Arguments are those of ``batches``. Worker w of k makes the batches w, w + k, w + 2 k, … of an
+    Arguments are those of ``batches``; each of the loader's workers has one thread, whatever the
+    options say. Worker w of k makes the batches w, w + k, w + 2 k, … of an
     epoch, so that the loader, which asks its workers in turn, gives the stream's own order. A batch
     is a dict: the pack's fields, and ``index``, ``valid`` and ``substituted``.
 
@@ -47,7 +47,8 @@ def as_iterable(
             where="as_iterable",
             remedy="pip install 'dsets[torch]'",
         ) from error
-    order = order_of(pack, batch_size, seed, shuffle, drop_last, rank)
-    options: dict[str, Any] = {"verify": verify, "unreadable": unreadable}
-    Stream(pack, order, transform, **options).close()  # what is wrong is said here, not in a worker
+    order = order_of(pack, batch_size, seed, shuffle, rank, options)
+    Stream(
+        pack, order, transform, options=options
+    ).close()  # what is wrong is said here, not in a worker
     return Iterable(pack, order, tuple(transform), options)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from dsets.pack import Pack
-from dsets.stream import Key, Order, Stream
+from dsets.stream import Key, Options, Order, Stream
 from dsets.transforms import Flip, Normalise, PadCrop
 from dsets.transforms.recipe import Transform
 
@@ -27,14 +27,14 @@ def test_ten_epochs_need_the_memory_of_the_first_at_most_four_batches(
     transform: list[Transform] = [PadCrop(4), Flip(), Normalise.of(pack)]
     order = Order(len(pack), Key(pack.samples_digest, 0, True), 32)
     batch_bytes = 32 * 64 * 64 * 3 * 4  # the float32 images of a batch, 1.5 MB
-    with Stream(pack, order, transform, device=device, threads=2) as warm:
+    with Stream(pack, order, transform, device=device, options=Options(threads=2)) as warm:
         for batch in warm:  # what is loaded and looked up once a process
             assert len(batch.index) > 0
     del batch, warm
     gc.collect()
     tracemalloc.start()
     try:
-        stream = Stream(pack, order, transform, device=device, threads=2)
+        stream = Stream(pack, order, transform, device=device, options=Options(threads=2))
         peaks = []
         for _ in range(EPOCHS):
             tracemalloc.reset_peak()

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import dsets
 from dsets.errors import StreamError, UsageError
 from dsets.pack import Pack
-from dsets.stream import Batch, Key, Order, Stream, batches
+from dsets.stream import Batch, Key, Options, Order, Stream, batches
 from dsets.transforms import CentreCrop, Crop, Flip, Normalise, PadCrop, specification
 from dsets.transforms.random import Draws
 from dsets.transforms.recipe import Recipe
@@ -37,7 +37,7 @@ def stream_of(pack: Pack, batch_size: int, *, threads: int = 2, **rest: Any) -> 
     rank = rest.pop("rank", (0, 1))
     key = Key(pack.samples_digest, rest.pop("seed", 0), rest.pop("shuffle", True))
     order = Order(len(pack), key, batch_size, rest.pop("drop_last", False), *rank)
-    return Stream(pack, order, transform, threads=threads, **rest)
+    return Stream(pack, order, transform, options=Options(threads=threads), **rest)
 
 
 def ours() -> list[threading.Thread]:

@@ -1,0 +1,45 @@
+"""What most streams leave as it is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from dsets.errors import UsageError
+from dsets.stream import readable, substitutes
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The rarer choices of a stream.
+
+    Attributes:
+        drop_last: leave out a short last batch.
+        verify: compare each sample with its checksum: "first", once a process, "always", "never".
+        unreadable: "substitute" another sample for one that cannot be read, or "raise"; by default
+            raise only when the order is not shuffled.
+        threads: by default one a processor, at most four.
+
+    Raises:
+        UsageError: a choice that there is not.
+    """
+
+    drop_last: bool = False
+    verify: str = "first"
+    unreadable: str | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.drop_last, bool):
+            got = repr(self.drop_last)
+            raise UsageError("bad drop_last", where="stream", expected="True or False", got=got)
+        readable.check(self.verify)
+        substitutes.policy(self.unreadable, True)
+        threads = 1 if self.threads is None else self.threads
+        if type(threads) is not int or not 1 <= threads <= 256:
+            raise UsageError("bad threads", where="stream", expected="1 to 256", got=repr(threads))
+
+    @property
+    def threads_here(self) -> int:
+        """How many threads that is on this machine."""
+        return min(4, os.cpu_count() or 1) if self.threads is None else self.threads

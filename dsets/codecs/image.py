@@ -12,6 +12,7 @@ What happens to the unusual, on either path:
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 #: Pixels of the largest image that is decoded: 400 MB at four bytes each.
 MAX_PIXELS = 100_000_000
 _FILTERS = {"bilinear": 0, "bicubic": 1}
+#: As ``warnings.filters`` has it.
+_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 #: (width, height) of an image → how it is resized and cropped.
 Geometry = Callable[[int, int], Resize]
@@ -177,10 +180,9 @@ def _down_comes_first(width: int, height: int, size: Resize) -> bool:
 def _opened(data: bytes) -> Image.Image:
     from PIL import Image
 
+    _hush()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # broken EXIF, and sizes that we check ourselves
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception as error:
         raise _unreadable(error) from error
     _check_size(*image.size)
@@ -188,18 +190,27 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _loaded(image: Image.Image) -> Image.Image:
+    _hush()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if image.mode.startswith("I;16") or image.mode == "I":
-                import numpy as np
-                from PIL import Image as module
+        if image.mode.startswith("I;16") or image.mode == "I":
+            import numpy as np
+            from PIL import Image as module
 
-                return module.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-            image.load()
-            return image if image.mode == "RGB" else image.convert("RGB")  # which would copy
+            return module.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        image.load()
+        return image if image.mode == "RGB" else image.convert("RGB")  # which would copy
     except Exception as error:
         raise _unreadable(error) from error
+
+
+def _hush() -> None:
+    """Let nobody hear Pillow's warnings: of broken EXIF, and of sizes that we check ourselves.
+
+    ``warnings.catch_warnings`` is not for threads: it changes what all of them hear, so that
+    others' warnings are lost, and for ever when two leave it in another order than they came.
+    """
+    if warnings.filters[:1] != [_PILLOW]:
+        warnings.filterwarnings("ignore", module=_PILLOW[3].pattern)
 
 
 def _unreadable(error: Exception) -> DataError:

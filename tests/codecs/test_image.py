@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -217,3 +219,26 @@ def test_jpeg_round_trip_keeps_the_picture() -> None:
     again = codecs.decode(codecs.encode_jpeg(pixels, 95))
     grey = again.mean(2) - pixels.mean(2)  # colour is stored at half the resolution
     assert np.mean(grey**2) < 20
+
+
+def test_others_hear_their_warnings_while_an_image_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As of another thread, which hears what this one has not silenced for all."""
+    real = Image.open
+
+    def open_and_warn(*arguments: Any, **options: Any) -> Any:
+        warnings.warn("of somebody else", stacklevel=1)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(Image, "open", open_and_warn)
+    data = io.BytesIO()
+    Image.new("P", (3, 2)).save(data, "PNG", transparency=bytes(4))  # Pillow would warn of it
+    for rule in ("always", "error"):
+        with warnings.catch_warnings():
+            warnings.simplefilter(rule)  # type: ignore[arg-type]
+            warnings.filterwarnings("default", "of somebody else")
+            with warnings.catch_warnings(record=True) as heard:
+                assert codecs.decode(data.getvalue()).shape == (2, 3, 3)
+                assert codecs.decode(data.getvalue()).shape == (2, 3, 3)
+        assert {str(one.message) for one in heard} == {"of somebody else"}

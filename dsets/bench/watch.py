@@ -31,7 +31,7 @@ class Watch:
         self._lock = threading.Lock()
         self.seconds = dict.fromkeys(("storage", "kernel", "functions", "device", "ready"), 0.0)
         assembly = stream._assembly
-        steps = {"_gathered": "kernel", "_apply": "functions"}
+        steps = {"_fill": "kernel", "_take": "kernel", "_apply": "functions"}
         for name, kind in steps.items():
             setattr(assembly, name, self._timed(kind, getattr(assembly, name)))
         assembly._device = _Timed(assembly._device, self._timed("device", assembly._device.place))

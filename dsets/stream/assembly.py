@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,6 +15,7 @@ from dsets.errors import DsetsError, PackError, StreamError, UsageError
 from dsets.field import Field
 from dsets.stream.batch import Batch
 from dsets.stream.buffers import Pool
+from dsets.stream.crew import Crew
 from dsets.stream.device import Device
 from dsets.stream.follow import drawn, follow, refuse
 from dsets.stream.gather import Column, Strings, Varying
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 
 Source = Column | Kernel | Encoded | Varying
+#: Bytes of a field from which on several threads may make it together.
+_SHARED = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class Assembly:
         self.pools: dict[str, Pool] = {}
         #: Ends waiting for what a remote pack fetches.
         self.stop: Stop | None = None
+        #: Who makes a batch together.
+        self.crew = Crew()
         self._pack = pack
         self._recipe = recipe
         self._device = device
@@ -161,22 +168,50 @@ class Assembly:
         )
 
     def _gather(self, name: str, column: Source | None, job: Job) -> Any:
+        if column is None or isinstance(column, Varying):
+            return self._take(name, column, job)
+        rows = len(job.index)
+        out = self.pools[name].lend((rows, *column.shape), column.dtype)
+        hands = min(self.crew.hands, rows) if out.nbytes >= _SHARED else 1
+        if hands == 1:
+            self._fill(name, column, job, slice(0, rows), out)
+            return out
+        edges = [rows * hand // hands for hand in range(hands + 1)]
+        self.crew.share(
+            [
+                partial(self._fill, name, column, job, slice(first, last), out)
+                for first, last in pairwise(edges)
+            ]
+        )
+        return out
+
+    def _take(self, name: str, column: Varying | None, job: Job) -> Any:
+        """A field of many sizes, in memory of its own."""
         if column is None:
             return [self._value(name, number) for number in job.index.tolist()]
-        if isinstance(column, Varying):
-            return column.take(job.index)
-        out = self.pools[name].lend((len(job.index), *column.shape), column.dtype)
+        return column.take(job.index)
+
+    def _fill(
+        self,
+        name: str,
+        column: Column | Kernel | Encoded,
+        job: Job,
+        rows: slice,
+        out: npt.NDArray[Any],
+    ) -> None:
+        """Write these rows of a job's field to the same rows of ``out``."""
+        index, out = job.index[rows], out[rows]
         if isinstance(column, Encoded):
-            failed = column.fill(job.index, self._draws(job.epoch, job.index), out)
+            failed = column.fill(index, self._draws(job.epoch, index), out)
             if failed:
                 raise Unreadable(
-                    {int(job.index[each.row]): f"{name}: {each.reason}" for each in failed}
+                    {int(index[each.row]): f"{name}: {each.reason}" for each in failed}
                 )
         elif isinstance(column, Kernel):
-            column.fill(job.index, job.views if name == IMAGE else None, out)
+            views = job.views if name == IMAGE else None
+            column.fill(index, None if views is None else views[rows], out)
         else:
-            column.take(job.index, out)
-        return out
+            column.take(index, out)
 
     def _value(self, name: str, number: int) -> Any:
         try:

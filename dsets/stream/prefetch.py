@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from dsets.errors import StreamError
+from dsets.stream.crew import Crew
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -34,13 +35,15 @@ class _Shared(Generic[Job, Result]):
         work: Callable[[Job], Result],
         ahead: int,
         interrupt: Callable[[], None] | None,
+        crew: Crew,
     ) -> None:
         self.jobs = jobs
+        self.crew = crew
         self.interrupt = interrupt
         self.work = work
         self.ahead = ahead
-        self.planning = threading.Lock()  # held while a job is drawn, so that jobs keep their order
-        self.changed = threading.Condition()  # guards all that follows
+        self.changed = crew.changed  # guards all that follows
+        self.planning = False  # while a job is drawn: one at a time, so that jobs keep their order
         self.done: dict[int, Result | _Failure] = {}
         self.claimed = 0
         self.delivered = 0
@@ -50,22 +53,36 @@ class _Shared(Generic[Job, Result]):
         self.process = os.getpid()
 
     def claim(self) -> tuple[int, Job] | None:
-        """The next job and its number, once there is room for its result; None at the end."""
-        with self.planning:
+        """The next job and its number, once there is room for its result; None at the end. Until
+        then it helps others with theirs."""
+        while True:
             with self.changed:
-                self.changed.wait_for(self._may_claim)
+                self.changed.wait_for(self._is_needed)
                 if self.failed or self.closed:
                     return None
-                number = self.claimed
-                self.claimed += 1
-            try:
-                return number, next(self.jobs)
-            except BaseException as error:  # whatever it is, the consumer must hear of it
-                self.put(number, _Failure(error))
-                return None
+                helping = self.crew.wanted
+                if not helping:
+                    number = self.claimed
+                    self.claimed += 1
+                    self.planning = True
+            if not helping:
+                return self._draw(number)
+            self.crew.help()
 
-    def _may_claim(self) -> bool:
-        return self.failed or self.closed or self.claimed - self.delivered < self.ahead
+    def _is_needed(self) -> bool:
+        room = not self.planning and self.claimed - self.delivered < self.ahead
+        return self.failed or self.closed or room or self.crew.wanted
+
+    def _draw(self, number: int) -> tuple[int, Job] | None:
+        try:
+            drawn = number, next(self.jobs)
+        except BaseException as error:  # whatever it is, the consumer must hear of it
+            self.put(number, _Failure(error))
+            return None
+        with self.changed:
+            self.planning = False
+            self.changed.notify_all()
+        return drawn
 
     def put(self, number: int, result: Result | _Failure) -> None:
         with self.changed:
@@ -116,6 +133,7 @@ class Prefetch(Generic[Job, Result]):
 
     A failure of ``work``, or of drawing a job, is raised by ``get`` in its turn; then all is over.
     At the end ``interrupt`` is called, which makes ``work`` that waits for something give up.
+    Threads that have no job help the ``crew``, among whom ``work`` may share itself out.
     """
 
     def __init__(
@@ -125,8 +143,9 @@ class Prefetch(Generic[Job, Result]):
         threads: int,
         ahead: int,
         interrupt: Callable[[], None] | None = None,
+        crew: Crew | None = None,
     ) -> None:
-        self._shared = shared = _Shared(jobs, work, ahead, interrupt)
+        self._shared = shared = _Shared(jobs, work, ahead, interrupt, crew or Crew())
         shared.threads = [
             threading.Thread(target=_run, args=(shared,), name=f"dsets-stream-{n}", daemon=True)
             for n in range(threads)

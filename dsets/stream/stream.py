@@ -15,6 +15,7 @@ from dsets.stream import device as devices
 from dsets.stream import plan, readable, state, substitutes
 from dsets.stream.assembly import Assembly, Made
 from dsets.stream.batch import Batch
+from dsets.stream.crew import Crew
 from dsets.stream.options import Options
 from dsets.stream.order import Order
 from dsets.stream.plan import Job
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from dsets.remote.ahead import Ahead
 
 DEFAULT = Options()
+#: Batches made before the consumer asks for them. Threads beyond that make one together.
+AHEAD = 2
 
 
 def batches(
@@ -111,8 +114,11 @@ class Stream(Closing):
         if not order.n:
             raise UsageError("the pack has no samples", where="stream", got=repr(pack))
         self._order = order
-        self._threads = threads = options.threads_here
-        self._ahead = max(2, threads)
+        self._threads = options.threads_here
+        parsed = recipe.parse(transform, pack.fields)
+        # Functions of the user's are each called by one thread alone: so that all threads have one,
+        # each has a batch.
+        self._ahead = max(AHEAD, self._threads) if parsed.functions else AHEAD
         self._substitutes = Substitutes(
             pack,
             readable.of(pack),
@@ -121,7 +127,7 @@ class Stream(Closing):
             substitutes.policy(options.unreadable, order.key.shuffle),
         )
         self._assembly = Assembly(
-            recipe.parse(transform, pack.fields),
+            parsed,
             devices.of(device),
             self._substitutes,
             order.rows_a_batch,
@@ -181,8 +187,9 @@ class Stream(Closing):
             jobs = plan.jobs(self._order, self._assembly.choose, self._state, expect)
             if fetching is None:
                 jobs = ReadAhead(self._pack).jobs(jobs)
+            self._assembly.crew = crew = Crew(-(-self._threads // self._ahead))
             make = self._assembly.make
-            self._prefetch = Prefetch(jobs, make, self._threads, self._ahead, interrupt)
+            self._prefetch = Prefetch(jobs, make, self._threads, self._ahead, interrupt, crew)
         batch = self._assembly.receive(self._prefetch.get())
         if self._fetching is not None:
             self._fetching.passed(len(batch.index))

@@ -7,6 +7,7 @@ checkpoint runs no code.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 
 from dsets import atomic
 from dsets.errors import TrainError
+from dsets.train import strictly
 
 FORMAT = 2
 
@@ -53,10 +55,22 @@ class Checkpoint:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write the checkpoint over the one at ``path``, if there is one, atomically."""
+    """Write the checkpoint over the one at ``path``, if there is one, atomically.
+
+    Raises:
+        TrainError: torch cannot write it, as where the disk is full; the one before is still there.
+    """
     plain = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
-    with atomic.replacing(path) as part:
-        torch.save({"format": FORMAT, **plain}, part)
+    try:
+        with atomic.replacing(path) as part:
+            torch.save({"format": FORMAT, **plain}, part)
+    except RuntimeError as error:  # all that torch's writer in C++ says of a full disk
+        raise TrainError(
+            "cannot write the checkpoint",
+            where=path,
+            got=f"{shutil.disk_usage(path.parent).free:,} bytes free",
+            remedy="make room, and give the same command again: it goes on from the last one",
+        ) from error
 
 
 def load(path: Path) -> Checkpoint:
@@ -87,6 +101,8 @@ def load(path: Path) -> Checkpoint:
                 got=type(held.get(name)).__name__,
                 remedy=remedy,
             )
+    if name := strictly.fault(held):
+        raise TrainError(f"checkpoint has a bad {name}", where=path, remedy=remedy)
     return Checkpoint(**{name: held[name] for name in kinds})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -24,6 +24,46 @@ def optimizer(model: nn.Module, update: Update) -> optim.Optimizer:
     if update.rule == "rmsprop":
         return optim.RMSprop(weights, alpha=update.averaging, eps=update.epsilon, **shared)
     return optim.SGD(weights, nesterov=update.rule == "nesterov", **shared)
+
+
+def restore(optimizer: optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Give the optimiser the state of one of the same rule over the same weights.
+
+    Rates and the like are the recipe's, whatever ``saved`` says.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is none.
+    """
+    states, groups = saved.get("state"), optimizer.state_dict()["param_groups"]
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    if (
+        type(states) is not dict
+        or not all(number in range(len(weights)) for number in states)
+        or [group["params"] for group in saved["param_groups"]] != [g["params"] for g in groups]
+    ):
+        raise ValueError("the optimiser's state is of other weights")
+    names = _names(optimizer)
+    for number, state in states.items():
+        shape = weights[number].shape
+        if type(state) is not dict or (state and set(state) != names):
+            raise ValueError("the optimiser's state is of another rule")
+        for name, values in state.items():
+            if values is None and name == "momentum_buffer":
+                continue  # of a weight that had no gradient yet
+            expected = torch.Size() if name == "step" else shape
+            if type(values) is not torch.Tensor or values.shape != expected:
+                raise ValueError(f"the optimiser's {name} does not fit its weight")
+    optimizer.load_state_dict({"state": states, "param_groups": groups})
+
+
+def _names(optimizer: optim.Optimizer) -> set[str]:
+    """What it keeps of a weight, once it has taken a step."""
+    momentum = {"momentum_buffer"} if optimizer.param_groups[0]["momentum"] else set()
+    if isinstance(optimizer, Velocity):
+        return {"v"}
+    if isinstance(optimizer, optim.RMSprop):
+        return {"step", "square_avg", *momentum}
+    return momentum
 
 
 def clip(model: nn.Module, update: Update) -> None:

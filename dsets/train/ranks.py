@@ -73,14 +73,14 @@ class Ranks:
         return values
 
     def by_first(self, action: Callable[[], T]) -> T:
-        """What ``action`` returns in the first process, for all; a DsetsError there likewise."""
+        """What ``action`` returns in the first process, for all; its errors likewise."""
         if self.alone:
             return action()
         told: list[Any] = [None, None]
         if self.first:
             try:
                 told[0] = action()
-            except DsetsError as error:
+            except (DsetsError, OSError) as error:
                 told[1] = error
         with self._together():
             distributed.broadcast_object_list(told, src=0, group=self.control)

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from dsets import atomic, codecs, locks, models, stream
+from dsets.errors import TrainError
 from dsets.stream import Stream
 from dsets.train import determinism, pictures, weights
 from dsets.train import ranks as processes
@@ -82,8 +83,8 @@ def run(
     knows of it. What it raises ends the run.
 
     Raises:
-        TrainError: the checkpoint is of another run or damaged, foreign files are in the way, or
-            the loss is no longer a number.
+        TrainError: the checkpoint is of another run or damaged, or cannot be written, foreign files
+            are in the way, or the loss is no longer a number.
         BusyError: another process trains into the same folder.
     """
     with (
@@ -128,7 +129,14 @@ def _folder(plan: Plan, ranks: Ranks) -> Iterator[None]:
     with ExitStack() as held:
 
         def hold() -> None:
-            plan.out.mkdir(parents=True, exist_ok=True)
+            try:
+                plan.out.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise TrainError(
+                    f"cannot make the run's folder: {error.strerror}",
+                    where=plan.out,
+                    remedy="give another --out",
+                ) from error
             held.enter_context(locks.holding(plan.out, folder=True, wait=False))
 
         ranks.by_first(hold)

@@ -262,7 +262,7 @@ class Work:
         self.step, self.history, self._seconds = kept.step, list(kept.history), kept.seconds
         try:
             self.model.load_state_dict(kept.model)
-            self._loop.optimizer.load_state_dict(kept.optimizer)
+            optimizers.restore(self._loop.optimizer, kept.optimizer)
             self._gradient.load(kept.scaler)
             self._training.load_state_dict(kept.stream)
             self._restore_own(kept.ranks)
@@ -272,6 +272,8 @@ class Work:
             KeyError,
             IndexError,
             TypeError,
+            AttributeError,
+            OverflowError,
             StreamError,
         ) as error:
             raise TrainError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import resource
+import signal
 import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,7 +28,7 @@ KEPT = Checkpoint(
     step=7,
     seconds=1.5,
     log_bytes=80,
-    history=[{"epoch": 1, "loss": 0.1}],
+    history=[{"epoch": 1, "step": 5, "images": 9, "loss": 0.1, "top1": 1.0, "seconds": 0.5}],
     model={"weight": torch.arange(4.0)},
     optimizer={"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": []},
     stream={"epoch": 0, "position": 7},
@@ -109,6 +111,66 @@ def test_another_kind_of_file_is_refused(tmp_path: Path, held: object, what: str
     torch.save(held, tmp_path / "checkpoint.pt")
     with pytest.raises(TrainError, match=what):
         checkpoint.load(tmp_path / "checkpoint.pt")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"identity": {"seed": torch.zeros(2)}},
+        {"environments": [torch.zeros(2)]},
+        {"environments": [{"step": 0, "ranks": [[]]}]},
+        {"environments": [{"threads": 1}]},
+        {"history": [3]},
+        {"history": [{**KEPT.history[0], "seconds": torch.zeros(2)}]},
+        {"history": [{**KEPT.history[0], "top1": float("nan")}]},
+        {"step": -1},
+        {"seconds": float("inf")},
+        {"log_bytes": 2**70},
+        {"model": {"weight": "x"}},
+        {"stream": {"epoch": {1: 2}}},
+        {"ranks": []},
+        {"ranks": [{**KEPT.ranks[0], "meter": [0.1, 0.2, 0.3, float("nan")]}]},
+        {"ranks": [{**KEPT.ranks[0], "generators": {}}]},
+    ],
+    ids=str,
+)
+def test_a_part_that_is_no_such_part_is_refused_before_anything_uses_it(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, replace(KEPT, **change))
+    (part,) = change
+    with pytest.raises(TrainError, match=f"checkpoint has a bad {part}"):
+        checkpoint.load(path)
+
+
+def test_a_bottomless_part_is_refused(tmp_path: Path) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(100):
+        deep = {"deeper": deep}
+    checkpoint.save(tmp_path / "checkpoint.pt", replace(KEPT, packs=deep))
+    with pytest.raises(TrainError, match="checkpoint has a bad packs"):
+        checkpoint.load(tmp_path / "checkpoint.pt")
+
+
+def test_a_full_disk_is_said_and_leaves_the_checkpoint_before_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, KEPT)
+    # The kernel refuses bytes beyond this size in the same place where a full disk would.
+    most = path.stat().st_size + 10_000
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        with pytest.raises(TrainError, match=r"cannot write the checkpoint.*bytes free"):
+            checkpoint.save(path, replace(KEPT, step=8, model={"weight": torch.zeros(10**6)}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    assert checkpoint.load(path).step == 7
+    assert os.listdir(tmp_path) == ["checkpoint.pt"]
 
 
 def test_an_empty_file_a_zip_and_a_folder_are_refused(tmp_path: Path) -> None:

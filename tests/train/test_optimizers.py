@@ -119,3 +119,47 @@ def test_a_weight_without_a_gradient_stays_as_it_is() -> None:
     before = layer.weight.detach().clone()
     optimizer.step()
     assert torch.equal(layer.weight, before)
+
+
+UPDATES = [Update(0.1), Update(0.1, "nesterov"), Update(0.1, "alexnet"), Update(0.1, "rmsprop")]
+
+
+def stepped(update: Update) -> torch.optim.Optimizer:
+    """An optimiser that has taken a step."""
+    layer = nn.Linear(4, 1)
+    optimizer = optimizers.optimizer(layer, update)
+    layer(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+    return optimizer
+
+
+@pytest.mark.parametrize("update", [*UPDATES, Update(0.1, momentum=0)], ids=str)
+def test_a_saved_state_is_restored_and_the_recipes_constants_stay(update: Update) -> None:
+    saved = copy.deepcopy(stepped(update).state_dict())
+    saved["param_groups"][0]["momentum"] = "none of it"
+    fresh = optimizers.optimizer(nn.Linear(4, 1), update)
+    optimizers.restore(fresh, saved)
+    assert fresh.param_groups[0]["momentum"] == update.momentum
+    kept = fresh.state_dict()["state"]
+    assert kept.keys() == saved["state"].keys()
+    for number, state in saved["state"].items():
+        assert all(torch.equal(kept[number][name], state[name]) for name in state)
+
+
+@pytest.mark.parametrize("update", UPDATES, ids=str)
+@pytest.mark.parametrize("change", [None, {2: {}}, {0: 3}, {0: {"other": torch.ones(1, 4)}}])
+def test_a_state_of_other_weights_or_another_rule_is_refused(update: Update, change: Any) -> None:
+    with pytest.raises(ValueError, match="the optimiser's state is of"):
+        optimizers.restore(stepped(update), {**stepped(update).state_dict(), "state": change})
+
+
+@pytest.mark.parametrize("update", UPDATES, ids=str)
+@pytest.mark.parametrize("values", [None, 1.5, torch.ones(3)])
+def test_a_state_of_another_shape_is_refused(update: Update, values: Any) -> None:
+    saved = copy.deepcopy(stepped(update).state_dict())
+    name = max(saved["state"][0])  # momentum_buffer, v, step
+    if name == "momentum_buffer" and values is None:
+        pytest.skip("a weight without a gradient has none")
+    saved["state"][0][name] = values
+    with pytest.raises(ValueError, match=f"the optimiser's {name} does not fit"):
+        optimizers.restore(stepped(update), saved)

@@ -406,5 +406,5 @@ def test_a_checkpoint_of_other_tensors_is_refused(packs: Path, tmp_path: Path) -
         {"step": 4},
     ):
         checkpoint.save(path, replace(kept, **change))
-        with pytest.raises(TrainError, match="does not fit"):
+        with pytest.raises(TrainError, match=r"does not fit|has a bad ranks"):
             run(packs, tmp_path / "out")

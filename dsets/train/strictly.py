@@ -1,0 +1,97 @@
+"""The parts of a checkpoint, looked at before anything computes with them: it may be a stranger's.
+
+``weights_only`` keeps it from running code. It does not keep a tensor from standing where a number
+is expected, which would otherwise end in the middle of a run, or in a message of torch's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+#: Deeper than any identity, environment or provenance chain.
+DEEPEST = 20
+#: What an evaluation is remembered by, besides figures that not every one has.
+FIGURES = ("images", "loss", "top1", "seconds")
+
+
+def fault(held: Mapping[str, Any]) -> str:
+    """What is wrong with the parts by name; "" where nothing is."""
+    return next((name for name, right in _RIGHT.items() if not right(held[name])), "")
+
+
+def plain(value: Any, depth: int = DEEPEST) -> bool:
+    """Whether it is what JSON can say: None, flags, numbers, text, lists, tables by text."""
+    if value is None or type(value) in (bool, int, float, str):
+        return True
+    if depth == 0:
+        return False
+    if type(value) is list:
+        return all(plain(entry, depth - 1) for entry in value)
+    return type(value) is dict and all(
+        type(name) is str and plain(entry, depth - 1) for name, entry in value.items()
+    )
+
+
+def number(value: Any) -> bool:
+    """Whether it is a number that can be computed with."""
+    if type(value) is int:
+        return abs(value) < 2**63
+    return type(value) is float and math.isfinite(value)
+
+
+def _whole(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _environments(value: Any) -> bool:
+    return all(
+        type(one) is dict
+        and _whole(one.get("step"))
+        and plain(one)
+        and not any(type(fact) in (list, dict) for fact in one.values())
+        for one in value
+    )
+
+
+def _history(value: Any) -> bool:
+    return plain(value) and all(
+        type(one) is dict
+        and all(number(one.get(name)) for name in FIGURES)
+        and all(_whole(one.get(name)) for name in ("epoch", "step"))
+        for one in value
+    )
+
+
+def _tensors(value: Any) -> bool:
+    return all(type(name) is str and type(one) is Tensor for name, one in value.items())
+
+
+def _ranks(value: Any) -> bool:
+    return bool(value) and all(
+        type(one) is dict
+        and type(one.get("meter")) is list
+        and all(number(total) for total in one["meter"])
+        and type(one.get("generators")) is dict
+        and "cpu" in one["generators"]
+        and _tensors(one["generators"])
+        for one in value
+    )
+
+
+_RIGHT: dict[str, Callable[[Any], bool]] = {
+    "identity": plain,
+    "environments": _environments,
+    "packs": plain,
+    "step": _whole,
+    "seconds": number,
+    "log_bytes": _whole,
+    "history": _history,
+    "model": _tensors,
+    "scaler": plain,
+    "stream": plain,
+    "ranks": _ranks,
+}

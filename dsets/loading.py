@@ -11,6 +11,7 @@ from dsets.errors import PrepareError, SplitError
 from dsets.fetch.terms import Accept
 from dsets.near import meant
 from dsets.pack import Pack
+from dsets.pack.schema import Index
 from dsets.progress import Progress, ignore
 
 
@@ -58,6 +59,7 @@ def load(
     mirror: str | None = None,
     offline: bool = False,
     accept_terms: Accept = False,
+    unverified: bool = False,
     progress: Progress = ignore,
 ) -> Dataset:
     """Open the packs of a dataset in the store; fetch, verify and prepare first what is missing.
@@ -67,6 +69,10 @@ def load(
     the place of official files is used, with a warning. ``mirror`` is a URL or folder to
     fetch from first, ``offline`` forbids fetching. ``accept_terms``: see ``dsets.fetch.files``.
 
+    With ``unverified`` nothing is fetched or prepared: the packs that are in the store are given as
+    they are, also those that a bundle brought and that were made of what somebody else adopted. A
+    warning names those that are not of the manifest and pipeline in force here.
+
     Raises:
         ManifestError: nobody knows the dataset.
         TermsError: something is to be fetched, and its terms want to be accepted.
@@ -74,6 +80,8 @@ def load(
         PrepareError: a pack that another pipeline or manifest made is in the way.
     """
     found = manifest.current(name)
+    if unverified:
+        return _as_they_are(found, pipeline)
     if splits := [split.name for split in found.splits if found.unverified(split)]:
         message = (
             f"{name} is adopted, unverified: {', '.join(splits)}; 'dsets show {name}' says more"
@@ -101,18 +109,45 @@ def load(
     return Dataset(name, {one.split.name: Pack.open(one.out) for one in plan.packs})
 
 
+def _as_they_are(found: manifest.Manifest, pipeline: str | Path | None) -> Dataset:
+    every = [split.name for split in found.splits]
+    plans = prepare.plan(found, splits=every, pipeline=pipeline).packs
+    there = {one.split.name: one for one in plans if prepare.made(one.out)}
+    packs = {split: Pack.open(one.out) for split, one in there.items()}
+    if not packs:
+        raise PrepareError(
+            "no packs of it in the store",
+            where=found.name,
+            expected=f"packs in {plans[0].out.parent}" if plans else None,
+            remedy="bring them with 'dsets adopt BUNDLE'",
+        )
+    others = [split for split, pack in packs.items() if _recipe(pack.index) != there[split].recipe]
+    if others:
+        message = (
+            f"{found.name} is given as it was packed, and not by the manifest and pipeline in "
+            f"force here: {', '.join(others)}; 'dsets show PACK' says of what"
+        )
+        warnings.warn(message, stacklevel=3)
+    return Dataset(found.name, packs)
+
+
+def _recipe(index: Index) -> object:
+    return index.provenance.get("recipe")
+
+
 def _there(plan: prepare.PackPlan) -> bool:
     """True for the wanted samples, sharded in any way; an error for a pack of other samples."""
     pack = prepare.made(plan.out)
     if pack is None:
         return False
-    if pack.provenance.get("recipe") != plan.recipe:
+    if _recipe(pack) != plan.recipe:
+        again = f"run 'dsets prepare {plan.source.manifest.name}{_option(plan)} --force'"
         raise PrepareError(
             "this pack was made from another version of the data or of the pipeline",
             where=plan.out,
             expected=f"recipe {plan.recipe[:16]}…",
             got=f"{pack.provenance.get('recipe')!s:.16}…",
-            remedy=f"run 'dsets prepare {plan.source.manifest.name}{_option(plan)} --force'",
+            remedy=f"take it as it is (unverified=True), or {again}" if pack.unverified else again,
         )
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -14,7 +15,7 @@ import pytest
 
 import dsets
 from dsets import adopt, manifest, prepare, store
-from dsets.errors import AdoptError, DsetsError
+from dsets.errors import AdoptError, DsetsError, PrepareError
 from tests.cli import tiny
 
 FILES = tiny.files()
@@ -22,14 +23,20 @@ Members = list[tuple[str, bytes]]
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def files() -> dict[str, bytes]:
+    return FILES
+
+
+@pytest.fixture
+def made(files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle of the packs of ``tiny``, taken elsewhere: another store, and no network."""
     monkeypatch.setenv("DSETS_MANIFESTS", str(tiny.catalogue(tmp_path / "catalogue", FILES)))
     (tmp_path / "given").mkdir()
-    for name, data in FILES.items():
+    for name, data in files.items():
         (tmp_path / "given" / name).write_bytes(data)
-    adopt.adopt(adopt.plan(manifest.find("tiny"), [tmp_path / "given"]))
-    prepare.run(prepare.plan(manifest.find("tiny")))
+    plan = adopt.plan(manifest.find("tiny"), [tmp_path / "given"])
+    adopt.adopt(plan, unverified=files is not FILES)
+    prepare.run(prepare.plan(manifest.current("tiny")))
     out = tmp_path / "packs.tar"
     adopt.write(adopt.bundle([], [home_pack("train"), home_pack("test")]), out)
     monkeypatch.setenv("DSETS_HOME", str(tmp_path / "elsewhere"))
@@ -78,6 +85,23 @@ def test_packs_arrive_where_load_finds_them(made: Path) -> None:
     assert data.train.index.provenance["terms"]["licence"] == "CC0-1.0"
     assert not store.raw("tiny").exists()
     assert set(take(made)) == {home_pack("train"), home_pack("test")}, "kept"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [FILES | {"train-labels.gz": gzip.compress(tiny.idx((8,))[:-8] + bytes(8), mtime=0)}],
+)
+def test_packs_of_what_somebody_else_adopted_are_given_when_that_is_asked_for(made: Path) -> None:
+    with pytest.raises(PrepareError, match=r"no packs of it in the store.*dsets adopt BUNDLE"):
+        dsets.load("mnist", unverified=True)
+    take(made)
+    with pytest.raises(PrepareError, match=r"another version.*take it as it is \(unverified=True"):
+        dsets.load("tiny", offline=True)
+    with pytest.warns(UserWarning, match="tiny is given as it was packed.*: train; 'dsets show"):
+        data = dsets.load("tiny", unverified=True)
+    assert (len(data.train), len(data.test)) == (8, 4)
+    assert data.train.index.unverified and not data.test.index.unverified
+    assert not store.raw("tiny").exists()
 
 
 def test_a_dry_run_changes_nothing(made: Path) -> None:

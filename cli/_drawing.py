@@ -31,12 +31,13 @@ def drawn(values: Mapping[str, Any], classes: Sequence[str]) -> NDArray[np.uint8
         pixels[mask] = pixels[mask] / 2 + np.array(colour, np.float32) / 2
     picture = Image.fromarray(pixels.astype(np.uint8))
     pen = ImageDraw.Draw(picture)
+    names: list[tuple[float, float, str, tuple[int, int, int]]] = []
     for i, (xmin, ymin, xmax, ymax) in enumerate(_rows(values, "boxes")):
         label = int(values["labels"][i]) if "labels" in values else i
         right, bottom = max(xmin, xmax - 1), max(ymin, ymax - 1)
         pen.rectangle((xmin, ymin, right, bottom), outline=_colour(label + 1), width=2)
         if 0 <= label < len(classes):
-            pen.text((xmin + 3, ymin + 1), classes[label], fill=_colour(label + 1))
+            names.append((xmin, ymin, classes[label], _colour(label + 1)))
     for points in _rows(values, "keypoints"):
         for one, other in _BONES:
             if points[one][2] > 0 and points[other][2] > 0:
@@ -46,7 +47,20 @@ def drawn(values: Mapping[str, Any], classes: Sequence[str]) -> NDArray[np.uint8
                 pen.ellipse(
                     (x - 2, y - 2, x + 2, y + 2), fill=(255, 0, 0) if visible > 1 else (0, 0, 255)
                 )
+    for x, y, name, colour in names:
+        _tag(pen, (x, y), name, colour)
     return np.asarray(picture)
+
+
+def _tag(pen: Any, corner: tuple[float, float], name: str, colour: tuple[int, int, int]) -> None:
+    """A name that can be read on any picture: on its box's colour, above the box, or within it."""
+    _, _, width, height = pen.textbbox((0, 0), name)
+    x = max(min(corner[0], pen.im.size[0] - width - 4), 0)
+    y = corner[1] - height - 1 if corner[1] > height else max(corner[1], 0)
+    pen.rectangle((x, y, x + width + 3, y + height + 1), fill=colour)
+    red, green, blue = colour
+    dark = 299 * red + 587 * green + 114 * blue < 128_000
+    pen.text((x + 2, y), name, fill=(255, 255, 255) if dark else (0, 0, 0))
 
 
 def _rows(values: Mapping[str, Any], name: str) -> list[Any]:

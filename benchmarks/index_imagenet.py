@@ -1,6 +1,6 @@
 """What the index of ImageNet's training archive costs: 1,281,167 pictures in 1,000 inner tars.
 
-    python benchmarks/index_imagenet.py [--rounds 3] [--folder DIR] [--save] [--whole]
+    python benchmarks/index_imagenet.py [--rounds 3] [--folder DIR] [--save] [--whole [SHARE …]]
 
 The archive is generated: the official number of classes, pictures and bytes (147.9 GB), the
 headers written, the pictures holes. A file system keeps about 5 GB of that. Each measurement is a
@@ -9,9 +9,11 @@ it, opening the stored one, the reader's table, and Python's tarfile listing the
 (once). CPU is the whole process's, imports and threads included, the least of the rounds.
 
 ``--whole`` instead: the whole of ImageNet, 14,197,122 pictures in 21,841 inner tars, and a tenth of
-it, once each, read as `imagenet21k`. The pictures have 300 bytes here, since a file system keeps a
-page for each header of a sparse one, 57 GB in all: memory and processor time are those of so many
-members, but the disk's part is not that of the true archive, whose headers lie 90 kB apart.
+it (or other shares: ``--whole 10``), once each, read as `imagenet21k`; also what the process of a
+job does with the keys: all told apart, then handed out by shard. The pictures have 300 bytes here,
+since a file system keeps a page for each header of a sparse one, 57 GB in all: memory and processor
+time are those of so many members, but the disk's part is not that of the true archive, whose
+headers lie 90 kB apart.
 """
 
 from __future__ import annotations
@@ -52,6 +54,16 @@ print(json.dumps({"seconds": taken, "cpu": cpu, "peak_mib": peak, "rows": rows})
 """
 INDEX = "rows = len(_imagenet_index.opened(source, _imagenet_options.read(source)))"
 TABLE = "rows = len(imagenet.table(source))"
+KEYS = """
+from dataclasses import replace
+from dsets import prepare
+from dsets.prepare import keys
+split = replace(source.split, samples=int(sys.argv[3]))
+found, place = replace(found, splits=(split,)), Path(sys.argv[1])
+plan = prepare.plan(found, pipeline="alexnet", out=place / "out", raw=place).packs[0]
+keys.check(plan, place)
+rows = sum(map(len, keys.by_shard(plan)))
+"""
 TARFILE = """
 import tarfile
 rows = 0
@@ -114,8 +126,11 @@ def header(name: str, size: int) -> bytes:
     return block[:148] + b"%06o\0 " % sum(block) + block[156:]
 
 
-def measured(code: str, folder: Path, dataset: str = "imagenet") -> dict[str, float]:
+def measured(
+    code: str, folder: Path, dataset: str = "imagenet", pictures: int = 0
+) -> dict[str, float]:
     command = [sys.executable, "-c", PRELUDE + code + POSTLUDE, str(folder), dataset]
+    command.append(str(pictures))
     environment = {**os.environ, "DSETS_HOME": str(folder / "home")}
     run = subprocess.run(command, check=True, capture_output=True, env=environment, text=True)
     found: dict[str, float] = json.loads(run.stdout)
@@ -145,8 +160,14 @@ def of_whole(place: Path | None, share: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(dir=place) as name:
         folder = Path(name)
         whole(folder / "winter21_whole.tar", classes, pictures)
-        for what, code in (("index", INDEX), ("open the stored index", INDEX), ("table", TABLE)):
-            result = measured(code, folder, "imagenet21k")
+        steps = {
+            "index": INDEX,
+            "open the stored index": INDEX,
+            "table": TABLE,
+            "keys of a job": KEYS,
+        }
+        for what, code in steps.items():
+            result = measured(code, folder, "imagenet21k", pictures)
             if result["rows"] != pictures:
                 raise SystemExit(f"{what}: {result['rows']} pictures, not {pictures}")
             facts = {
@@ -174,10 +195,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the archive may lie for the while")
     parser.add_argument("--save", action="store_true", help="append to results/")
-    parser.add_argument("--whole", action="store_true", help="14 million small pictures")
+    parser.add_argument(
+        "--whole", type=int, nargs="*", metavar="SHARE", help="14 million small pictures"
+    )
     options = parser.parse_args()
-    if options.whole:
-        lines = [line for share in (10, 1) for line in of_whole(options.folder, share)]
+    if options.whole is not None:
+        shares = options.whole or [10, 1]
+        lines = [line for share in shares for line in of_whole(options.folder, share)]
         if options.save:
             record.append("index_imagenet", lines)
         return 0

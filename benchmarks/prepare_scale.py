@@ -2,8 +2,8 @@
 
 Simulated: as many tasks as AlexNet's pack of 14,197,122 pictures has at the default shard size, on
 a real scheduler with two real workers; but each shard holds 100 generated images of one pixel, so
-what is measured is the cost of tasks, not of pixels. The table of 14,197,122 keys is read for real,
-from a generated archive with that many images.
+what is measured is the cost of tasks, not of pixels. What the job's process needs for the keys,
+``index_imagenet.py --whole`` tells.
 """
 
 from __future__ import annotations
@@ -127,20 +127,6 @@ def tasks(folder: Path, count: int, task_shards: int) -> list[dict[str, Any]]:
     ]
 
 
-def keys(folder: Path) -> list[dict[str, Any]]:
-    """Memory that the job process needs for the keys of all pictures."""
-    from dsets import manifest, prepare
-    from dsets.prepare import job
-
-    catalogue(folder, PICTURES)
-    plan = prepare.plan(manifest.find("dots"), out=folder / "out").packs[0]
-    before = memory(os.getpid())
-    found = job.keys(plan)
-    grown = memory(os.getpid()) - before
-    facts = {"keys": len(found), "note": "and the reader's cache of the archive, 14 MiB"}
-    return [line("job process: the keys of 14 million samples", "MiB", [grown], facts)]
-
-
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--save", action="store_true", help="append to results/")
@@ -159,7 +145,6 @@ def main() -> None:
         os.environ["DSETS_MANIFESTS"] = str(folder / "manifests")
         (folder / "manifests").mkdir()
         lines = tasks(folder, given.tasks or len(real.tasks), len(real.tasks[0]))
-        lines += keys(folder)
     for entry in lines:
         print(f"{entry['what']:60} {entry['median']:8.2f} {entry['unit']}", end="")
         print(f"  ({entry['min']:.2f} … {entry['max']:.2f})" if entry["n"] > 1 else "")

@@ -164,13 +164,18 @@ def sampled(image: Image.Image, size: Resize, filter: Filter) -> Image.Image:
     right, bottom = size.left + size.crop_width, size.top + size.crop_height
     if _down_comes_first(image.width, image.height, size):
         image = image.resize((image.width, size.height), kind)
-        image = image.crop((0, size.top, image.width, bottom))
+        image = _cropped(image, (0, size.top, image.width, bottom))
         image = image.resize((size.width, size.crop_height), kind)
-        return image.crop((size.left, 0, right, size.crop_height))
+        return _cropped(image, (size.left, 0, right, size.crop_height))
     image = image.resize((size.width, image.height), kind)
-    image = image.crop((size.left, 0, right, image.height))
+    image = _cropped(image, (size.left, 0, right, image.height))
     image = image.resize((size.crop_width, size.height), kind)
-    return image.crop((0, size.top, size.crop_width, bottom))
+    return _cropped(image, (0, size.top, size.crop_width, bottom))
+
+
+def _cropped(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    """The box of an image; Pillow would copy the whole image, too."""
+    return image if box == (0, 0, *image.size) else image.crop(box)
 
 
 def _down_comes_first(width: int, height: int, size: Resize) -> bool:

@@ -8,31 +8,28 @@ from them, to the same bytes.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial, reduce
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dsets import fetch, pack, readers
+from dsets import fetch, pack
 from dsets.errors import DataError, PrepareError
 from dsets.manifest import File, Manifest
 from dsets.pack import index
 from dsets.pack.digests import samples_digest
 from dsets.pack.schema import Index, Quarantined
 from dsets.pack.statistics import Statistics
-from dsets.prepare import cluster, folder, ledger
+from dsets.prepare import cluster, folder, keys, ledger
 from dsets.prepare.cluster import Tasks
 from dsets.prepare.events import ShardEvent
 from dsets.prepare.ledger import Record
 from dsets.prepare.limit import ANY, Limit
 from dsets.prepare.planning import PackPlan, Plan
 from dsets.progress import Event, Progress, ignore
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _NAMED = 20  # missing files that an error names
 
@@ -103,28 +100,12 @@ def _make(
         with folder.writing(plan.part):
             folder.sweep(plan, tell)
         if not folder.assembled(plan):
-            names = keys(plan)
+            keys.check(plan, plan.part)
             found = records(plan)
             with folder.writing(plan.part):
-                _assemble(plan, found, names, raw)
+                _assemble(plan, found, raw)
         with folder.writing(plan.out):
             folder.publish(plan)
-
-
-def keys(plan: PackPlan) -> pd.Series[str]:
-    """The keys of all samples, in the reader's order: about 70 bytes each while the job runs."""
-    reader = readers.load(plan.source.manifest.reader)
-    keys = reader.table(plan.source)["key"]
-    if len(keys) != plan.split.samples:
-        raise DataError(
-            "another number of samples than the manifest says",
-            where=_task(plan),
-            expected=plan.split.samples,
-            got=len(keys),
-        )
-    if not keys.is_unique:
-        raise DataError("two samples have one key", where=_task(plan))
-    return keys
 
 
 def _records(plan: PackPlan, *, tasks: Tasks, max_bad: Limit, progress: Progress) -> list[Record]:
@@ -166,19 +147,9 @@ def _records(plan: PackPlan, *, tasks: Tasks, max_bad: Limit, progress: Progress
     return sorted(records, key=lambda record: record.number)
 
 
-def _assemble(
-    plan: PackPlan, records: Sequence[Record], keys: pd.Series[str], raw: Mapping[str, str]
-) -> None:
+def _assemble(plan: PackPlan, records: Sequence[Record], raw: Mapping[str, str]) -> None:
     """Write statistics and index into the work folder."""
     quarantine = [bad for record in records for bad in record.quarantine]
-    out = {bad.key for bad in quarantine}
-    for record in records:
-        rows = plan.rows(record.number)
-        if samples_digest(_kept(keys, [rows], out)) != record.keys:
-            raise DataError(
-                f"reader {plan.source.manifest.reader} gave other samples than its table lists",
-                where=f"{_task(plan)}, rows {rows.start} to {rows.stop}",
-            )
     shards = [record.shard for record in records if record.shard]
     if not shards:
         raise PrepareError(
@@ -193,15 +164,26 @@ def _assemble(
         statistics=reduce(Statistics.merge, sums) if plan.statistics else None,
         statistics_of=_training_digest(plan),
         quarantine=quarantine,
-        samples_digest=samples_digest(_kept(keys, map(plan.rows, range(plan.shards)), out)),
+        samples_digest=samples_digest(_kept(plan, records, {bad.key for bad in quarantine})),
         provenance=_provenance(plan, raw),
     )
 
 
-def _kept(keys: pd.Series[str], parts: Iterable[range], out: Set[str]) -> Iterator[str]:
-    """The keys of these rows that are not ``out``, a part in memory at a time."""
-    for rows in parts:
-        yield from (key for key in keys.iloc[rows.start : rows.stop].tolist() if key not in out)
+def _kept(plan: PackPlan, records: Sequence[Record], out: Set[str]) -> Iterator[str]:
+    """The keys that are not ``out``, in order, those of each shard compared with its record.
+
+    Raises:
+        DataError: what went into a shard are not the samples that the reader's table lists.
+    """
+    for record, found in zip(records, keys.by_shard(plan), strict=True):
+        there = [key for key in found if key not in out]
+        if samples_digest(there) != record.keys:
+            rows = plan.rows(record.number)
+            raise DataError(
+                f"reader {plan.source.manifest.reader} gave other samples than its table lists",
+                where=f"{_task(plan)}, rows {rows.start} to {rows.stop}",
+            )
+        yield from there
 
 
 def _provenance(plan: PackPlan, raw: Mapping[str, str]) -> dict[str, Any]:

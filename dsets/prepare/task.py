@@ -7,10 +7,10 @@ the same bytes. Only a small record travels back; samples never do.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from dsets.pack.statistics import Statistics
 from dsets.prepare import folder, ledger
 from dsets.prepare.columns import Columns, checked
 from dsets.prepare.ledger import Record
+from dsets.prepare.makers import Makers, done
 from dsets.prepare.planning import PackPlan
 from dsets.readers import Sample
 
@@ -34,14 +35,6 @@ _GROUP_BYTES = 1 << 20
 _COUNTED_BYTES = 1 << 24
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """What became of some samples, apart from what went into the columns."""
-
-    quarantine: Sequence[Quarantined]
-    statistics: Statistics | None
-
-
 def make_shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> list[Record]:
     """The records of these shards, as ``shards`` gives them."""
     return list(shards(plan, numbers, threads))
@@ -50,9 +43,10 @@ def make_shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> lis
 def shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> Iterator[Record]:
     """Make these shards, unless trustworthy records say that they are there; their records.
 
-    ``threads`` run the pipeline, and one more counts, sums, writes and flushes the shard before:
-    order and bytes do not depend on them. Memory: the columns of two shards and a few groups of
-    samples a thread.
+    ``threads`` run the pipeline, and one more counts, sums, writes and flushes the shard before,
+    whose last samples may still be in the making when the next one's first are begun: order and
+    bytes do not depend on them. Memory: the columns of two shards and a few groups of samples a
+    thread.
 
     Raises:
         DataError: a raw file as a whole is not what its reader expects.
@@ -60,34 +54,98 @@ def shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> Iterator
         PrepareError: this process cannot write to the pack's folder.
     """
     spare = [Columns(plan.fields, plan.samples_per_shard) for _ in range(2)]
-    with ThreadPoolExecutor(1, thread_name_prefix="dsets-write") as writer:
-        written: Future[Record] | None = None
+    coming: deque[Future[Record]] = deque()
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="dsets-write") as writer,
+        Makers(threads) as makers,
+    ):
         for number in numbers:
             _check_folder(plan)
             found = ledger.finished(plan, number)
-            columns, _ = spare = spare[::-1]
-            group = None if found else _filled(plan, number, threads, columns)
-            if written:
-                yield written.result()
-                written = None
-            if group:
-                written = writer.submit(_write, plan, number, columns, group)
-            elif found:
-                yield found
-        if written:
-            yield written.result()
+            # Of more than one the first must end: its columns are wanted.
+            while coming and (len(coming) > 1 or coming[0].done()):
+                yield coming.popleft().result()
+            if found:
+                coming.append(done(found))
+                continue
+            spare = spare[::-1]
+            one = _Shard(plan, number, spare[0])
+            one.fill(makers)
+            coming.append(writer.submit(one.write))
+        while coming:
+            yield coming.popleft().result()
 
 
-def _filled(plan: PackPlan, number: int, threads: int, columns: Columns) -> _Group:
-    """Fill the columns with the samples of one shard."""
-    columns.clear()
-    quarantine: list[Quarantined] = []
-    statistics = None
-    for group in _groups(plan, number, threads, columns):
-        statistics = _both(statistics, group.statistics)
-        quarantine += group.quarantine
-    _check_number(plan, number, len(columns.keys) + len(quarantine))
-    return _Group(quarantine, statistics)
+class _Shard:
+    """One shard on its way from samples in columns to a file."""
+
+    def __init__(self, plan: PackPlan, number: int, columns: Columns) -> None:
+        self._plan, self._number, self._columns = plan, number, columns
+        self._lock = threading.Lock()
+        self._quarantine: dict[int, Quarantined] = {}
+        self._statistics: Statistics | None = None
+        self._making: list[Future[None]] = []
+
+    def fill(self, makers: Makers) -> None:
+        """Have all samples made; the last few may not be there yet."""
+        self._columns.clear()
+        plan = self._plan
+        reader = readers.load(plan.source.manifest.reader)
+        samples = reader.samples(plan.source, plan.rows(self._number))
+        for row, group in _grouped(plan, self._number, samples):
+            self._making.append(makers.submit(self._make, row, group))
+
+    def write(self) -> Record:
+        """Wait for the last samples, write the file and its record."""
+        plan, number, columns = self._plan, self._number, self._columns
+        for future in self._making:
+            future.result()
+        _check_number(plan, number, len(columns.keys) + len(self._quarantine))
+        _check_folder(plan)  # or a worker that outlived its job would make the folder again
+        with folder.writing(ledger.shard_path(plan, number)):
+            filled, statistics, written = columns.filled(), self._statistics, None
+            if columns.keys:
+                path = ledger.shard_path(plan, number)
+                written = shard.write(path, plan.fields, columns.keys, filled)
+                if plan.statistics and statistics is None:
+                    statistics = Statistics.of(filled[plan.statistics], plan.statistics)
+            return ledger.write(
+                plan,
+                Record(
+                    plan=plan.digest,
+                    environment=ledger.environment(plan),
+                    number=number,
+                    shard=written,
+                    keys=samples_digest(columns.keys),
+                    sums=None,
+                    quarantine=tuple(bad for _, bad in sorted(self._quarantine.items())),
+                ),
+                statistics,
+            )
+
+    def _make(self, row: int, samples: Sequence[Sample]) -> None:
+        """Put some samples into the columns, from ``row`` on; in any thread."""
+        waiting: list[np.ndarray] = []
+        for place, sample in enumerate(samples, row):
+            try:
+                values = _make(self._plan, sample)
+                pixels = _decoded(self._plan, values)
+            except DataError as error:
+                self._quarantine[place] = Quarantined(sample.key, str(error), _digest(sample))
+                continue
+            self._columns.put(place, sample.key, values)
+            if pixels is not None and self._plan.statistics:
+                waiting.append(pixels)
+            if sum(image.size for image in waiting) > _COUNTED_BYTES:
+                self._count(waiting)
+                waiting = []
+        if waiting:
+            self._count(waiting)
+
+    def _count(self, images: Sequence[np.ndarray]) -> None:
+        counted = Statistics.of(images, self._plan.statistics or "")
+        with self._lock:
+            self._statistics = self._statistics.merge(counted) if self._statistics else counted
 
 
 def _check_number(plan: PackPlan, number: int, got: int) -> None:
@@ -110,51 +168,6 @@ def _check_folder(plan: PackPlan) -> None:
         )
 
 
-def _write(plan: PackPlan, number: int, columns: Columns, group: _Group) -> Record:
-    _check_folder(plan)  # or a worker that outlived its job would make the folder again
-    with folder.writing(ledger.shard_path(plan, number)):
-        filled, statistics, written = columns.filled(), group.statistics, None
-        if columns.keys:
-            path = ledger.shard_path(plan, number)
-            written = shard.write(path, plan.fields, columns.keys, filled)
-            if plan.statistics and statistics is None:
-                statistics = Statistics.of(filled[plan.statistics], plan.statistics)
-        return ledger.write(
-            plan,
-            Record(
-                plan=plan.digest,
-                environment=ledger.environment(plan),
-                number=number,
-                shard=written,
-                keys=samples_digest(columns.keys),
-                sums=None,
-                quarantine=tuple(group.quarantine),
-            ),
-            statistics,
-        )
-
-
-def _groups(plan: PackPlan, number: int, threads: int, columns: Columns) -> Iterator[_Group]:
-    """The shard's samples in order, made by ``threads`` threads a bounded way ahead."""
-    samples = readers.load(plan.source.manifest.reader).samples(plan.source, plan.rows(number))
-    groups = _grouped(plan, number, samples)
-    if threads == 1:
-        yield from (_make_group(plan, columns, *group) for group in groups)
-        return
-    ahead: deque[Future[_Group]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="dsets-make") as pool:
-        try:
-            for group in groups:
-                ahead.append(pool.submit(_make_group, plan, columns, *group))
-                if len(ahead) > 2 * threads:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            for future in ahead:
-                future.cancel()
-
-
 def _grouped(
     plan: PackPlan, number: int, samples: Iterable[Sample]
 ) -> Iterator[tuple[int, list[Sample]]]:
@@ -175,33 +188,6 @@ def _grouped(
             row, group, size = row + len(group), [], 0
     if group:
         yield row, group
-
-
-def _make_group(plan: PackPlan, columns: Columns, row: int, samples: Iterable[Sample]) -> _Group:
-    """Put some samples into the columns, from ``row`` on."""
-    quarantine: list[Quarantined] = []
-    statistics = None
-    waiting: list[np.ndarray] = []
-    for place, sample in enumerate(samples, row):
-        try:
-            values = _make(plan, sample)
-            pixels = _decoded(plan, values)
-        except DataError as error:
-            quarantine.append(Quarantined(sample.key, str(error), _digest(sample)))
-            continue
-        columns.put(place, sample.key, values)
-        if pixels is not None and plan.statistics:
-            waiting.append(pixels)
-        if sum(image.size for image in waiting) > _COUNTED_BYTES:
-            statistics = _both(statistics, Statistics.of(waiting, plan.statistics or ""))
-            waiting = []
-    if waiting:
-        statistics = _both(statistics, Statistics.of(waiting, plan.statistics or ""))
-    return _Group(quarantine, statistics)
-
-
-def _both(one: Statistics | None, other: Statistics | None) -> Statistics | None:
-    return one.merge(other) if one and other else one or other
 
 
 def _make(plan: PackPlan, sample: Sample) -> Sequence[np.ndarray]:

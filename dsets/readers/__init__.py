@@ -21,6 +21,8 @@ from dsets.manifest.schema import Source
 if TYPE_CHECKING:
     import pandas as pd
 
+_PIECE = 1 << 16  # keys at a time, of a table
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -64,6 +66,14 @@ class Reader(Protocol):
         Raises:
             DataError: a file is not what the manifest or the format says.
         """
+
+
+class Listing(Protocol):
+    """What a reader of very large splits also has (``keys``)."""
+
+    def keys(self, source: Source) -> Iterator[Sequence[str]]:
+        """The keys of the table's rows in their order, some thousands at a time; nothing that
+        grows with the split is in memory but what is mapped from the store. Raises as ``table``."""
 
 
 class Choice(NamedTuple):
@@ -152,6 +162,21 @@ def load(name: str) -> Reader:
             "unknown reader", expected=f"one of {', '.join(names())}", got=repr(name)
         )
     return cast(Reader, importlib.import_module(f"dsets.readers.{name}"))
+
+
+def keys(source: Source) -> Iterator[Sequence[str]]:
+    """The keys of all samples of a split, in the split's own order, some thousands at a time.
+
+    Raises:
+        DataError: a file is not what the manifest or the format says.
+    """
+    reader = load(source.manifest.reader)
+    if hasattr(reader, "keys"):
+        yield from cast(Listing, reader).keys(source)
+        return
+    column = reader.table(source)["key"]
+    for start in range(0, len(column), _PIECE):
+        yield column.iloc[start : start + _PIECE].tolist()
 
 
 def selectable(name: str) -> Selectable:

@@ -92,6 +92,11 @@ def table(source: Source) -> pd.DataFrame:
     )
 
 
+def keys(source: Source) -> Iterator[Sequence[str]]:
+    """The table's keys in its order, some thousands at a time. Raises as ``table``."""
+    yield from _imagenet_index.opened(source, _imagenet_options.read(source)).pieces()
+
+
 def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
     """The samples of these rows, read a bounded way ahead in the order of the disk.
 

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "choice", "cut", "pictures", "samples", "table"]
 
+_KEYS = 1 << 16  # keys that are Python objects at a time
 _AHEAD = 16  # pictures of which the kernel is told
 
 
@@ -99,6 +100,14 @@ def table(source: Source) -> pd.DataFrame:
     frame = pd.DataFrame(found)
     frame.attrs["absent"] = dict(index.absent)
     return frame
+
+
+def keys(source: Source) -> Iterator[Sequence[str]]:
+    """The table's keys in its order, some thousands at a time. Raises as ``table``."""
+    index = _openimages_index.opened(source, _openimages_options.read(source))
+    found = index.columns["image.id"]
+    for start in range(0, len(found), _KEYS):
+        yield [f"{key:016x}" for key in found[start : start + _KEYS].tolist()]
 
 
 def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:

@@ -80,6 +80,14 @@ def table(source: Source) -> pd.DataFrame:
     return pd.DataFrame({name: columns[name] for name in (*order, *_PLACE)})
 
 
+def keys(source: Source) -> Iterator[Sequence[str]]:
+    """The table's keys in its order, those of a file at a time. Raises as ``table``."""
+    options = _youtube8m_options.read(source)
+    for name in options.shards:
+        index = _youtube8m_index.opened(source, options, name)
+        yield list(map(index.key, range(len(index))))
+
+
 def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
     """The samples of these rows; neighbours in a file are read together.
 

@@ -257,7 +257,7 @@ def test_too_many_bad_samples_stop_the_job_which_goes_on_with_a_higher_limit(
         prepare.run(plan, max_bad=prepare.Limit(count=5))
     part = tiny.folder / "out" / "train.part"
     kept = {path.name: path.stat().st_mtime_ns for path in part.glob("*.h5")}
-    assert len(kept) == 3
+    assert len(kept) in (3, 4)  # the next one was being made
     train, test = prepare.run(plan, max_bad=prepare.Limit(percent=20))
     assert len(train.quarantine) == 18 and len(test.quarantine) == 6
     now = {path.name: path.stat().st_mtime_ns for path in (part.parent / "train").glob("*.h5")}
@@ -282,11 +282,15 @@ def test_each_shard_is_told_with_its_quarantine_and_kept_ones_as_kept(tiny: Any)
     told = [event for event in events if isinstance(event, prepare.ShardEvent)]
     train = [event for event in told if event.task == "tiny/train"]
     assert [event.number for event in train] == [0, 1, *range(9)]
-    assert [event.kept for event in train] == [False, False, True, True] + [False] * 7
+    kept = sum(event.kept for event in train)
+    assert kept in (2, 3)  # the third was being made when the second stopped the job
+    assert [event.kept for event in train[2:]] == [True] * kept + [False] * (9 - kept)
     assert [event.bad for event in train] == [2, 4, *range(2, 20, 2)]
     assert [bad.key for bad in train[0].quarantine] == ["train/00007", "train/00008"]
     begun = [event for event in events if event.task == "tiny/train" and event not in told]
-    assert (begun[1].done, train[2].done, train[3].done, train[4].done) == (20, 20, 20, 30)
+    done = 10 * kept
+    assert begun[1].done == done
+    assert [event.done for event in train[2:]] == [done] * kept + [*range(done + 10, 91, 10)]
 
 
 @pytest.mark.parametrize("workers", [None, 1])

@@ -28,6 +28,7 @@ def test_the_table_says_what_each_picture_is_and_where_it_lies(tmp_path: Path) -
     source = tiny.official(tmp_path)
     table = readers.load("imagenet").table(source)
     assert table["key"].tolist() == list(tiny.TRAIN)
+    assert [key for some in readers.keys(source) for key in some] == table["key"].tolist()
     assert table["label"].tolist() == [0, 0, 0, 2, 2]
     assert table["ilsvrc_id"].tolist() == [449, 449, 449, 193, 193]
     assert table["wnid"].tolist() == ["n01440764"] * 3 + ["n02105855"] * 2

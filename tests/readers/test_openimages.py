@@ -114,6 +114,7 @@ def test_boxes_are_joined_to_pictures_wherever_they_lie(tmp_path: Path) -> None:
     one = source(tmp_path, TARS | {"b.csv": BOXES}, {"boxes": "b.csv"})
     found = openimages.table(one)
     assert found["key"].tolist() == [B, A, C]  # as they lie in the archives
+    assert [list(keys) for keys in openimages.keys(one)] == [[B, A, C]]
     assert found["boxes"].tolist() == [0, 2, 1]  # a picture without boxes is kept
     assert found.attrs["absent"] == {"boxes": (1, 1, "9" * 16)}
     samples = read(one)

@@ -55,6 +55,9 @@ def test_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, either: None) -
     source = source_of(found)
     table = readers.load("youtube8m").table(source)
     assert table["key"].tolist() == [f"{n}{c}" for n in ("aZ", "00") for c in "abcd"]
+    assert [list(keys) for keys in readers.keys(source)] == [
+        [f"{name}{letter}" for letter in "abcd"] for name in ("aZ", "00")
+    ]
     assert table["labels"].tolist() == [(1,)] * 8 and "frames" not in table
     assert set(table["file"]) == {"adopted-train0051.tfrecord", "adopted-train3276.tfrecord"}
     for sample in read(source):

@@ -43,6 +43,11 @@ INCOMPLETE = 3  # the exit code where images could not be had
 @click.option(
     "--only-classes", "only", is_flag=True, help="Drop the images' objects of other classes."
 )
+@click.option(
+    "--subclasses",
+    is_flag=True,
+    help="Of the classes' subclasses as well, as Open Images has them.",
+)
 @click.option("--name", "called", metavar="NAME", help="The subset's name. Default: what it is.")
 @click.option(
     "--mirror",
@@ -82,6 +87,7 @@ def command(name: str, called: str | None, as_json: bool, quiet: bool, **how: An
         (*([split] if slash else []), *how["splits"]),
         how["seed"],
         how["only"],
+        how["subclasses"],
     )
     named = called or subset.default_name(parent, selection)
     mirrors = how["mirrors"]

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from dsets import store
@@ -81,7 +82,7 @@ class Choice(NamedTuple):
     annotations that decide, and the classes by label; none where the split has no objects.
 
     The subset's images go into the archive ``images``, a zip or a tar; ``options`` are those of the
-    reader that the subset has.
+    reader that the subset has. ``subclasses``: label → the labels of the classes directly below it.
     """
 
     images: str
@@ -89,6 +90,7 @@ class Choice(NamedTuple):
     annotations: tuple[str, ...]
     classes: tuple[str, ...]
     options: Mapping[str, Any]
+    subclasses: Mapping[int, tuple[int, ...]] = MappingProxyType({})
 
 
 class Picture(NamedTuple):

@@ -74,7 +74,7 @@ class Options:
 
 def read(source: Source) -> Options:
     """The options of the source's split. Raises ManifestError."""
-    expected = dict.fromkeys([*CSVS, "masks", "mids", "without_objects"], False)
+    expected = dict.fromkeys([*CSVS, "masks", "mids", "subclasses", "without_objects"], False)
     given = _rows.options(source, {"images": True} | expected)
     images = _files(source, "images", given["images"])
     csvs = {kind: _files(source, kind, given[kind]) for kind in CSVS if kind in given}
@@ -101,6 +101,7 @@ def read(source: Source) -> Options:
         raise _rows.bad_option(source, "masks", "zips, where there is a field mask", masks)
     classes = fields["labels"].classes if "labels" in fields else ()
     mids = _mids(source, classes)
+    subclasses(source, classes)
     return Options(images, csvs, masks, needed, without == "drop", tuple(fields), mids)
 
 
@@ -115,6 +116,33 @@ def _files(source: Source, option: str, value: object) -> tuple[str, ...]:
     if not isinstance(names, tuple) or not names or not set(names) <= known:
         raise _rows.bad_option(source, option, "names under [[file]]", repr(value)[:200])
     return tuple(str(name) for name in names)
+
+
+def subclasses(source: Source, classes: tuple[str, ...]) -> dict[int, tuple[int, ...]]:
+    """Label → the labels directly below it in the class hierarchy, {} where none is given.
+
+    They are in the split's options or, written once for all, in the training split's.
+
+    Raises:
+        ManifestError: a class is unknown.
+    """
+    own, first = source.split.options, source.manifest.splits[0].options
+    value = own.get("subclasses", first.get("subclasses", {}))
+    labels = {name: label for label, name in enumerate(classes)}
+    tables = value if isinstance(value, Mapping) else {"": ()}
+    good = {
+        labels[name]: tuple(labels[one] for one in below)
+        for name, below in tables.items()
+        if name in labels
+        and isinstance(below, tuple)
+        and all(isinstance(one, str) and one in labels for one in below)
+    }
+    if len(good) != len(tables):
+        wrong = next((name for name in tables if labels.get(name) not in good), value)
+        raise _rows.bad_option(
+            source, "subclasses", "class → list of classes, of those of labels", repr(wrong)[:120]
+        )
+    return good
 
 
 def _mids(source: Source, classes: tuple[str, ...]) -> dict[str, int]:

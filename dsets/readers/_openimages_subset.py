@@ -36,9 +36,14 @@ def choice(source: Source) -> Choice:
     given |= {kind: names for kind, names in kinds.items() if names}
     mids = source.split.options.get("mids", source.manifest.splits[0].options.get("mids", ()))
     given["mids"] = mids
+    below = source.split.options.get(
+        "subclasses", source.manifest.splits[0].options.get("subclasses")
+    )
+    given |= {"subclasses": below} if below else {}
     classes = {one.name: one.classes for one in source.manifest.fields}.get("labels", ())
     annotations = tuple(name for names in kinds.values() for name in names)
-    return Choice(images, options.images, annotations, tuple(classes), given)
+    subclasses = _openimages_options.subclasses(source, tuple(classes))
+    return Choice(images, options.images, annotations, tuple(classes), given, subclasses)
 
 
 def pictures(source: Source, labels: Collection[int] | None) -> Iterator[Picture]:

@@ -9,6 +9,7 @@
     points = ["….csv"]
     rotation = ["….csv"]                     # with columns ImageID and Rotation
     mids = ["/m/011k07", …]                  # of the classes; in the training split, for all
+    subclasses = {Bear = ["Panda"], …}       # directly below a class; likewise for all
     without_objects = "drop"                 # pictures without box or mask; "keep" is assumed
 
 The order is that in which the pictures lie, archive after archive; the key is the ImageID. CSV

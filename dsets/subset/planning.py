@@ -88,7 +88,7 @@ def plan(
             got=", ".join(selection.splits),
         )
     wanted = [
-        labels(selection.classes, choice, f"{parent.name}/{source.split.name}")
+        labels(selection, choice, f"{parent.name}/{source.split.name}")
         for source, choice in zip(given, choices, strict=True)
     ]
     classes = tuple(choices[0].classes[label] for label in wanted[0])

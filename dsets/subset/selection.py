@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dsets.errors import UsageError
@@ -20,13 +20,15 @@ _LONGEST_NAME = 64
 class Selection:
     """``classes``: an image has an object of one of them; none: any image, with objects or without.
     ``most``: images a split; None: all. ``splits``: none means those that are prepared unasked.
-    ``only``: objects of other classes are dropped from the annotations of the images."""
+    ``only``: objects of other classes are dropped from the annotations of the images.
+    ``subclasses``: what lies below the classes in the dataset's hierarchy counts as well."""
 
     classes: tuple[str, ...] = ()
     most: int | None = None
     splits: tuple[str, ...] = ()
     seed: int = 0
     only: bool = False
+    subclasses: bool = False
 
 
 def settled(selection: Selection, parent: Manifest) -> Selection:
@@ -46,6 +48,8 @@ def settled(selection: Selection, parent: Manifest) -> Selection:
         raise UsageError("no images wanted", expected="at least 1", got=selection.most)
     if selection.only and not selection.classes:
         raise UsageError("only the named classes are wanted, and none is named")
+    if selection.subclasses and not selection.classes:
+        raise UsageError("subclasses of named classes are wanted, and none is named")
     known = {split.name for split in parent.splits}
     asked = [_SYNONYMS.get(n, n) if n not in known else n for n in selection.splits]
     names = asked or [split.name for split in parent.default_splits]
@@ -54,13 +58,14 @@ def settled(selection: Selection, parent: Manifest) -> Selection:
     return replace(selection, splits=ordered)
 
 
-def labels(names: Iterable[str], choice: Choice, where: str) -> tuple[int, ...]:
+def labels(selection: Selection, choice: Choice, where: str) -> tuple[int, ...]:
     """The labels of the classes, in their own order; capitals and blanks around do not matter.
 
     Raises:
-        UsageError: a class is unknown, with the names that are near, or the split has none.
+        UsageError: a class is unknown, with the names that are near, or the split has none; or
+            subclasses are wanted where no hierarchy is known.
     """
-    wanted = [name.strip() for name in names]
+    wanted = [name.strip() for name in selection.classes]
     if wanted and not choice.classes:
         raise UsageError(
             "its images cannot be chosen by class", where=where, remedy="leave the classes out"
@@ -73,7 +78,20 @@ def labels(names: Iterable[str], choice: Choice, where: str) -> tuple[int, ...]:
         if _plain(name) not in known:
             raise _unknown(name, choice.classes, where)
         found.add(known[_plain(name)])
+    if selection.subclasses:
+        if not choice.subclasses:
+            raise UsageError("no hierarchy of its classes is known", where=where)
+        _descend(found, choice.subclasses)
     return tuple(sorted(found))
+
+
+def _descend(found: set[int], subclasses: Mapping[int, tuple[int, ...]]) -> None:
+    """Add all that lies below; a class may lie below several, or, in a bad file, below itself."""
+    left = list(found)
+    while left:
+        new = set(subclasses.get(left.pop(), ())) - found
+        found |= new
+        left += new
 
 
 def ranked(pictures: Iterable[Picture], most: int | None, seed: int) -> Sequence[Picture]:
@@ -96,6 +114,7 @@ def default_name(parent: Manifest, selection: Selection) -> str:
     words = [parent.name, *selection.classes, *splits]
     words += [] if selection.most is None else [str(selection.most)]
     words += [f"seed{selection.seed}"] if selection.seed else []
+    words += ["subclasses"] if selection.subclasses else []
     words += ["only"] if selection.only else []
     name = "-".join(
         filter(None, (re.sub(r"[^a-z0-9.]+", "-", w.lower()).strip("-.") for w in words))

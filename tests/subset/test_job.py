@@ -369,6 +369,8 @@ def test_a_manifest_from_elsewhere_says_what_must_come_out(
         (Selection((), 0), "no images wanted"),
         (Selection((), 5, only=True), "none is named"),
         (Selection(("cow",), 5), "no such class"),
+        (Selection(("cat",), 5, subclasses=True), "no hierarchy of its classes is known"),
+        (Selection((), 5, subclasses=True), "none is named"),
         (Selection(("cat",), 5, ("walk",)), "no such split"),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dsets import fetch, manifest, readers, store, subset
+from dsets.errors import UsageError
 from dsets.fetch import Patience
 from dsets.manifest import Source
 from dsets.subset import Selection
@@ -17,7 +18,7 @@ from tests.subset import tiny
 
 HEADER = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax"
 HEADER += ",IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside\n"
-CLASSES = {"/m/01yrx": "Cat", "/m/0bt9lr": "Dog", "/m/04dr76w": "Bottle"}
+CLASSES = {"/m/01yrx": "Cat", "/m/0bt9lr": "Dog", "/m/04dr76w": "Bottle", "/m/068hy": "Pet"}
 
 
 def key(number: int) -> str:
@@ -95,6 +96,15 @@ def test_only_the_classes_and_labels_that_are_here(server: Server) -> None:
         assert bytes(one.values["human_mids"]) == b"/m/07j7r"
 
 
+def test_a_class_may_mean_all_that_lies_below_it(server: Server) -> None:
+    made(Selection(("pet",), subclasses=True), "boxes.csv")
+    assert {one.key for one in samples()} == {key(i) for i in range(30) if i % 2 == 0 or i % 3 == 0}
+    again = subset.plan(manifest.find("mine"), Selection(("pet",), 3, subclasses=True), "fewer")
+    assert again.identity["classes"] == ["Cat", "Dog", "Pet"]
+    with pytest.raises(UsageError, match="no image has an object of these classes"):
+        made(Selection(("pet",)), "boxes.csv")
+
+
 def test_ids_that_the_bucket_lacks_are_listed(server: Server) -> None:
     for i in (0, 6):
         server.routes[f"/train/{key(i)}.jpg"].statuses = [404 if i else 403] * 9
@@ -130,6 +140,10 @@ images = ["train.tar.gz"]
 boxes = "boxes.csv"
 human_labels = ["labels.csv"]
 mids = {mids}
+
+[split.train.reader.subclasses]
+Bottle = ["Pet"]
+Pet = ["Cat", "Dog"]
 
 [field.image]
 dtype = "uint8"

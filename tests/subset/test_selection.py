@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dsets.errors import UsageError
 from dsets.readers import Choice, Picture
-from dsets.subset.selection import labels, ranked
+from dsets.subset.selection import Selection, labels, ranked
 
 CHOICE = Choice("a", ("a",), ("b",), ("cat", "hot dog", "teddy bear", "dog"), {})
 
@@ -39,9 +39,19 @@ CHOSEN = ["024", "031", "049", "057", "078"]
 
 
 def test_classes_by_any_spelling() -> None:
-    assert labels(["Dog", " CAT ", "cat"], CHOICE, "x") == (0, 3)
-    assert labels(["Hot_Dog"], CHOICE, "x") == (1,)
-    assert labels([], CHOICE, "x") == ()
+    assert labels(
+        Selection(
+            (
+                "Dog",
+                " CAT ",
+                "cat",
+            )
+        ),
+        CHOICE,
+        "x",
+    ) == (0, 3)
+    assert labels(Selection(("Hot_Dog",)), CHOICE, "x") == (1,)
+    assert labels(Selection(), CHOICE, "x") == ()
 
 
 @pytest.mark.parametrize(
@@ -49,11 +59,18 @@ def test_classes_by_any_spelling() -> None:
 )
 def test_an_unknown_class_names_those_that_are_near(name: str, near: str) -> None:
     with pytest.raises(UsageError, match=f"no such class.*got '{name}'; did you mean .*{near}"):
-        labels([name], CHOICE, "x")
+        labels(Selection((name,)), CHOICE, "x")
 
 
 def test_a_class_that_is_like_none_lists_them() -> None:
     with pytest.raises(UsageError, match="one of the 4 classes: cat, hot dog, teddy bear, dog"):
-        labels(["zzzz"], CHOICE, "x")
+        labels(Selection(("zzzz",)), CHOICE, "x")
     with pytest.raises(UsageError, match="cannot be chosen by class"):
-        labels(["cat"], Choice("a", ("a",), ("b",), (), {}), "x")
+        labels(Selection(("cat",)), Choice("a", ("a",), ("b",), (), {}), "x")
+
+
+def test_a_class_may_lie_below_several_and_below_itself() -> None:
+    below = CHOICE._replace(subclasses={0: (1, 2), 1: (3,), 2: (3, 0)})
+    assert labels(Selection((CHOICE.classes[0],), subclasses=True), below, "x") == (0, 1, 2, 3)
+    assert labels(Selection((CHOICE.classes[1],), subclasses=True), below, "x") == (1, 3)
+    assert labels(Selection((CHOICE.classes[0],)), below, "x") == (0,)

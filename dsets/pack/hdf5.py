@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -20,6 +21,8 @@ import numpy as np
 from dsets.atomic import replacing
 from dsets.errors import PackError
 from dsets.pack.schema import ALIGNMENT, Extent
+
+_LONG = 1 << 20  # bytes that are hashed by another thread while they are written
 
 if TYPE_CHECKING:
     import h5py  # type: ignore[import-untyped]
@@ -135,21 +138,27 @@ def _fill(
     size = os.fstat(file.fileno()).st_size
     digest = hashlib.sha256()
     place = 0
-    for name, extent in sorted(extents.items(), key=lambda item: item[1].offset):
-        if not extent.length:
-            continue
-        digest.update(file.read(extent.offset - place))  # HDF5's own metadata and padding
-        place = extent.offset
-        for block in datasets[name].blocks():
-            digest.update(block)
-            file.write(block)
-            place += len(block)
-        if place != extent.offset + extent.length:
-            raise PackError(
-                "the data does not fill its dataset",
-                where=name,
-                expected=f"{extent.length} bytes",
-                got=place - extent.offset,
-            )
+    with ThreadPoolExecutor(1, thread_name_prefix="dsets-hash") as hasher:
+        for name, extent in sorted(extents.items(), key=lambda item: item[1].offset):
+            if not extent.length:
+                continue
+            digest.update(file.read(extent.offset - place))  # HDF5's own metadata and padding
+            place = extent.offset
+            for block in datasets[name].blocks():
+                if len(block) < _LONG:
+                    digest.update(block)
+                    file.write(block)
+                else:
+                    hashed = hasher.submit(digest.update, block)
+                    file.write(block)
+                    hashed.result()
+                place += len(block)
+            if place != extent.offset + extent.length:
+                raise PackError(
+                    "the data does not fill its dataset",
+                    where=name,
+                    expected=f"{extent.length} bytes",
+                    got=place - extent.offset,
+                )
     digest.update(file.read(size - place))
     return size, digest.hexdigest()

@@ -116,6 +116,8 @@ class _Column:
                 expected=self.samples,
                 got=len(self.values),
             )
+        if self.field.fixed and isinstance(self.values, np.ndarray):
+            return self._summed_on_the_way()
         crc: list[npt.NDArray[np.uint32]] = []
         shapes: list[tuple[int, ...]] = []
         for rows in self._rows():
@@ -136,6 +138,27 @@ class _Column:
         if self.field.shape.count(None) > 1:
             found[f"shape/{name}"] = Data.of(sizes.astype(np.uint32))
         return found
+
+    def _summed_on_the_way(self) -> dict[str, Data]:
+        """Of one large array: each block is summed when it is written, and still in a cache."""
+        sums: list[npt.NDArray[np.uint32]] = []
+
+        def blocks() -> Iterator[memoryview]:
+            sums.clear()
+            for rows in self._rows():
+                sums.append(checksums.of_rows(rows))
+                yield rows.reshape(-1).view(np.uint8).data
+
+        def checksum() -> Sequence[memoryview]:
+            if sum(map(len, sums)) < self.samples:  # wanted before the values
+                sums[:] = map(checksums.of_rows, self._rows())
+            return [np.concatenate(sums).astype("<u4").view(np.uint8).data]
+
+        name, first = self.field.name, next(self._rows())
+        return {
+            name: Data(self.field.dtype, (self.samples, *first.shape[1:]), blocks),
+            f"checksum/{name}": Data("uint32", (self.samples,), checksum),
+        }
 
     def _blocks(self) -> Iterator[memoryview]:
         for rows in self._rows():

@@ -35,6 +35,12 @@ class Makers:
         self._ahead.append(future)
         return future
 
+    def aside(self, call: Callable[..., T], *arguments: object) -> Future[T]:
+        """Have the call made, however many are under way; for those that makers do not wait for."""
+        if self._pool is None:
+            return done(call(*arguments))
+        return self._pool.submit(call, *arguments)
+
     def __enter__(self) -> Makers:
         return self
 

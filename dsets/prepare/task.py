@@ -71,7 +71,7 @@ def shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> Iterator
             spare = spare[::-1]
             one = _Shard(plan, number, spare[0])
             one.fill(makers)
-            coming.append(writer.submit(one.write))
+            coming.append(writer.submit(one.write, makers))
         while coming:
             yield coming.popleft().result()
 
@@ -95,8 +95,8 @@ class _Shard:
         for row, group in _grouped(plan, self._number, samples):
             self._making.append(makers.submit(self._make, row, group))
 
-    def write(self) -> Record:
-        """Wait for the last samples, write the file and its record."""
+    def write(self, makers: Makers) -> Record:
+        """Wait for the last samples, write the file and its record; ``makers`` count meanwhile."""
         plan, number, columns = self._plan, self._number, self._columns
         for future in self._making:
             future.result()
@@ -105,10 +105,13 @@ class _Shard:
         with folder.writing(ledger.shard_path(plan, number)):
             filled, statistics, written = columns.filled(), self._statistics, None
             if columns.keys:
+                counted = None
+                if plan.statistics and statistics is None:
+                    images = filled[plan.statistics]
+                    counted = makers.aside(Statistics.of, images, plan.statistics)
                 path = ledger.shard_path(plan, number)
                 written = shard.write(path, plan.fields, columns.keys, filled)
-                if plan.statistics and statistics is None:
-                    statistics = Statistics.of(filled[plan.statistics], plan.statistics)
+                statistics = counted.result() if counted else statistics
             return ledger.write(
                 plan,
                 Record(

@@ -1,13 +1,16 @@
 """What data costs: steps fed by the stream against the same steps on one resident batch.
 
-    python benchmarks/train_cost.py cifar_small FOLDER --steps 40 [--save]
-    python benchmarks/train_cost.py alexnet FOLDER --steps 2 --batch-size 64 [--save]
+    python benchmarks/train_cost.py cifar_small FOLDER --steps 5 [--save]
+    python benchmarks/train_cost.py alexnet FOLDER --batch-size 16 [--save]
 
 The training pack in FOLDER is streamed as the model's recipe says. A round is so many steps with
-the stream and so many on a batch kept from it, by the same loop, net and threads; rounds change
-which comes first. The stream's buffers are full when its steps begin and when they end, so what is
-read, cut and scaled within them is as much as they use. A line has each round's ratio of wall time,
-the ratio of processor time, and the share of the time that the loop waited for data.
+the stream and so many on a batch kept from it, one right after the other, by the same loop, net and
+threads; rounds change which comes first. Before each the stream fills its buffers, so what is read,
+cut and scaled within the steps is as much as they use, and none of it falls into the other's. A
+machine's speed drifts by more than what is asked for, but little within a round: a line has the
+median of the rounds' ratios of wall time and between which of them the median lies with 95 %
+certainty, whatever their distribution; the ratio of processor time, and the share of the time that
+the loop waited for data.
 """
 
 from __future__ import annotations
@@ -15,11 +18,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +41,7 @@ from dsets.train.gradient import Gradient
 from dsets.train.meters import Clock, Meter
 from dsets.train.planning import field_of
 
-FULL_S = 0.5  # until the stream's buffers are full
+FULL_S = 0.2  # until the stream's buffers are full
 
 
 def endless(batches: Any) -> Iterator[Any]:
@@ -55,12 +59,24 @@ def measure(loop: engine.Loop, feed: Iterator[Any], steps: int) -> tuple[float, 
     return wall, busy, loop.clock.lap().share
 
 
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Between which of the values the median of what they are drawn from lies: 95 % certain.
+
+    So many are below it as heads fall in as many throws; of fewer than six it is all of them.
+    """
+    count, below, outside = len(values), 0, 0.0
+    while (outside := outside + math.comb(count, below) / 2**count) <= 0.025:
+        below += 1
+    ranked = sorted(values)
+    return ranked[max(below - 1, 0)], ranked[count - max(below, 1)]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--batch-size", type=int, help="instead of the recipe's")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--save", action="store_true", help="append to results/train_cost.jsonl")
@@ -108,6 +124,7 @@ def main() -> int:
         "ratio of wall time",
         ratios,
         {
+            "interval": [round(end, 4) for end in interval(ratios)],
             "rounds": [round(ratio, 4) for ratio in ratios],
             "processor_ratio": round(
                 statistics.median(f["streamed"][1] / f["resident"][1] for f in rounds), 4
@@ -122,7 +139,7 @@ def main() -> int:
             "training": pack.digest,
         },
     )
-    print(json.dumps(line, indent=1))
+    print(json.dumps({**line, "rounds": len(ratios)}, indent=1))
     if options.save:
         record.append("train_cost", [line])
     return 0

@@ -43,6 +43,10 @@ PARAMETERS = {
     "cifar_resnet20": 269_722,
     "cifar_resnet56": 853_018,
     "cifar_resnet110": 1_727_962,
+    # As independent implementations count them: the papers round, or give no number.
+    "inception_v2": 11_295_240 - 10_016,  # the 10,016 are biases before batch norms
+    "preact_resnet164": 1_703_258,
+    "preact_resnet1001": 10_327_706,
 }
 #: As the papers round them, in millions.
 ROUNDED = {

@@ -6,7 +6,8 @@ activated input: of the first block of all, and of each stage's, both branches d
 
 164 and 1001 layers for CIFAR (9n + 2, bottlenecks of 16, 32, 64): 1,703,258 and 10,327,706
 parameters, as independent implementations count them too (pytorchcv among them); the paper says
-1.7 M and 10.2 M, and does not say what it leaves out. 5.46 and 4.92 % error on CIFAR-10. 200 layers for ImageNet (3, 24, 36, 3 bottlenecks): 64,666,152, paper 64.7 M.
+1.7 M and 10.2 M, and does not say what it leaves out. 5.46 and 4.92 % error on CIFAR-10. 200 layers
+for ImageNet (3, 24, 36, 3 bottlenecks): 64,666,152, paper 64.7 M.
 """
 
 from __future__ import annotations

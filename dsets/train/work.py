@@ -165,6 +165,7 @@ class Work:
                 due = time.monotonic() - self._saved > CHECKPOINT_S
                 asked, due = self._ranks.any(stop(), due)
                 if asked or due:
+                    self._check_finite(self._loop.meter.figures())  # nothing to go on from
                     self._save_beside(logs)
                 if asked:
                     return False

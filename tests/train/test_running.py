@@ -384,6 +384,17 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(packs: Path, tmp_path
     lines(tmp_path / "out")  # what was logged before is still JSON
 
 
+def test_a_loss_that_is_no_number_is_never_saved(
+    packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "CHECKPOINT_S", 0.0)  # save after every step, log after none
+    wild = replace(RECIPE, update=Update(rate=1e3, momentum=0.99), epochs=50, log_steps=10**6)
+    with pytest.raises(TrainError, match="no longer a number"):
+        run(packs, tmp_path / "out", wild)
+    kept = checkpoint.load(tmp_path / "out" / "checkpoint.pt")
+    assert kept.step > 0 and torch.tensor(kept.ranks[0]["meter"]).isfinite().all()
+
+
 def test_a_checkpoint_whose_log_is_gone_is_refused(packs: Path, tmp_path: Path) -> None:
     run(packs, tmp_path / "out", stop=after(3))
     (tmp_path / "out" / "log.jsonl").unlink()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,16 @@ from dsets.fetch.hashing import CHUNK, Digester, digests
 from dsets.manifest import File
 from dsets.progress import Event, Progress
 from dsets.readers import _listing
+
+_HALF = re.compile(r"\.(.+)\.\d+\.part")
+
+
+def sweep(folder: Path, names: Collection[str]) -> None:
+    """Remove the half copies that killed jobs left of these files. We hold the folder's lock."""
+    for path in folder.glob(".*.part"):
+        half = _HALF.fullmatch(path.name)
+        if half and half[1] in names:
+            path.unlink(missing_ok=True)
 
 
 def official(one: Official, folder: Path, copy: bool, tell: Progress) -> None:

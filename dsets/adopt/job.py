@@ -52,6 +52,7 @@ def adopt(
     plan.folder.mkdir(parents=True, exist_ok=True)
     with locks.holding(plan.folder, folder=True):
         variant.remove(plan.folder / variant.WORK)
+        bringing.sweep(plan.folder, {file.name for file in plan.manifest.files})
         for one in plan.official:
             bringing.official(one, plan.folder, copy, tell)
         if not unverified:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,19 @@ from dsets.progress import Event
 from tests.cli import tiny
 
 FILES = tiny.files()
+
+
+KILLED = """
+import os, signal, sys
+from dsets import adopt, manifest
+
+def killed(event):
+    if event.task.startswith("copying"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+plan = adopt.plan(manifest.find("tiny"), [sys.argv[1]])
+adopt.adopt(plan, copy=True, progress=killed)
+"""
 
 
 @pytest.fixture
@@ -57,6 +73,17 @@ def test_copies_are_files_of_their_own(digits: Manifest, given: Path) -> None:
     assert {path.name: path.read_bytes() for path in done.official} == FILES
     assert states(digits) == ["have"] * 4
     assert not list(store.raw("tiny").glob(".*.part"))
+
+
+def test_what_kill_9_left_of_a_copy_is_swept_by_the_next_run(digits: Manifest, given: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(given)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (half,) = store.raw("tiny").glob(".*.part")
+    mine = half.with_name(".mine.1.part")
+    mine.write_bytes(b"of another")
+    adopt.adopt(adopt.plan(digits, [given]), copy=True)
+    assert states(digits) == ["have"] * 4
+    assert list(store.raw("tiny").glob(".*.part")) == [mine]
 
 
 def test_planning_changes_nothing(digits: Manifest, given: Path, home: Path) -> None:

@@ -37,6 +37,7 @@ import record
 SCRIPT = Path(sys.executable).parent / "dsets"
 PEERS = Path(__file__).parent / "peers"
 DECODER = "decode_only"
+COPY = 10**6  # added to the numbers of a copy
 RIVALS = ("webdataset_tar", "img2dataset_files", "mosaicml_mds", "ffcv_beton", "dali_tfrecord")
 OURS = {
     "dsets fast": ("native", "fast"),
@@ -65,7 +66,7 @@ def lay_out(archive: Path, folder: Path, pictures: int, copies: int) -> int:
                 for copy in range(copies):
                     for picture, data in found:
                         wnid, number = picture.removesuffix(".JPEG").split("_")
-                        renamed = f"{wnid}_{int(number) + copy * 10**6}.JPEG"
+                        renamed = f"{wnid}_{int(number) + copy * COPY}.JPEG"
                         (folder / renamed).write_bytes(data)
                         _add(inner, renamed, data)
             _add(outer, name, buffer.getvalue())
@@ -109,7 +110,7 @@ def run(name: str, python: str, folder: Path, shard_mib: int) -> tuple[float, fl
     return float(seconds), float(spent)
 
 
-def psnr(folder: Path, pictures: int, profile: str) -> dict[str, float]:
+def psnr(folder: Path, profile: str) -> dict[str, float]:
     """Of dsets' pixels against Pillow's, in dB; equal pixels count as 100."""
     sys.path.insert(0, str(PEERS))
     from pillow_crop import SIDE, crop, paths
@@ -117,7 +118,8 @@ def psnr(folder: Path, pictures: int, profile: str) -> dict[str, float]:
     from dsets import codecs
 
     found = []
-    for path in paths(str(folder))[:pictures]:
+    first = [path for path in paths(str(folder)) if int(path[:-5].split("_")[-1]) < COPY]
+    for path in first:
         ours = codecs.resized(
             Path(path).read_bytes(),
             lambda width, height: codecs.centre_crop(width, height, SIDE),
@@ -164,9 +166,7 @@ def main() -> int:
                 cpu[name].append(spent / count * 1e3)
                 took = f"{count / seconds:7.0f}/s {spent / count * 1e3:6.2f} ms of processor"
                 print(f"round {number} {name:18} {took}", file=sys.stderr)
-        quality = {
-            name: psnr(folder, options.pictures, OURS[name][1]) for name in names if name in OURS
-        }
+        quality = {name: psnr(folder, OURS[name][1]) for name in names if name in OURS}
     facts: dict[str, Any] = {
         "pictures": count,
         "different": options.pictures,

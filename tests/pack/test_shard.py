@@ -53,6 +53,19 @@ def test_a_pack_written_by_the_first_version_still_opens(original, tmp_path):
     assert old[7]["mask"].tolist() == Pack.open(original)[7]["mask"].tolist()
 
 
+def test_many_blocks_of_an_array_are_as_one_value_after_the_other(tmp_path):
+    fields = (Field("image", "uint8", (64, 64, 3), layout="CHW"), Field("label", "int64", ()))
+    images = np.random.default_rng(3).integers(0, 256, (900, 64, 64, 3), np.uint8)  # 11 MB
+    keys = [f"k{number}" for number in range(len(images))]
+    at_once = {"image": images, "label": np.arange(900)}
+    one_by_one = {"image": list(images), "label": list(range(900))}
+    (tmp_path / "a").mkdir()
+    whole = pack.shard.write(tmp_path / "a" / "shard-00000.h5", fields, keys, at_once)
+    (tmp_path / "b").mkdir()
+    assert pack.shard.write(tmp_path / "b" / "shard-00000.h5", fields, keys, one_by_one) == whole
+    assert sha256(tmp_path / "a" / whole.name) == whole.sha256
+
+
 WRITE = """
 import sys; from pathlib import Path; import numpy as np
 from dsets import pack; from dsets.field import Field

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -22,13 +20,12 @@ from dsets.pack.reserve import Reserved
 from dsets.pack.rows import Rows
 from dsets.pack.schema import STATISTICS, Index, Shard, StatisticsFile
 from dsets.remote import shards
-from dsets.remote.ahead import LOOK_S, NEVER, Ahead, NextUse
+from dsets.remote.ahead import Ahead, NextUse
 from dsets.remote.cache import Cache
+from dsets.remote.places import WAIT_S, Places
 
 #: Shards that one batch fetches at once.
 AT_ONCE = 8
-WAIT_S = 0.1  # between two looks at what another thread or process does
-OTHERS_S = 60.0  # what other processes get to let go of what they hold
 
 
 class RemotePack(Pack):
@@ -41,11 +38,9 @@ class RemotePack(Pack):
         "_all",
         "_cache",
         "_changed",
-        "_early",
         "_fetching",
-        "_mapped",
         "_patience",
-        "_pins",
+        "_places",
         "_reserved",
         "address",
     )
@@ -56,14 +51,12 @@ class RemotePack(Pack):
         self.address = address
         self._cache = cache
         self._patience = patience
-        self._changed = threading.Condition(threading.RLock())  # guards all that follows
         self._reserved: list[Reserved | None] = [None] * len(content.shards)
-        #: How often each shard is held now.
-        self._pins = [0] * len(content.shards)
-        #: Shards whose file is in its place, the one not used for longest first.
-        self._mapped: dict[int, None] = {}
-        #: Shards fetched before anyone holds them; False while that is still going on.
-        self._early: dict[int, bool] = {}
+        # These must not refer to the pack, which is let go of with its last user.
+        self._places = Places(
+            content.shards, self.path.name, cache, partial(_empty, self._reserved)
+        )
+        self._changed = self._places.changed
         self._all = False
         names = (STATISTICS, *(shard.name for shard in content.shards))
         self._fetching = {name: threading.Lock() for name in names}
@@ -83,7 +76,7 @@ class RemotePack(Pack):
         with self._changed:
             first, self._all = not self._all, True
         if first:
-            self._hold(list(range(len(self._pins))), Stop())
+            self._hold(list(range(len(self.index.shards))), Stop())
         return found
 
     def ahead(self) -> Ahead:
@@ -128,79 +121,28 @@ class RemotePack(Pack):
 
         Of shards that are here already only those give way that are needed later than this one.
         """
-        one = self.index.shards[shard]
-
-        def room() -> bool:
-            early = sum(self.index.shards[other].bytes for other in self._early) + one.bytes
-            return self._cache.share is None or early <= self._cache.share // 2
-
-        with self._changed:
-            while True:
-                stop.check()
-                here = shard in self._mapped or shard in self._early
-                if here or not (room() or self._early) or next_use(shard) == NEVER:
-                    return
-                if room() and self._place(shard, next_use):
-                    break
-                self._changed.wait(LOOK_S)
-                self.give_way()
-            self._early[shard] = False
+        if not self._places.take_early(shard, stop, next_use):
+            return
         try:
-            self.bring(one, stop)
+            self.bring(self.index.shards[shard], stop)
             with self._changed:
-                if shard in self._early:
-                    self._early[shard] = True
+                if shard in self._places.early:
+                    self._places.early[shard] = True
                 self._changed.notify_all()
         except BaseException:
             with self._changed:
-                self._forget(shard)
+                self._places.forget(shard)
             raise
 
     def give_way(self) -> bool:
         """Let go of all that is not in use now, if another process has asked for room."""
         with self._changed:
-            if not self._cache.asked():
-                return False
-            for shard in [one for one in self._mapped if not self._pins[one]]:
-                self._unmap(shard)
-            self.forget_early()
-            return True
+            return self._places.give_way()
 
     def forget_early(self) -> None:
         """Keep nothing any more that was fetched early, and wake who waits to fetch."""
         with self._changed:
-            for shard in [one for one, done in self._early.items() if done]:
-                self._forget(shard)
-            self._changed.notify_all()
-
-    def _forget(self, shard: int) -> None:
-        if self._early.pop(shard, None) is not None:
-            self._leave(shard)
-
-    def _place(self, shard: int, next_use: NextUse | None = None) -> bool:
-        """A place in the cache for a shard; maps of idle ones, then early ones, give way.
-
-        With ``next_use`` it is wanted early: only maps give way, and none that is needed sooner.
-        """
-        one = self.index.shards[shard]
-        while not self._cache.take(self._name(shard), one.bytes):
-            idle = [other for other in self._mapped if not self._pins[other]]
-            if next_use is not None:
-                idle.sort(key=next_use, reverse=True)  # the same are left as they were
-                if not idle or next_use(idle[0]) <= next_use(shard):
-                    return False
-            ready = [other for other, done in self._early.items() if done]
-            if idle:
-                self._unmap(idle[0])
-            elif ready:
-                self._forget(ready[-1])
-            else:
-                return False
-        return True
-
-    def _leave(self, shard: int) -> None:
-        self._cache.drop(self._name(shard))
-        self._changed.notify_all()
+            self._places.forget_early()
 
     @contextmanager
     def having(self, name: str) -> Iterator[None]:
@@ -216,22 +158,21 @@ class RemotePack(Pack):
             return
         number = [shard.name for shard in self.index.shards].index(name)
         with self._changed:
-            taken = self._place(number)
+            taken = self._places.take(number)
         if not taken:
-            raise self._cache.full(self._name(number))
+            raise self._cache.full(self._places.name(number))
         try:
             self.bring(self.index.shards[number])
             yield
         finally:
             with self._changed:
-                self._leave(number)
+                self._places.leave(number)
 
     def close(self) -> None:
         """Let go of every shard; the pack may be used again. Idempotent."""
         with self._changed:
-            for shard in [one for one in self._mapped if not self._pins[one]]:
-                self._unmap(shard)
-            if not self._mapped:
+            self._places.unmap_idle()
+            if not self._places.mapped:
                 self._cache.close()
 
     def __enter__(self) -> RemotePack:
@@ -245,9 +186,6 @@ class RemotePack(Pack):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.address, self.digest, self._cache.root, self._cache.limit)
-
-    def _name(self, shard: int) -> str:
-        return f"{self.path.name}/{self.index.shards[shard].name}"
 
     def rows(self, shard: int) -> Rows:
         with self._changed:
@@ -271,13 +209,13 @@ class RemotePack(Pack):
             yield
         finally:
             with self._changed:
-                self._release(wanted)
+                self._places.release(wanted)
 
     def _hold(self, wanted: list[int], stop: Stop) -> None:
         if self.give_way():
             stop.wait(WAIT_S)  # for whoever asked to come first
         with self._changed:
-            missing = self._claim(wanted, stop)
+            missing = self._places.claim(wanted, stop)
         try:
             self._bring_all(missing, stop)
             with self._changed:
@@ -285,12 +223,12 @@ class RemotePack(Pack):
                     self._map(missing[0])
                     missing.pop(0)
                 for shard in wanted:  # used last
-                    self._mapped[shard] = self._mapped.pop(shard)
+                    self._places.mapped[shard] = self._places.mapped.pop(shard)
         except BaseException:
             with self._changed:
                 for shard in missing:
-                    self._leave(shard)
-                self._release(wanted)
+                    self._places.leave(shard)
+                self._places.release(wanted)
             raise
 
     def _bring_all(self, missing: list[int], stop: Stop) -> None:
@@ -302,52 +240,10 @@ class RemotePack(Pack):
                 if failure is not None:
                     raise failure
 
-    def _claim(self, wanted: list[int], stop: Stop) -> list[int]:
-        """Pin all and find places for those not mapped, which are returned; all or nothing.
-
-        Two threads, or processes, that held halves would wait for each other.
-        """
-        size = sum(self.index.shards[shard].bytes for shard in wanted)
-        deadline = time.monotonic() + OTHERS_S
-        asking = False
-        while True:
-            stop.check()
-            for shard in wanted:
-                self._pins[shard] += 1
-            missing: list[int] = []
-            for shard in wanted:
-                if shard in self._mapped:
-                    continue
-                if not self._place(shard):
-                    break
-                missing.append(shard)
-            else:
-                if asking:
-                    self._cache.satisfied()
-                return missing
-            for one in missing:
-                self._leave(one)
-            self._release(wanted)
-            if any(self._pins) or self._early:
-                self._changed.wait()
-                continue
-            # It is others who have the room, unless there is too little for us alone.
-            asking = size <= (self._cache.limit or 0) and time.monotonic() < deadline
-            if not asking:
-                self._cache.satisfied()
-                raise self._cache.full(self._name(shard))
-            self._cache.ask()
-            self._changed.wait(random.uniform(0, WAIT_S))  # two that ask must fall out of step
-
-    def _release(self, wanted: list[int]) -> None:
-        for shard in wanted:
-            self._pins[shard] -= 1
-        self._changed.notify_all()
-
     def _map(self, shard: int) -> None:
         """Put a shard that is here, and has its place in the cache, under its addresses."""
-        if shard in self._mapped:  # another thread was faster
-            self._leave(shard)
+        if shard in self._places.mapped:  # another thread was faster
+            self._places.leave(shard)
             return
         rows, reserved = self.rows(shard), self._space(shard)
         reserved.fill(self.path / rows.name)
@@ -356,13 +252,14 @@ class RemotePack(Pack):
         except PackError:
             reserved.empty()
             raise
-        self._mapped[shard] = None
-        self._forget(shard)
+        self._places.mapped[shard] = None
+        self._places.forget(shard)
 
-    def _unmap(self, shard: int) -> None:
-        del self._mapped[shard]
-        self._space(shard).empty()
-        self._leave(shard)
+
+def _empty(reserved: list[Reserved | None], shard: int) -> None:
+    space = reserved[shard]
+    if space is not None:
+        space.empty()
 
 
 def _reopen(address: str, digest: str, root: Any, limit: int | None) -> RemotePack:

@@ -74,7 +74,7 @@ def test_what_another_process_holds_is_never_removed(
     kept: Callable[[], set[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dsets.remote.pack.OTHERS_S", 0.2)
+    monkeypatch.setattr("dsets.remote.places.OTHERS_S", 0.2)
     with start(address, root, 2 * shard_bytes, "hold") as child:
         assert child.stdout and child.stdin and child.stdout.readline() == "holding\n"
         with remote.open(address, folder=root, limit=2 * shard_bytes) as pack:

@@ -1,0 +1,159 @@
+"""Which shards of a remote pack have a place in the cache, and who must give way to whom."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from dsets.fetch.stop import Stop
+from dsets.pack.schema import Shard
+from dsets.remote.ahead import LOOK_S, NEVER, NextUse
+from dsets.remote.cache import Cache
+
+WAIT_S = 0.1  # between two looks at what another thread or process does
+OTHERS_S = 60.0  # what other processes get to let go of what they hold
+
+
+class Places:
+    """The shards' places. Whoever calls a method holds ``changed``, unless it says otherwise."""
+
+    def __init__(
+        self, shards: Sequence[Shard], folder: str, cache: Cache, empty: Callable[[int], None]
+    ) -> None:
+        """``folder`` is the pack's in the cache; ``empty`` lets go of a shard's memory."""
+        self._shards = shards
+        self._folder = folder
+        self._cache = cache
+        self._empty = empty
+        self.changed = threading.Condition(threading.RLock())  # guards all that follows
+        #: How often each shard is held now.
+        self.pins = [0] * len(shards)
+        #: Shards whose file is in its place, the one not used for longest first.
+        self.mapped: dict[int, None] = {}
+        #: Shards fetched before anyone holds them; False while that is still going on.
+        self.early: dict[int, bool] = {}
+
+    def name(self, shard: int) -> str:
+        """As the cache knows it."""
+        return f"{self._folder}/{self._shards[shard].name}"
+
+    def take(self, shard: int, next_use: NextUse | None = None) -> bool:
+        """A place in the cache for a shard; maps of idle ones, then early ones, give way.
+
+        With ``next_use`` it is wanted early: only maps give way, and none that is needed sooner.
+        """
+        while not self._cache.take(self.name(shard), self._shards[shard].bytes):
+            idle = self._idle()
+            if next_use is not None:
+                idle.sort(key=next_use, reverse=True)  # the same are left as they were
+                if not idle or next_use(idle[0]) <= next_use(shard):
+                    return False
+            ready = [other for other, done in self.early.items() if done]
+            if idle:
+                self.unmap(idle[0])
+            elif ready:
+                self.forget(ready[-1])
+            else:
+                return False
+        return True
+
+    def leave(self, shard: int) -> None:
+        self._cache.drop(self.name(shard))
+        self.changed.notify_all()
+
+    def unmap(self, shard: int) -> None:
+        del self.mapped[shard]
+        self._empty(shard)
+        self.leave(shard)
+
+    def unmap_idle(self) -> None:
+        for shard in self._idle():
+            self.unmap(shard)
+
+    def _idle(self) -> list[int]:
+        return [one for one in self.mapped if not self.pins[one]]
+
+    def take_early(self, shard: int, stop: Stop, next_use: NextUse) -> bool:
+        """A place for a shard that is not yet needed, once half the cache has room for such; False
+        when it is here already, or is not needed any more. It waits; nobody holds ``changed``."""
+        one = self._shards[shard]
+
+        def room() -> bool:
+            early = sum(self._shards[other].bytes for other in self.early) + one.bytes
+            return self._cache.share is None or early <= self._cache.share // 2
+
+        with self.changed:
+            while True:
+                stop.check()
+                here = shard in self.mapped or shard in self.early
+                if here or not (room() or self.early) or next_use(shard) == NEVER:
+                    return False
+                if room() and self.take(shard, next_use):
+                    break
+                self.changed.wait(LOOK_S)
+                self.give_way()
+            self.early[shard] = False
+        return True
+
+    def forget(self, shard: int) -> None:
+        """Keep it no longer for having been fetched early."""
+        if self.early.pop(shard, None) is not None:
+            self.leave(shard)
+
+    def forget_early(self) -> None:
+        """Keep nothing any more that was fetched early, and wake who waits to fetch."""
+        for shard in [one for one, done in self.early.items() if done]:
+            self.forget(shard)
+        self.changed.notify_all()
+
+    def give_way(self) -> bool:
+        """Let go of all that is not in use now, if another process has asked for room."""
+        if not self._cache.asked():
+            return False
+        self.unmap_idle()
+        self.forget_early()
+        return True
+
+    def claim(self, wanted: list[int], stop: Stop) -> list[int]:
+        """Pin all and find places for those not mapped, which are returned; all or nothing.
+
+        Two threads, or processes, that held halves would wait for each other.
+        """
+        size = sum(self._shards[shard].bytes for shard in wanted)
+        deadline = time.monotonic() + OTHERS_S
+        asking = False
+        while True:
+            stop.check()
+            for shard in wanted:
+                self.pins[shard] += 1
+            missing: list[int] = []
+            for shard in wanted:
+                if shard in self.mapped:
+                    continue
+                if not self.take(shard):
+                    break
+                missing.append(shard)
+            else:
+                if asking:
+                    self._cache.satisfied()
+                return missing
+            for one in missing:
+                self.leave(one)
+            self.release(wanted)
+            if any(self.pins) or self.early:
+                self.changed.wait()
+                continue
+            # It is others who have the room, unless there is too little for us alone.
+            asking = size <= (self._cache.limit or 0) and time.monotonic() < deadline
+            if not asking:
+                self._cache.satisfied()
+                raise self._cache.full(self.name(shard))
+            self._cache.ask()
+            self.changed.wait(random.uniform(0, WAIT_S))  # two that ask must fall out of step
+
+    def release(self, wanted: list[int]) -> None:
+        for shard in wanted:
+            self.pins[shard] -= 1
+        self.changed.notify_all()

@@ -16,7 +16,7 @@ from dsets.adopt.pictures import shortfalls
 from dsets.errors import AbsentError, AdoptError, DataError
 from dsets.manifest import File, Manifest, Source, Split
 from dsets.progress import Progress, ignore
-from dsets.readers import _listing
+from dsets.readers import _keys, _listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +200,14 @@ def _counted(trial: Manifest, split: Split, work: Path) -> tuple[Split, Lack | N
         readers.forget(source)  # of paths that end with the work folder
     if not len(table):
         raise AdoptError("no samples in these files", where=f"{trial.name}/{split.name}")
+    if twice := _keys.repeated(table):
+        raise AdoptError(
+            "two samples have one key",
+            where=f"{trial.name}/{split.name}",
+            expected=_keys.EXPECTED,
+            got=twice,
+            remedy=_keys.REMEDY,
+        )
     counted = shards.counted(replace(split, samples=len(table)), table)
     if len(table) >= split.samples:
         return counted, None

@@ -20,6 +20,7 @@ from dsets import readers
 from dsets.errors import DataError
 from dsets.prepare import folder
 from dsets.prepare.planning import PackPlan
+from dsets.readers import _keys
 
 #: Keys whose fingerprints are sorted at a time, and the bytes of one: of 10**9 keys two agree in
 #: all 128 bits by chance once in 10**20 jobs.
@@ -27,6 +28,7 @@ _SORTED = 1 << 21
 _FINGERPRINT = 16
 #: Bytes of fingerprints that stay in memory before they go to disk.
 _SPOOLED = 1 << 25
+_LONGEST_TABLE = 1 << 24
 
 
 def check(plan: PackPlan, scratch: Path) -> None:
@@ -62,8 +64,9 @@ def check(plan: PackPlan, scratch: Path) -> None:
             )
         for file in files:
             file.seek(0)
-            if _repeated(np.frombuffer(file.read(), "<u8").reshape(-1, 2)):
-                raise DataError("two samples have one key", where=_where(plan))
+            twice = _repeated(np.frombuffer(file.read(), "<u8").reshape(-1, 2))
+            if twice is not None:
+                raise _shared(plan, twice)
 
 
 def by_shard(plan: PackPlan) -> Iterator[Sequence[str]]:
@@ -87,9 +90,32 @@ def _fingerprints(keys: Sequence[str]) -> npt.NDArray[np.uint64]:
     return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
 
 
-def _repeated(found: npt.NDArray[np.uint64]) -> bool:
+def _repeated(found: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64] | None:
+    """A fingerprint that comes twice, uint64 (2,), or None."""
     ordered = found[np.lexsort((found[:, 1], found[:, 0]))]
-    return bool((ordered[1:] == ordered[:-1]).all(axis=1).any())
+    again = np.flatnonzero((ordered[1:] == ordered[:-1]).all(axis=1))
+    return ordered[again[0]] if again.size else None
+
+
+def _shared(plan: PackPlan, fingerprint: npt.NDArray[np.uint64]) -> DataError:
+    """The error about the key of that fingerprint, with where its first two samples lie."""
+    rows: list[int] = []
+    key, done = "", 0
+    for keys in readers.keys(plan.source):
+        found = np.flatnonzero((_fingerprints(keys) == fingerprint).all(axis=1)).tolist()
+        key = keys[found[0]] if found else key
+        rows += [done + at for at in found]
+        done += len(keys)
+    reader = readers.load(plan.source.manifest.reader)
+    # A place is in the table alone, which would not fit into memory where it is very long.
+    table = reader.table(plan.source) if done <= _LONGEST_TABLE else None
+    return DataError(
+        "two samples have one key",
+        where=_where(plan),
+        expected=_keys.EXPECTED,
+        got=_keys.shared(key, rows[:2], table),
+        remedy=_keys.REMEDY,
+    )
 
 
 def _where(plan: PackPlan) -> str:

@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import codecs
 import csv
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dsets.archive.stream import guess
 from dsets.errors import DataError
+from dsets.readers import _openimages_lines
+from dsets.readers._openimages_lines import LINE_BYTES, REMEDY, Counted, Layout
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PIECE = 1 << 18  # rows that are in memory at a time
-_LINE_BYTES = 1 << 16
+_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 _ID = re.compile(r'"?[0-9a-fA-F]{16}"?')
 _TEXT, _NUMBER, _KEY = "category", "float32", "S17"
 _UNREAD = "S1"
@@ -51,6 +52,9 @@ _LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
         ),
         ("image", "rotation"),
     ),
+}
+_COLUMNS = {
+    kind: {name for layout in layouts for name in layout} for kind, layouts in _LAYOUTS.items()
 }
 _NEEDED = {
     "boxes": ("image", "label", "xmin", "xmax", "ymin", "ymax"),
@@ -80,22 +84,14 @@ _ALSO = {
 }
 
 
-class Layout(NamedTuple):
-    """``columns`` of a file by their place, "" for those that nobody reads; ``first`` is the number
-    of the line that the rows begin with."""
-
-    columns: tuple[str, ...]
-    first: int
-    quoted: bool
-
-
 class Piece:
     """Some rows of a file: ``image`` uint64 (n,) and the other columns, by name."""
 
-    def __init__(self, path: Path, frame: pd.DataFrame, first: int) -> None:
+    def __init__(self, path: Path, layout: Layout, frame: pd.DataFrame, first: int) -> None:
         self._path = path
+        self._layout = layout
         self._frame = frame
-        self._first = first
+        self._first = first  # row
         keys = frame["image"].to_numpy()
         blank = keys == b""
         read = [name for name in frame if frame[name].dtype.kind != "S"]
@@ -144,8 +140,11 @@ class Piece:
         """Refuse the first row that is not good. Raises DataError."""
         bad = np.flatnonzero(~good)
         if bad.size:
-            value = self._frame[name].iloc[int(bad[0])]
-            raise self._error(int(bad[0]), what, expected, f"{value!s:.60}")
+            row = self._first + int(self._first_of[bad[0]])
+            if odd := _openimages_lines.odd(self._path, self._layout, row):
+                raise odd
+            got = _openimages_lines.cell(self._path, self._layout, row, name)
+            raise _bad(self._path, self._layout, row, what, expected, got)
 
     def _ids(self, keys: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
         letters = keys.view(np.uint8).reshape(len(keys), 17)
@@ -154,9 +153,11 @@ class Piece:
         self.check(good, "bad image id", "16 hexadecimal digits", "image")
         return packed(digits)
 
-    def _error(self, row: int, what: str, expected: str, got: str) -> DataError:
-        where = f"{self._path}, line {self._first + int(self._first_of[row])}"
-        return DataError(what, where=where, expected=expected, got=ascii(got))
+
+def _bad(path: Path, layout: Layout, row: int, what: str, expected: str, got: str) -> DataError:
+    where = f"{path}, line {layout.line(row)}"
+    shown = ascii(got.strip()[:60]) if got.strip() else "nothing"
+    return DataError(what, where=where, expected=expected, got=shown, remedy=REMEDY)
 
 
 _DIGITS = np.full(256, 255, np.uint8)
@@ -192,78 +193,74 @@ def pieces(path: Path, kind: str) -> Iterator[Piece]:
         "engine": "c",
         "encoding_errors": "backslashreplace",
     }
-    done = 0
+    done = commas = 0
     try:
         # A handle of our own: pandas takes an address or a compressed file for what it is not.
         with path.open("rb") as file:
-            _skip(file, layout)
-            for frame in pd.read_csv(file, dtype=dtypes, chunksize=PIECE, **settings):
-                yield Piece(path, frame, layout.first + done)
+            file.seek(layout.start)
+            counted = Counted(file)
+            handle = counted.buffered()
+            for frame in pd.read_csv(handle, dtype=dtypes, chunksize=PIECE, **settings):
+                piece = Piece(path, layout, frame, done)
+                yield piece
                 done += len(frame)
+                commas += len(piece) * (len(names) - 1)
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path) from error
     except pd.errors.ParserError as error:
-        raise DataError(
-            "a row is not like the others",
-            where=_parser_line(path, layout, str(error)),
-            expected=f"{len(layout.columns)} columns",
+        raise _openimages_lines.odd(path, layout) or DataError(
+            "no table",
+            where=path,
             got=str(error).rpartition("error: ")[2].strip()[:120],
+            remedy=REMEDY,
         ) from error
     except pd.errors.EmptyDataError:
         return  # a header and nothing else
     except ValueError as error:
         if isinstance(error, DataError):
             raise
-        raise _blame(path, layout, names, kind, done) from error
+        raise _blame(path, layout, kind, done) from error
+    # Titles, which the tables of rotation have, are quoted and hold commas.
+    strange = counted.nuls or (commas != counted.commas and kind != "rotation")
+    if strange and (odd := _openimages_lines.odd(path, layout)):
+        raise odd
 
 
-def _skip(file: BinaryIO, layout: Layout) -> None:
-    """Go to the first row."""
-    if layout.first == 2:
-        file.readline(_LINE_BYTES)
-    elif file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
-        file.seek(0)
-
-
-def _parser_line(path: Path, layout: Layout, said: str) -> str:
-    found = re.search(r"in line (\d+)", said)
-    return f"{path}, line {int(found[1]) + layout.first - 1}" if found else str(path)
-
-
-def _blame(path: Path, layout: Layout, names: list[str], kind: str, done: int) -> DataError:
-    """The DataError about the first number that is none, among the rows from ``done`` on."""
+def _blame(path: Path, layout: Layout, kind: str, done: int) -> DataError:
+    """The DataError about the first row that is odd, or else number that is none, from the row
+    ``done`` on."""
+    if odd := _openimages_lines.odd(path, layout, done + PIECE):
+        return odd
     numbers = {
-        place: name for place, name in enumerate(names) if _DTYPES[kind].get(name) == _NUMBER
+        place: name
+        for place, name in enumerate(layout.columns)
+        if _DTYPES[kind].get(name) == _NUMBER
     }
-    with path.open("rb") as file:
-        _skip(file, layout)
-        lines = io.TextIOWrapper(file, "utf-8", "backslashreplace", "")
-        rows = csv.reader(lines) if layout.quoted else csv.reader(lines, quoting=csv.QUOTE_NONE)
-        for row, values in enumerate(rows):
-            for place, name in numbers.items() if row >= done else ():
-                value = values[place].strip() if place < len(values) else ""
-                try:
-                    float(value or "nan")
-                except ValueError:
-                    where = f"{path}, line {layout.first + row}"
-                    return DataError(
-                        f"bad {name}", where=where, expected="a number", got=ascii(value[:60])
-                    )
-    return DataError("a value that cannot be read", where=path)
+    for row, cells in enumerate(_openimages_lines.rows(path, layout)):
+        for place, name in numbers.items() if cells and row >= done else ():
+            try:
+                float(cells[place].strip() or "nan")
+            except ValueError:
+                return _bad(path, layout, row, f"bad {name}", "a number", cells[place])
+    return DataError("a value that cannot be read", where=path, remedy=REMEDY)
 
 
 def layout_of(path: Path, kind: str) -> Layout:
     """What the columns are. Raises DataError when they are none of a file of this kind."""
     try:
         with path.open("rb") as file:
-            head, second = file.readline(_LINE_BYTES), file.readline(_LINE_BYTES)
+            start = file.read(2 * LINE_BYTES)
     except OSError as error:
         raise DataError(f"cannot be opened ({error.strerror})", where=path) from error
-    cells = _cells(head.removeprefix(codecs.BOM_UTF8))
+    mark = len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0
+    head, second = [*_LINE.findall(start[mark:]), b"", b""][:2]
+    cells = _cells(head)
     expected = "columns " + ", ".join(_NEEDED[kind])
-    if not cells or b"\0" in head or len(head) == _LINE_BYTES:
+    if not cells or b"\0" in head or len(head) >= LINE_BYTES:
         got = f"{bytes(head[:16])!r}{guess(head)}" if head else "an empty file"
-        raise DataError("not a table of annotations", where=path, expected=expected, got=got)
+        raise DataError(
+            "not a table of annotations", where=path, expected=expected, got=got, remedy=REMEDY
+        )
     named: Sequence[str]
     if _ID.fullmatch(cells[0]):
         alike = next((one for one in _LAYOUTS[kind] if len(one) == len(cells)), None)
@@ -274,16 +271,19 @@ def layout_of(path: Path, kind: str) -> Layout:
                 where=path,
                 expected=f"{counts} columns",
                 got=len(cells),
+                remedy=REMEDY,
             )
         named, first = alike, 1
     else:
         named, first = _named(cells, kind), 2
+        _check_header(path, cells, named, kind)
     if missing := [name for name in _NEEDED[kind] if name not in named]:
         raise DataError(
             f"no column {', '.join(missing)}",
             where=path,
             expected=expected,
             got=ascii(", ".join(cells))[:200] + guess(head),
+            remedy=REMEDY,
         )
     rows = _cells(second if first == 2 else head)
     if len(rows) > len(named):  # pandas would take the first column for an index
@@ -292,20 +292,39 @@ def layout_of(path: Path, kind: str) -> Layout:
             where=f"{path}, line {first}",
             expected=f"{len(named)} columns",
             got=len(rows),
+            remedy=REMEDY,
         )
-    return Layout(tuple(named), first, b'"' in head + second or kind == "rotation")
+    quoted = b'"' in head + second or kind == "rotation"
+    return Layout(tuple(named), first, quoted, mark + (len(head) if first == 2 else 0))
+
+
+def _check_header(path: Path, cells: list[str], named: Sequence[str], kind: str) -> None:
+    """Refuse a column that is there twice, and one that nobody knows in the place of a flag."""
+    meant = [name for name in map(_meant, cells) if name in _COLUMNS[kind]]
+    if twice := sorted({name for name in meant if meant.count(name) > 1}):
+        what, expected, got = f"the column {twice[0]} is there twice", "it once", ", ".join(cells)
+    else:
+        unknown = [cell for cell, name in zip(cells, named, strict=True) if not name]
+        flags = [name for name in _FLAGS if name in named]
+        lacking = [name for name in _FLAGS if name not in named] if kind == "boxes" else []
+        if not (flags and lacking and unknown):
+            return
+        what, expected = f"no column {', '.join(lacking)}", "all flags, or none"
+        got = f"the unknown {', '.join(unknown)}"
+    raise DataError(
+        what, where=f"{path}, line 1", expected=expected, got=ascii(got)[:200], remedy=REMEDY
+    )
 
 
 def _cells(line: bytes) -> list[str]:
     text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
-    return next(csv.reader(io.StringIO(text), strict=False), [])
+    return next(csv.reader([text]), [])
 
 
 def _named(cells: list[str], kind: str) -> list[str]:
     """Columns by their names; a needed one that is misspelt is the unknown one most like it."""
-    known = {name for layout in _LAYOUTS[kind] for name in layout}
-    plain = [re.sub(r"[^a-z0-9]", "", cell.lower()) for cell in cells]
-    plain = [name if name in known else _ALSO.get(name, name) for name in plain]
+    known = _COLUMNS[kind]
+    plain = list(map(_meant, cells))
     named = [
         name if name in known and name not in plain[:i] else "" for i, name in enumerate(plain)
     ]
@@ -320,6 +339,12 @@ def _named(cells: list[str], kind: str) -> list[str]:
         if near and _unlike(name, near[0]):
             named[i] = spellings[near[0]]
     return named
+
+
+def _meant(cell: str) -> str:
+    """A column's name without case and signs, and by its usual one."""
+    plain = re.sub(r"[^a-z0-9]", "", cell.lower())
+    return _ALSO.get(plain, plain)
 
 
 def _unlike(name: str, near: str) -> bool:

@@ -22,7 +22,7 @@ from dsets.readers import (
 )
 from dsets.readers._openimages_options import Options
 
-VERSION = 1
+VERSION = 2
 _DTYPES = {
     "image": {"id": "<u8", "archive": "<i2", "offset": "<i8", "bytes": "<i8", "rotation": "<f4"},
     **_openimages_annotations.COLUMNS,

@@ -12,7 +12,14 @@ import numpy as np
 
 from dsets.errors import UsageError
 from dsets.manifest.schema import Source
-from dsets.readers import Choice, Cutting, Picture, _openimages_csv, _openimages_options
+from dsets.readers import (
+    Choice,
+    Cutting,
+    Picture,
+    _openimages_csv,
+    _openimages_lines,
+    _openimages_options,
+)
 from dsets.readers._openimages_options import Options
 
 _CUT = ("boxes", "human_labels", "machine_labels", "points")
@@ -70,29 +77,23 @@ def cut(source: Source, keys: Collection[str], labels: Collection[int] | None) -
     """The annotation files with the rows of these pictures alone, as far as they are here; with
     ``labels`` also without the boxes of other classes."""
     options = _openimages_options.read(source)
-    wanted = {key.encode() for key in keys}
-    mids = {mid.encode() for mid, label in options.mids.items() if label in (labels or ())}
+    mids = {mid for mid, label in options.mids.items() if label in (labels or ())}
     for kind in _CUT:
         for name in _here(source, options, kind):
             layout = _openimages_csv.layout_of(source.path(name), kind)
             image, label = layout.columns.index("image"), layout.columns.index("label")
-            kept = []
             with source.path(name).open("rb") as file:
-                for number, line in enumerate(file, 1):
-                    cells = line.split(b",")
-                    if number < layout.first:
-                        kept.append(line)
-                    elif (
-                        len(cells) > max(image, label)
-                        and _id(cells[image]) in wanted
-                        and (kind != "boxes" or labels is None or cells[label].strip() in mids)
-                    ):
-                        kept.append(line if line.endswith(b"\n") else line + b"\n")
-            yield Cutting(name, "", b"".join(kept))
-
-
-def _id(cell: bytes) -> bytes:
-    return cell.strip(b' "\xef\xbb\xbf\r\n').lower()
+                head = file.read(layout.start if layout.first == 2 else 0)
+            kept = [head.decode("latin-1")]
+            for line in _openimages_lines.lines(source.path(name), layout.start):
+                cells = line.split(",")
+                if (
+                    len(cells) > max(image, label)
+                    and cells[image].strip(' "\r\n').lower() in keys
+                    and (kind != "boxes" or labels is None or cells[label].strip() in mids)
+                ):
+                    kept.append(line if line.endswith(("\n", "\r")) else line + "\n")
+            yield Cutting(name, "", "".join(kept).encode("latin-1"))
 
 
 def _here(source: Source, options: Options, kind: str) -> tuple[str, ...]:

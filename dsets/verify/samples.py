@@ -13,7 +13,7 @@ from dsets.errors import DataError
 from dsets.field import Field
 from dsets.manifest.schema import WITHHELD, File, Member, Source
 from dsets.progress import Event, Progress, ignore
-from dsets.readers import Reader, Sample
+from dsets.readers import Reader, Sample, _keys
 from dsets.verify.report import Check, Report
 
 if TYPE_CHECKING:
@@ -150,9 +150,8 @@ def _table(source: Source, table: pd.DataFrame) -> Check:
     if count != source.split.samples:
         message = f"{count} samples, the manifest says {source.split.samples}"
         return Check("table", False, message, details)
-    repeated = table["key"][table["key"].duplicated()]
-    if len(repeated):
-        message = f"{len(repeated)} keys are not unique, the first is {repeated.iloc[0]}"
+    if twice := _keys.repeated(table):
+        message = f"{table['key'].duplicated().sum()} keys are not unique, the first is {twice}"
         return Check("table", False, message, details)
     return Check("table", True, f"{count} samples, their keys unique", details)
 

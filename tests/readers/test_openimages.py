@@ -70,6 +70,7 @@ def table(head: str, *rows: str) -> bytes:
     return "\n".join([head, *rows, ""] if head else [*rows, ""]).encode()
 
 
+FROM_B = {"boxes": "b.csv"}
 TARS = {
     "train_0.tar": tar({f"train_0/{B}.jpg": jpeg(), f"train_0/{A}.jpg": jpeg(40, 10)}),
     "train_f.tar": tar({f"test/{C}.jpg": jpeg(), "test/notes.txt": b"?"}),
@@ -167,6 +168,8 @@ RELEASES = {
     + table(BOX, f"{A},xclick,/m/01yrx,1,0,1,0,0.5").replace(b"\n", b"\r\n"),
     "bom, no header": b"\xef\xbb\xbf" + table("", f"{A},xclick,/m/01yrx,1,0,1,0,0.5"),
     "quoted": table('"' + BOX.replace(",", '","') + '"', f'"{A}","x","/m/01yrx",1,0,1,0,0.5'),
+    "returns": table(BOX, f"{A},xclick,/m/01yrx,1,0,1,0,0.5").replace(b"\n", b"\r"),
+    "returns, no header": f"{A},xclick,/m/01yrx,1,0,1,0,0.5\r".encode(),
     "empty lines": table(BOX, "", f"{A},xclick,/m/01yrx,1,0,1,0,0.5", "", ""),
 }
 
@@ -192,7 +195,12 @@ GOOD = f"{A},xclick,/m/01yrx,1,0,1,0,0.5"
         ([GOOD, GOOD.replace(",0,1,", ",0.9,0.1,")], 3, "ends before it begins"),
         ([GOOD[1:]], 2, "bad image id"),
         ([GOOD, "", "0" + GOOD], 4, "bad image id"),
-        ([GOOD, f"{A},xclick"], 3, "bad xmin|a class that is none"),
+        ([GOOD, f"{A},xclick"], 3, "not like the others; expected 8 columns, got 2; .*adopt"),
+        ([GOOD, GOOD[:9]], 3, "expected 8 columns, got 1"),
+        ([GOOD, "\0" * 40, GOOD], 3, "got NUL bytes"),
+        ([GOOD, "," * 7, GOOD], 3, "got nothing in any"),
+        ([GOOD, "   ", GOOD], 3, "expected 8 columns, got 1"),
+        ([GOOD, "zzzz" + GOOD[16:]], 3, "bad image id.*got 'zzzz'; "),
         ([GOOD, GOOD + ",1"], 3, "not like the others"),
         ([GOOD + ",1"], 2, "not like the others"),
         ([GOOD, GOOD.replace(",1,0,", ",7,0,")], 3, "bad confidence"),
@@ -205,6 +213,33 @@ def test_a_bad_row_is_refused_with_its_line(
     with pytest.raises(DataError, match=rf"b\.csv, line {line}") as caught:
         openimages.table(one)
     assert re.search(says, str(caught.value))
+
+
+def test_a_row_that_ends_among_its_flags_is_refused(tmp_path: Path) -> None:
+    row = f"{A},xclick,/m/01yrx,1,0,1,0,0.5,0,0,1,1,0"
+    one = source(tmp_path, TARS | {"b.csv": table(f"{BOX},{FLAGS}", row, row[:-4])}, FROM_B)
+    with pytest.raises(DataError, match=r"b\.csv, line 3: .* expected 13 columns, got 11"):
+        openimages.table(one)
+    (tmp_path / "b.csv").write_bytes(table(f"{BOX},{FLAGS}", row.replace("0,0,1,1", "2,0,1,1")))
+    with pytest.raises(DataError, match=r"bad isoccluded; expected 1, 0, or .*, got '2'"):
+        openimages.table(one)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (FLAGS.replace("IsOccluded", "XMin"), "the column xmin is there twice"),
+        (FLAGS.replace("IsOccluded", "image-id"), "the column image is there twice"),
+        (FLAGS.replace("IsOccluded", "Wat"), "no column isoccluded; .* got 'the unknown Wat'"),
+    ],
+)
+def test_a_column_twice_or_unknown_in_the_place_of_a_flag_is_refused(
+    tmp_path: Path, flags: str, says: str
+) -> None:
+    data = table(f"{BOX},{flags}", f"{A},xclick,/m/01yrx,1,0,1,0,0.5,0,0,1,1,0")
+    one = source(tmp_path, TARS | {"b.csv": data}, FROM_B)
+    with pytest.raises(DataError, match=says):
+        openimages.table(one)
 
 
 @pytest.mark.parametrize("piece", [1, 2, 1 << 18])

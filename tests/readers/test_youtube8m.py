@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dsets import adopt, extension, manifest, prepare, readers, store, stream, verify
-from dsets.errors import DataError, ManifestError
+from dsets.errors import AdoptError, DataError, ManifestError
 from dsets.manifest import Manifest, Source
 from dsets.pack import Pack
 from dsets.transforms import dequantize
@@ -193,6 +193,26 @@ def test_an_id_that_comes_twice_and_an_empty_file(
     keys = readers.load("youtube8m").table(source_of(found))["key"].tolist()
     assert keys[0] == "same" and keys[1].startswith("adopted-train3276@")
     assert found.split("train").options["counts"] == (0, 2)
+
+
+def test_an_id_in_two_files_is_named_with_both_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, both = tmp_path / "1", tmp_path / "2", tmp_path / "both"
+    for folder, names in ((first, ["00"]), (second, ["aa"]), (both, ["00", "aa"])):
+        folder.mkdir()
+        for name in names:
+            written(folder / f"train{name}.tfrecord", [tiny.video(name), tiny.video("same")])
+    twice = (
+        r"one key; expected each key once, got 'same' in row 1 \(.*0000.*\) and in row 3 \(.*3276"
+    )
+    with pytest.raises(AdoptError, match=twice):
+        adopted(tmp_path, monkeypatch, "video", both)
+    adopted(tmp_path, monkeypatch, "video", first)
+    found = adopted(tmp_path, monkeypatch, "video", second)
+    assert not all(one.ok for one in verify.samples(source_of(found)).checks)
+    with pytest.raises(DataError, match=r"'same' in row 1 .*leave the file out"):
+        prepare.run(prepare.plan(found, out=tmp_path / "packs"))
 
 
 def test_no_labels_and_no_frames_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,12 @@ def in_force(name: str) -> manifest.Manifest:
     """
     found = manifest.current(name)
     splits = [split for split in found.splits if found.unverified(split)]
+    notes = []
     if splits:
         parts = ", ".join(f"{split.name} ({count(split.samples)} samples)" for split in splits)
-        click.echo(f"dsets: note: {found.name} is adopted, unverified: {parts}", err=True)
+        notes.append(f"{found.name} is adopted, unverified: {parts}")
+    if absent := manifest.left_out(found):
+        notes.append(f"{found.name} is here without {', '.join(absent)}")
+    for note in notes:
+        click.echo(f"dsets: note: {note}", err=True)
     return found

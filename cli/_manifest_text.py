@@ -94,6 +94,9 @@ def as_text(manifest: Manifest, plan: Plan) -> str:
     unknown = sum(file.bytes is None for file in manifest.files)
     some = f" ({unknown:,} of {len(manifest.files):,} of unpublished size)" if unknown else ""
     whole = whole_size(download_bytes(manifest), known_bytes(manifest))
+    if manifest.absent:
+        absent = manifest.absent
+        splits.insert(0, (absent.name, count(absent.samples), "training, not here", ""))
     heading = f"files, {whole}{some}, in {plan.folder}"
     parts = [
         f"{manifest.name}: {manifest.title}",

@@ -42,7 +42,7 @@ INDEX = "index.json"
 )
 @click.option(
     "--split",
-    help="Only this split and its files; with --samples: which split.  [default: the first]",
+    help="Only this split and its files; with --samples: which.  [default: the first that is here]",
 )
 @click.option("--part", help="Only this part, such as annotations, and what needs it.")
 @click.option(
@@ -129,14 +129,18 @@ def _source(found: manifest.Manifest, name: str | None) -> tuple[manifest.Source
 
     if not found.splits:
         raise DataError("this dataset has no splits", where=found.name)
-    split = found.split(name) if name else found.splits[0]
-    source = manifest.Source(found, split, store.raw(found.name))
+    folder = store.raw(found.name)
+    here = [one for one in found.splits if all((folder / file).is_file() for file in one.files)]
+    split = found.split(name) if name else [*here, found.splits[0]][0]
+    source = manifest.Source(found, split, folder)
     reader = readers.load(found.reader)
     reader.check(source)
     for file in split.files:
         if not source.path(file).is_file():
             raise DataError(
-                "not fetched yet", where=source.path(file), remedy=f"run: dsets fetch {found.name}"
+                "not fetched yet",
+                where=source.path(file),
+                remedy=f"run: dsets fetch {found.name}/{split.name}",
             )
     return source, reader
 

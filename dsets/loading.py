@@ -83,9 +83,10 @@ def load(
     if unverified:
         return _as_they_are(found, pipeline)
     if splits := [split.name for split in found.splits if found.unverified(split)]:
-        message = (
-            f"{name} is adopted, unverified: {', '.join(splits)}; 'dsets show {name}' says more"
-        )
+        message = f"{name} is adopted, unverified: {', '.join(splits)}"
+        if absent := manifest.left_out(found):
+            message += f" (without {', '.join(absent)})"
+        message += f"; 'dsets show {name}' says more"
         warnings.warn(message, stacklevel=2)
     plan = prepare.plan(found, pipeline=pipeline)
     missing = [one for one in plan.packs if not _there(one)]

@@ -24,14 +24,20 @@ _NOTE = "Adopted with --unverified: files marked unverified are nobody's publica
 def made(official: Manifest, strange: Mapping[str, Split], files: Iterable[File]) -> Manifest:
     """The official manifest, in which the splits ``strange`` and their ``files`` replace others.
 
-    Other splits stay if their official files are in the store; the training split always does.
+    Other splits stay if their official files are in the store. Of the training split else its
+    options stay, since some of them are for all splits.
     """
     known = {file.name: file for file in (*official.files, *files)}
     splits = tuple(
         strange.get(split.name, split)
         for split in official.splits
-        if split.name in strange or split.training or here(official, split)
+        if split.name in strange or here(official, split)
     )
+    absent = official.training
+    if absent and absent.name not in {split.name for split in splits}:
+        absent = replace(absent, files=(), whole_files=None)
+    else:
+        absent = None
     needed = [name for split in splits for name in split.files]
     needed += [name for split in splits for name in _named(split.options) if name in known]
     others = [file.name for file in official.files if _receipt(official, file)]
@@ -48,6 +54,7 @@ def made(official: Manifest, strange: Mapping[str, Split], files: Iterable[File]
     return replace(
         official,
         splits=splits,
+        absent=absent,
         families=families,
         class_files=tuple(pair for pair in class_files if pair[1] in {*others, *needed}),
         files=tuple(known[name] for name in dict.fromkeys([*needed, *others])),

@@ -1,6 +1,6 @@
 """Manifests: TOML that says what one dataset officially is."""
 
-from dsets.manifest.adopted import adopted, current
+from dsets.manifest.adopted import adopted, current, left_out
 from dsets.manifest.find import find, names
 from dsets.manifest.listed import listed
 from dsets.manifest.parse import check_name, parse, read
@@ -20,6 +20,7 @@ __all__ = [
     "check_name",
     "current",
     "find",
+    "left_out",
     "listed",
     "names",
     "parse",

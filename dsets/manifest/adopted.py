@@ -30,6 +30,12 @@ def current(name: str) -> Manifest:
     return listed(adopted(official.name) or official, store.raw(official.name))
 
 
+def left_out(found: Manifest) -> tuple[str, ...]:
+    """The splits that are meant where none is named, and that a variant does not have."""
+    names = {split.name for split in found.splits}
+    return tuple(one.name for one in find(found.name).default_splits if one.name not in names)
+
+
 def adopted(name: str) -> Manifest | None:
     """The variant in the store, or None.
 

@@ -84,7 +84,9 @@ def parse(data: bytes, origin: str) -> Manifest:
     _distinct(top, "file", (file.name for file in (*files, *members)))
     known: dict[str, tuple[str, ...]] = {file.name: (file.name,) for file in (*files, *members)}
     known |= {family.name: tuple(family.names()) for family in families}
-    splits = tuple(_split(name, table, known) for name, table in top.named("split").items())
+    named = {name: _split(name, table, known) for name, table in top.named("split").items()}
+    absent = [name for name in named if top.named("split")[name].flag("absent")]
+    splits = tuple(split for name, split in named.items() if name not in absent)
     manifest = Manifest(
         name=_matching(top, "name", _NAME, NAMES),
         title=_filled(top, "title"),
@@ -102,6 +104,7 @@ def parse(data: bytes, origin: str) -> Manifest:
         origin=origin,
         notes=top.text("notes", lines=True) if "notes" in top.values else "",
         catalogue=_catalogue(top.table("catalogue")) if described else None,
+        absent=named[absent[0]] if absent else None,
         **_class_files(top, {file.name for file in files}),
     )
     _check_whole(top, manifest)
@@ -118,11 +121,12 @@ def _check_whole(top: Table, manifest: Manifest) -> None:
         raise top.error("file", "no files", "at least one [[file]]", [])
     if not withdrawn and not described and not manifest.splits:
         raise top.error("split", "no splits", "at least one [split.NAME]", {})
-    training = [split.name for split in manifest.splits if split.training]
-    if manifest.splits and training != [manifest.splits[0].name]:
+    every = [split for split in (manifest.absent, *manifest.splits) if split]
+    training = [split.name for split in every if split.training]
+    if manifest.splits and training != [every[0].name]:
         expected = "training = true in the first split and in no other"
         raise top.error("split", "bad training split", expected, ", ".join(training))
-    if manifest.splits and manifest.splits[0].on_request:
+    if manifest.splits and every[0].on_request:
         expected = "no on_request = true in the training split"
         raise top.error("split", "bad training split", expected, training[0])
     signed = [f.name for f in manifest.fields if f.dtype.startswith("int") and f.shape == ()]
@@ -219,10 +223,16 @@ def check_name(name: str) -> None:
 
 
 def _split(name: str, table: Table, known: Mapping[str, tuple[str, ...]]) -> Split:
-    table.only(*("samples", "files", "training", "withheld", "on_request", "reader", "whole_files"))
+    table.only(
+        *("samples", "files", "training", "withheld", "on_request", "reader", "whole_files"),
+        "absent",
+    )
     if not _NAME.fullmatch(name):
         raise table.error("", "bad split name", NAMES, name)
-    needed = table.texts("files", needed=True)
+    absent = table.flag("absent")
+    if absent and (not table.flag("training") or "files" in table.values):
+        raise table.error("absent", "bad absent split", "the training split, without files", name)
+    needed = () if absent else table.texts("files", needed=True)
     for i, file in enumerate(needed):
         if file not in known:
             expected = f"one of the {len(known)} names under [[file]] and [[family]]"

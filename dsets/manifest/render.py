@@ -38,11 +38,14 @@ def _lines(manifest: Manifest) -> Iterator[str]:
             yield from _file(file)
     for family in manifest.families:
         yield from _family(family, {file.name for file in manifest.files})
-    for split in manifest.splits:
+    for split in ((manifest.absent,) if manifest.absent else ()) + manifest.splits:
         yield from ("", f"[split.{_key(split.name)}]", f"samples = {split.samples}")
         if split.training:
             yield "training = true"
-        yield f"files = {_value(_named(manifest, split.files))}"
+        if split is manifest.absent:
+            yield "absent = true"
+        else:
+            yield f"files = {_value(_named(manifest, split.files))}"
         if split.withheld:
             yield f"withheld = {_value(split.withheld)}"
         if split.on_request:

@@ -139,6 +139,8 @@ class Manifest:
     pipeline (both empty), splits nor fields.
     ``files`` has the files of the ``families`` too. ``class_files`` pairs fields with the CSV file
     that names their classes, in the first of ``class_columns`` that is not empty.
+    ``absent`` is the training split where it is not among ``splits`` since its files are not here:
+    it has no files, and is kept for what its options say of the others.
     """
 
     name: str
@@ -160,6 +162,7 @@ class Manifest:
     families: tuple[Family, ...] = ()
     class_files: tuple[tuple[str, str], ...] = ()
     class_columns: tuple[str, ...] = ()
+    absent: Split | None = None
     _by_name: dict[str, File] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -169,6 +172,11 @@ class Manifest:
     def parts(self) -> tuple[str, ...]:
         """The parts that files belong to, in the order of the files."""
         return tuple(dict.fromkeys(file.part for file in self.files if file.part))
+
+    @property
+    def training(self) -> Split | None:
+        """The training split, be its files here or not; None of a manifest without splits."""
+        return next((one for one in self.splits if one.training), self.absent)
 
     @property
     def default_splits(self) -> tuple[Split, ...]:
@@ -214,12 +222,15 @@ class Manifest:
         known = {split.name: split for split in self.splits}
         if (found := known.get(name)) or (found := known.get(same_split(name, known) or "")):
             return found
+        absent = self.absent is not None and self.absent.name == name
         raise ManifestError(
-            "no such split",
+            "this split is not among what was adopted" if absent else "no such split",
             where=self.name,
             expected=f"one of {', '.join(known)}",
             got=name,
-            remedy=meant(name, known),
+            remedy=f"run 'dsets fetch {self.name}/{name}', or adopt its files"
+            if absent
+            else meant(name, known),
         )
 
 

@@ -234,10 +234,10 @@ def _linked(plan: PackPlan) -> Index:
 
 def _training_digest(plan: PackPlan) -> str | None:
     """The digest of the training pack of the same dataset and pipeline beside this one, if any."""
-    training = [split.name for split in plan.source.manifest.splits if split.training]
-    if plan.split.name in training or not training:
+    training = plan.source.manifest.training
+    if training is None or plan.split.name == training.name:
         return None
-    found = folder.made(plan.out.with_name(training[0]))
+    found = folder.made(plan.out.with_name(training.name))
     if found is None:
         return None
     theirs = found.provenance

@@ -112,7 +112,7 @@ def _truth(source: Source) -> tuple[str, str] | None:
 
 def _ids(source: Source, classes: Sequence[str]) -> tuple[int, ...]:
     """The training split has them for all splits."""
-    training = next(split for split in source.manifest.splits if split.training)
+    training = source.manifest.training or source.split
     ids = training.options.get("ilsvrc_ids", ())
     wrong = not isinstance(ids, tuple) or not all(type(n) is int and n > 0 for n in ids)
     if wrong or (ids and len(ids) != len(classes)) or len(set(ids)) != len(ids):

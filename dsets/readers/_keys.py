@@ -35,7 +35,7 @@ def shared(key: str, rows: Sequence[int], table: pd.DataFrame | None) -> str:
 
 def _place(table: pd.DataFrame | None, row: int) -> str:
     parts = []
-    if table is not None:
+    if table is not None and row < len(table):
         parts += [f"in {table[name].iloc[row]}" for name in _PLACES if name in table]
         parts += [f"at byte {table[_OFFSET].iloc[row]:,}"] if _OFFSET in table else []
     return f"in row {row:,}" + (f" ({' '.join(parts)})" if parts else "")

@@ -147,7 +147,8 @@ def subclasses(source: Source, classes: tuple[str, ...]) -> dict[int, tuple[int,
 
 def _mids(source: Source, classes: tuple[str, ...]) -> dict[str, int]:
     """Those in the split's options or, written once for all, in the training split's."""
-    value = source.split.options.get("mids", source.manifest.splits[0].options.get("mids", ()))
+    training = source.manifest.training or source.split
+    value = source.split.options.get("mids", training.options.get("mids", ()))
     good = isinstance(value, tuple) and all(
         isinstance(mid, str) and MID.fullmatch(mid) for mid in value
     )

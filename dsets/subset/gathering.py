@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -43,12 +43,14 @@ _EXTRA = (1 << 16) - 1  # bytes of a local header that the directory does not kn
 @dataclass(frozen=True, slots=True)
 class Place:
     """An archive at an address; ``own`` is what an earlier call made of it here. ``singly``: a
-    folder in which the archive's images lie one by one."""
+    folder in which the archive's images lie one by one. ``read`` gives the wanted images that the
+    parent's own files have, out of whatever archives its reader reads."""
 
     address: str
     file: File
     own: bool = False
     singly: bool = False
+    read: Callable[[Collection[str]], Iterator[tuple[str, bytes]]] | None = None
 
 
 @dataclass(slots=True)
@@ -90,7 +92,9 @@ def gather(
         before, stop = len(left), Stop()
         try:
             spent = Spent() if place.own else tally.spent
-            if place.singly:
+            if place.read:
+                _copy(place.read, left, spool, how)
+            elif place.singly:
                 with Folder(place.address, how.patience, stop, told, spent) as folder:
                     _pick(folder, left, spool, how, stop)
             else:
@@ -138,6 +142,19 @@ def _take_out(remote: Remote, left: dict[str, str], spool: Spool, how: How, stop
         for start, end, names in stretches(found)
     ]
     _run(tasks, how, stop, spool)
+    ended.finish()
+
+
+def _copy(
+    read: Callable[[Collection[str]], Iterator[tuple[str, bytes]]],
+    left: dict[str, str],
+    spool: Spool,
+    how: How,
+) -> None:
+    """Bring the images that the parent's own archives have."""
+    ended = _Ends(left, None, how)
+    for name, data in read(tuple(left)):
+        ended(name, len(data), _kept(name, data, spool))
     ended.finish()
 
 

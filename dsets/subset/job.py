@@ -87,7 +87,8 @@ def make(
             places = [*_earlier(plan, share), *(p for p in share.places if _usable(p, offline))]
             if offline and share.pictures and not places:
                 raise OfflineError(
-                    f"offline, and {share.choice.images} is not here", where=plan.parent.name
+                    f"offline, and {', '.join(share.choice.archives)} is not here",
+                    where=plan.parent.name,
                 )
             reasons = gather([one.place for one in share.pictures], places, spool, how, tally)
             lacking[share.source.split.name] = [
@@ -279,6 +280,7 @@ def _manifest(
         title=f"{parent.title}: a subset ({classes:.200})",
         files=tuple(files.values()),
         splits=splits,
+        absent=None,
         notes=f"A subset of {parent.name}; {FILE} says which samples, and of which annotations.\n"
         f"Made, here and elsewhere, by: {command(plan)}\n",
         origin=str(store.manifests() / f"{plan.name}.toml"),

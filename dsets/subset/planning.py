@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from dsets import fetch, readers, store
 from dsets.errors import UsageError
 from dsets.fetch import sources
 from dsets.fetch.planning import found as receipt_of
-from dsets.manifest import File, Manifest, Source, check_name
+from dsets.manifest import File, Manifest, Source, check_name, find
 from dsets.progress import Progress, ignore
 from dsets.readers import Choice, Picture, Selectable
 from dsets.subset import record
@@ -130,28 +131,60 @@ def _share(
             yield picture
 
     chosen = ranked(counted(), selection.most, selection.seed)
-    places = tuple(_places(source, choice, mirrors))
+    places = tuple(_places(source, choice, {one.place: one.key for one in chosen}, mirrors))
     return Share(source, choice, numbers, matching, chosen, places)
 
 
-def _places(source: Source, choice: Choice, mirrors: Sequence[str]) -> Iterator[Place]:
-    """The parent's own zip where it is in the store, then mirrors, then its addresses; then the
-    folders of single images in the same order."""
+def _places(
+    source: Source, choice: Choice, keys: Mapping[str, str], mirrors: Sequence[str]
+) -> Iterator[Place]:
+    """The parent's own archives where they are in the store; of a zip then mirrors and its
+    addresses; then the folders of single images in the same order."""
     parent = source.manifest
     files = [parent.file(name) for name in choice.archives]
     bases, official = sources.bases(mirrors), parent.access == "open"
     unofficial = any(parent.file(name).unverified for name in choice.annotations)
-    for file in files:
-        if not file.name.lower().endswith(".zip"):
-            continue
-        here = source.path(file.name)
+    zips = [file for file in files if file.name.lower().endswith(".zip")]
+    if not zips and files and all(receipt_of(file, source.path(file.name)) for file in files):
+        here = source.path(files[0].name).absolute().as_uri()
+        yield Place(here, files[0], read=partial(_own, source, keys))
+    for file in zips:
+        here = source.path(file.name).absolute()
         if receipt_of(file, here):
-            yield Place(here.absolute().as_uri(), file)
+            yield Place(here.as_uri(), file)
         # Of images that belong to unofficial annotations nothing is known.
         bound = File(file.name, file.addresses, unverified=True) if unofficial else file
         for address in sources.addresses(bound, bases, official=official):
             yield Place(address, bound)
-    folders = dict.fromkeys(folder for file in files for folder in file.singly)
+    folders = dict.fromkeys(_folders(source, files))
     below = [f"{base}{urlsplit(folder).path}" for base in bases for folder in folders]
     for folder in dict.fromkeys([*below, *(folders if official else ())]):
         yield Place(folder, files[0], singly=True)
+
+
+def _folders(source: Source, files: Sequence[File]) -> Sequence[str]:
+    """Where the archives' images lie one by one; adopted archives' lie where the official ones' do,
+    whose split of that name has the same images."""
+    parent = source.manifest
+    if any(file.unverified for file in files):
+        official = find(parent.name)
+        if split := next((one for one in official.splits if one.name == source.split.name), None):
+            choice = readers.selectable(official.reader).choice(
+                Source(official, split, source.root)
+            )
+            files = [*files, *(official.file(name) for name in choice.archives)]
+    return [folder for file in files for folder in file.singly]
+
+
+def _own(
+    source: Source, keys: Mapping[str, str], wanted: Collection[str]
+) -> Iterator[tuple[str, bytes]]:
+    """The wanted images that the parent's reader finds in its archives, in their order there."""
+    reader = readers.load(source.manifest.reader)
+    place_of = {keys[place]: place for place in wanted}
+    table = reader.table(source)["key"]
+    rows = table.index[table.isin(list(place_of))].tolist()
+    for sample in reader.samples(source, rows):
+        image = sample.values.get("image")
+        if isinstance(image, bytes):
+            yield place_of[sample.key], image

@@ -51,7 +51,10 @@ def test_two_samples_of_one_key_are_found_however_far_apart(
     monkeypatch.setattr(keys, "_SORTED", sorted_at_a_time)
     names = [f"k{n}" for n in range(100)]
     names[second] = names[first]
-    with pytest.raises(DataError, match="two samples have one key"):
+    twice = (
+        rf"two samples have one key; .*, got .k{first}. in row {first}\b.* and in row {second}\b"
+    )
+    with pytest.raises(DataError, match=twice):
         keys.check(planned(tiny, names, 100, monkeypatch, 7), tmp_path)
 
 

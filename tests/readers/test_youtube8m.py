@@ -215,6 +215,30 @@ def test_an_id_in_two_files_is_named_with_both_places(
         prepare.run(prepare.plan(found, out=tmp_path / "packs"))
 
 
+def test_what_was_adopted_without_training_is_what_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    written(given / "test00.tfrecord", [tiny.video("a"), tiny.video("b")])
+    (given / "vocabulary.csv").write_text(tiny.VOCABULARY)
+    found = adopted(tmp_path, monkeypatch, "video", given)
+    assert [split.name for split in found.splits] == ["test"]
+    assert found.training and not found.training.files
+    assert manifest.left_out(found) == ("train",)
+    assert len(found.files) == 2 and verify.files(found, store.raw("tinytube")).ok
+    with pytest.raises(ManifestError, match=r"not among what was adopted.*fetch tinytube/train"):
+        found.split("train")
+    made = prepare.run(prepare.plan(found, out=tmp_path / "packs"))
+    assert [one.split for one in made] == ["test"]
+    digest = made[0].digest
+    written(given / "train00.tfrecord", [tiny.video("c")])
+    whole = adopted(tmp_path, monkeypatch, "video", given)
+    assert [split.name for split in whole.splits] == ["train", "test"] and not whole.absent
+    plan = prepare.plan(whole, splits=["test"], out=tmp_path / "packs")
+    assert prepare.run(plan)[0].digest == digest and prepare.state(plan.packs[0]) == "finished"
+
+
 def test_no_labels_and_no_frames_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = tiny.files(tmp_path / "given", "frame", ["00"])
     empty = sequence({"id": [b"none"]}, {"rgb": [], "audio": []})

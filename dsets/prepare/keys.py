@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 
@@ -107,8 +107,10 @@ def _shared(plan: PackPlan, fingerprint: npt.NDArray[np.uint64]) -> DataError:
         rows += [done + at for at in found]
         done += len(keys)
     reader = readers.load(plan.source.manifest.reader)
-    # A place is in the table alone, which would not fit into memory where it is very long.
-    table = reader.table(plan.source) if done <= _LONGEST_TABLE else None
+    table = None
+    if done <= _LONGEST_TABLE:  # a longer one would not fit into memory; it alone has the places
+        with suppress(DataError):
+            table = reader.table(plan.source)
     return DataError(
         "two samples have one key",
         where=_where(plan),

@@ -126,7 +126,7 @@ def subclasses(source: Source, classes: tuple[str, ...]) -> dict[int, tuple[int,
     Raises:
         ManifestError: a class is unknown.
     """
-    own, first = source.split.options, source.manifest.splits[0].options
+    own, first = source.split.options, (source.manifest.training or source.split).options
     value = own.get("subclasses", first.get("subclasses", {}))
     labels = {name: label for label, name in enumerate(classes)}
     tables = value if isinstance(value, Mapping) else {"": ()}

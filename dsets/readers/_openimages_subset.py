@@ -41,17 +41,10 @@ def choice(source: Source) -> Choice:
     kinds = {kind: _here(source, options, kind) for kind in _CUT}
     given: dict[str, Any] = {"images": (images,)}
     given |= {kind: names for kind, names in kinds.items() if names}
-<<<<<<< HEAD
-    mids = source.split.options.get("mids", source.manifest.splits[0].options.get("mids", ()))
-    given["mids"] = mids
-    below = source.split.options.get(
-        "subclasses", source.manifest.splits[0].options.get("subclasses")
-    )
-    given |= {"subclasses": below} if below else {}
-=======
     training = source.manifest.training or source.split
     given["mids"] = source.split.options.get("mids", training.options.get("mids", ()))
->>>>>>> 8b5fc2b (Mean what was adopted where no split is named; read a subset out of adopted archives)
+    below = source.split.options.get("subclasses", training.options.get("subclasses"))
+    given |= {"subclasses": below} if below else {}
     classes = {one.name: one.classes for one in source.manifest.fields}.get("labels", ())
     annotations = tuple(name for names in kinds.values() for name in names)
     subclasses = _openimages_options.subclasses(source, tuple(classes))

@@ -146,8 +146,8 @@ def _places(
     unofficial = any(parent.file(name).unverified for name in choice.annotations)
     zips = [file for file in files if file.name.lower().endswith(".zip")]
     if not zips and files and all(receipt_of(file, source.path(file.name)) for file in files):
-        here = source.path(files[0].name).absolute().as_uri()
-        yield Place(here, files[0], read=partial(_own, source, keys))
+        first = source.path(files[0].name).absolute()
+        yield Place(first.as_uri(), files[0], read=partial(_own, source, keys))
     for file in zips:
         here = source.path(file.name).absolute()
         if receipt_of(file, here):

@@ -9,12 +9,8 @@ from pathlib import Path
 
 import pytest
 
-<<<<<<< HEAD
-from dsets import fetch, manifest, readers, store, subset
-from dsets.errors import UsageError
-=======
 from dsets import adopt, fetch, manifest, readers, store, subset
->>>>>>> 8b5fc2b (Mean what was adopted where no split is named; read a subset out of adopted archives)
+from dsets.errors import UsageError
 from dsets.fetch import Patience
 from dsets.manifest import Source
 from dsets.subset import Selection

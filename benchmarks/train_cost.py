@@ -103,7 +103,7 @@ def main() -> int:
         recipe.batch_size,
         seed=0,
         transform=recipe.images.training(pack),
-        options=stream.Options(drop_last=True),
+        drop_last=True,
         device="cpu",
     ) as batches:
         streamed = endless(batches)

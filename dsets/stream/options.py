@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TypedDict
 
 from dsets.errors import UsageError
 from dsets.stream import readable, substitutes
+
+
+class Rarer(TypedDict, total=False):
+    """The keywords of ``batches`` and ``as_iterable`` that ``Options`` takes."""
+
+    drop_last: bool
+    verify: str
+    unreadable: str | None
+    threads: int | None
 
 
 @dataclass(frozen=True, slots=True)

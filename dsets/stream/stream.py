@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from dsets.stream import plan, readable, state, substitutes
 from dsets.stream.assembly import Assembly, Made
 from dsets.stream.batch import Batch
 from dsets.stream.crew import Crew
-from dsets.stream.options import Options
+from dsets.stream.options import Options, Rarer
 from dsets.stream.order import Order
 from dsets.stream.plan import Job
 from dsets.stream.prefetch import Prefetch
@@ -44,7 +44,7 @@ def batches(
     transform: Sequence[Transform] = (),
     rank: tuple[int, int] = (0, 1),
     device: str | None = None,
-    options: Options = DEFAULT,
+    **rarer: Unpack[Rarer],
 ) -> Stream:
     """The batches of a pack, epoch after epoch.
 
@@ -56,12 +56,13 @@ def batches(
         transform: see ``dsets.transforms``.
         rank: (this rank, number of ranks).
         device: None for NumPy arrays, "cpu" or "cuda" for torch tensors there.
-        options: the rarer choices: a short last batch, checksums, unreadable samples, threads.
+        rarer: ``drop_last``, ``verify``, ``unreadable`` and ``threads``, see ``Options``.
 
     Raises:
         UsageError: arguments that cannot be meant.
         MissingLibraryError: a device is given and torch is not installed.
     """
+    options = Options(**rarer)
     order = order_of(pack, batch_size, seed, shuffle, rank, options)
     return Stream(pack, order, transform, device=device, options=options)
 
@@ -85,9 +86,6 @@ def order_of(
     if not isinstance(shuffle, bool | Window):
         expected = "True, False or Window()"
         raise UsageError("bad shuffle", where="stream", expected=expected, got=repr(shuffle))
-    if not isinstance(options, Options):
-        expected = "dsets.stream.Options(…)"
-        raise UsageError("bad options", where="stream", expected=expected, got=repr(options))
     key = Key(pack.samples_digest, seed, shuffle)
     return Order(len(pack), key, batch_size, options.drop_last, *rank)
 

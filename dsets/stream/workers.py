@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from dsets.errors import MissingLibraryError
-from dsets.stream.options import Options
-from dsets.stream.stream import DEFAULT, Stream, order_of
+from dsets.stream.options import Options, Rarer
+from dsets.stream.stream import Stream, order_of
 from dsets.stream.window import Window
 from dsets.transforms.recipe import Transform
 
@@ -24,12 +24,12 @@ def as_iterable(
     shuffle: bool | Window = True,
     transform: Sequence[Transform] = (),
     rank: tuple[int, int] = (0, 1),
-    options: Options = DEFAULT,
+    **rarer: Unpack[Rarer],
 ) -> Iterable:
     """An ``IterableDataset`` of whole batches, for ``DataLoader(…, batch_size=None)``.
 
-    Arguments are those of ``batches``; each of the loader's workers has one thread, whatever the
-    options say. Worker w of k makes the batches w, w + k, w + 2 k, … of an
+    Arguments are those of ``batches``; each of the loader's workers has one thread, whatever
+    ``threads`` says. Worker w of k makes the batches w, w + k, w + 2 k, … of an
     epoch, so that the loader, which asks its workers in turn, gives the stream's own order. A batch
     is a dict: the pack's fields, and ``index``, ``valid`` and ``substituted``.
 
@@ -47,6 +47,7 @@ def as_iterable(
             where="as_iterable",
             remedy="pip install 'dsets[torch]'",
         ) from error
+    options = Options(**rarer)
     order = order_of(pack, batch_size, seed, shuffle, rank, options)
     Stream(
         pack, order, transform, options=options

@@ -243,11 +243,7 @@ def test_rows_that_cannot_be_shown_are_reported_one_by_one(write: Write) -> None
 def test_an_unreadable_sample_is_named(write: Write) -> None:
     pack = write(ENCODED, [*several(3), b"no image"])
     with pytest.raises(PackError, match=r"train/003: unreadable sample.*not a readable image"):
-        list(
-            stream.batches(
-                pack, 2, transform=[Crop(24)], options=stream.Options(unreadable="raise")
-            )
-        )
+        list(stream.batches(pack, 2, transform=[Crop(24)], unreadable="raise"))
 
 
 def test_rule_5_an_image_that_does_not_decode_has_a_substitute(write: Write) -> None:

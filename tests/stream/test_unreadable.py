@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from dsets import extension
 from dsets.errors import PackError, UsageError
 from dsets.pack import Pack
-from dsets.stream import Options, Stream, Window, batches
+from dsets.stream import Stream, Window, batches
 from dsets.stream.substitutes import candidates
 from dsets.transforms import Flip, PadCrop
 
@@ -149,8 +149,8 @@ def test_rule_5_evaluation_raises_and_a_policy_decides_otherwise(bad_pack: Pack)
     with pytest.raises(PackError, match=r"train/00003.*unreadable sample.*CRC-32C"):
         list(batches(bad_pack, 8, shuffle=False))
     with pytest.raises(PackError, match="unreadable sample"):
-        list(batches(bad_pack, 8, options=Options(unreadable="raise")))
-    shown = quiet(batches(bad_pack, 8, shuffle=False, options=Options(unreadable="substitute")))
+        list(batches(bad_pack, 8, unreadable="raise"))
+    shown = quiet(batches(bad_pack, 8, shuffle=False, unreadable="substitute"))
     assert len(shown) == 5 and sum(int(batch.substituted.sum()) for batch in shown) == 3
 
 
@@ -205,10 +205,10 @@ def test_verify_first_looks_once_a_process_always_each_time_never_not(
         folder = tmp_path / verify
         shutil.copytree(make_pack(N).path, folder)
         pack = Pack.open(folder)
-        with batches(pack, 8, options=Options(verify=verify)) as stream:
+        with batches(pack, 8, verify=verify) as stream:
             list(stream)
         flip(folder)
-        with batches(pack, 8, options=Options(verify=verify)) as stream:
+        with batches(pack, 8, verify=verify) as stream:
             quiet(stream)
             found[verify] = stream.substituted
     assert found == {"first": 0, "always": 1, "never": 0}
@@ -227,5 +227,4 @@ def test_verify_first_looks_once_a_process_always_each_time_never_not(
 )
 def test_nonsense_is_refused(make_pack: MakePack, argument: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"bad {next(iter(argument))}"):
-        rarer = {"verify", "unreadable", "drop_last"} & set(argument)
-        batches(make_pack(N), 4, **({"options": Options(**argument)} if rarer else argument))
+        batches(make_pack(N), 4, **argument)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
+
+from dsets.errors import UsageError
 
 
 class DatasetName(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
@@ -93,3 +96,19 @@ def packs(path: Path) -> list[Path]:
     if (path / "index.json").is_file():
         return [path]
     return sorted(index.parent for index in path.glob("*/index.json"))
+
+
+def checked(
+    check: Callable[[str], object],
+) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """A callback of an option: a value that the library refuses is wrong usage, exit code 2."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                check(value)
+        except UsageError as error:
+            raise click.BadParameter(str(error), ctx, param) from error
+        return value
+
+    return callback

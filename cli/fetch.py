@@ -12,7 +12,7 @@ import click
 from dsets import fetch, manifest, store
 
 from ._lock import LOCK_FILE, pinned
-from ._names import DATASET_OR_SPLIT
+from ._names import DATASET_OR_SPLIT, checked
 from ._progress import bars
 from ._terms import agree
 from ._text import plain, size, table
@@ -46,6 +46,7 @@ _SHOWN = 3  # files of a family that a plan shows
 )
 @click.option(
     "--shards",
+    callback=checked(fetch.listings.part),
     metavar="I/N",
     help="Of thousands of files of one kind only the I-th of N parts, such as 1/100.",
 )

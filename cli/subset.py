@@ -9,11 +9,10 @@ from typing import Any
 import click
 
 from dsets import fetch, manifest, store, subset
-from dsets.errors import UsageError
 
 from . import _lock
 from ._lock import LOCK_FILE
-from ._names import DATASET_OR_SPLIT
+from ._names import DATASET_OR_SPLIT, checked
 from ._progress import bars
 from ._terms import agree
 from ._text import plain, size, table
@@ -48,7 +47,13 @@ INCOMPLETE = 3  # the exit code where images could not be had
     is_flag=True,
     help="Of the classes' subclasses as well, as Open Images has them.",
 )
-@click.option("--name", "called", metavar="NAME", help="The subset's name. Default: what it is.")
+@click.option(
+    "--name",
+    "called",
+    metavar="NAME",
+    callback=checked(manifest.check_name),
+    help="The subset's name. Default: what it is.",
+)
 @click.option(
     "--mirror",
     "mirrors",
@@ -79,8 +84,10 @@ def command(name: str, called: str | None, as_json: bool, quiet: bool, **how: An
     classes = tuple(
         one.strip() for given in how["classes"] for one in given.split(",") if one.strip()
     )
+    classes = tuple({" ".join(one.casefold().split()): one for one in reversed(classes)}.values())
+    classes = classes[::-1]  # each once, as it was first written
     if how["classes"] and not classes:
-        raise UsageError("no class named", where="--classes", got=repr(how["classes"][0]))
+        raise click.BadParameter("no class named", param_hint="--classes")
     selection = subset.Selection(
         classes,
         how["most"],

@@ -75,6 +75,13 @@ def plan(
         DataError: the annotations are not what the manifest or the format says.
     """
     check_name(name)
+    if parent.catalogue is not None:
+        raise UsageError(
+            "only described: no reader reads it, so no subset of it can be made",
+            where=parent.name,
+            got=parent.catalogue.status,
+            remedy=f"'dsets show {parent.name}' says what is known of it",
+        )
     selection = settled(selection, parent)
     reader = readers.selectable(parent.reader)
     folder = store.raw(parent.name)

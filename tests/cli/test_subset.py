@@ -119,7 +119,7 @@ def test_a_name_that_no_dataset_may_have_is_refused_before_anything_comes(
 ) -> None:
     before = sorted(home.parent.rglob("*"))
     server.requests.clear()
-    assert cli([*CATS, f"--name={name}"]) == 1
+    assert cli([*CATS, f"--name={name}"]) == 2
     assert "bad name of a dataset" in capsys.readouterr().err
     assert sorted(home.parent.rglob("*")) == before and not server.requests
 
@@ -127,5 +127,8 @@ def test_a_name_that_no_dataset_may_have_is_refused_before_anything_comes(
 def test_an_empty_list_of_classes_does_not_mean_all(
     cli: Cli, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli(["subset", "tiny", "--classes", ",", "--max", "2"]) == 1
+    assert cli(["subset", "tiny", "--classes", ",", "--max", "2"]) == 2
     assert "no class named" in capsys.readouterr().err
+    assert cli(["subset", "tiny", "--max", "2", "--name", "../x"]) == 2
+    assert cli(["subset", "tinyimages", "--max", "2"]) == 1
+    assert "only described" in capsys.readouterr().err

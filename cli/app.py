@@ -10,7 +10,9 @@ import errno
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -82,6 +84,7 @@ def group() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    shown, warnings.showwarning = warnings.showwarning, _warn
     try:
         result = group.main(
             args=None if argv is None else list(argv), prog_name="dsets", standalone_mode=False
@@ -110,3 +113,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         click.echo(f"dsets: error: {where}{error.strerror}", err=True)
         return 1
+    finally:
+        warnings.showwarning = shown
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning as an error is said, without the line of code that gave it."""
+    click.echo(plain(f"dsets: warning: {message}"), err=True)

@@ -94,7 +94,7 @@ class Table:
         if type(value) not in (int, float):
             self._take(key, float, needed=True)
         if not abs(value) < 1e300:  # type: ignore[arg-type]  # a number, as it was just found
-            raise self.error(key, "bad number", "a finite number", value)
+            raise self.error(key, "bad number", "a finite number, below 1e300", value)
         return float(value)  # type: ignore[arg-type]
 
     def size(self, key: str) -> int | None:

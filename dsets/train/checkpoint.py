@@ -106,6 +106,10 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(**{name: held[name] for name in kinds})
 
 
+#: What a digest alone does not tell.
+_NAMES = {"training": "the pack digest of training", "evaluation": "the pack digest of evaluation"}
+
+
 def check(path: Path, checkpoint: Checkpoint, identity: Mapping[str, Any]) -> None:
     """Refuse to go on from a checkpoint of another run.
 
@@ -116,7 +120,7 @@ def check(path: Path, checkpoint: Checkpoint, identity: Mapping[str, Any]) -> No
     for name in [*ours, *(name for name in theirs if name not in ours)]:
         if theirs.get(name) != ours.get(name):
             raise TrainError(
-                f"the checkpoint is of another run: {name} differs",
+                f"the checkpoint is of another run: {_NAMES.get(name, name)} differs",
                 where=path,
                 expected=ours.get(name),
                 got=theirs.get(name),

@@ -162,7 +162,10 @@ def evaluate(
             if isinstance(error, StreamError | TrainError):
                 raise
             raise TrainError(
-                "the model does not take these crops", where=run.path, got=f"size {side}: {error}"
+                "the model does not take these crops",
+                where=run.path,
+                expected=f"images of {run.shape[0]} x {run.shape[1]}, for which the model was made",
+                got=f"size {side}: {error}",
             ) from error
     return Evaluation(figures, confusion, CROPS if ten else 1, side if ten else 0)
 

@@ -191,7 +191,7 @@ def test_an_empty_file_a_zip_and_a_folder_are_refused(tmp_path: Path) -> None:
         ({"recipe": {"epochs": 3, "rate": 0.1}}, "recipe.epochs differs; expected 3, got 2"),
         ({"recipe": {"epochs": 2, "rate": 0.1, "flip": True}}, "recipe.flip differs"),
         ({"seed": 1}, "seed differs"),
-        ({"training": "abc"}, "training differs"),
+        ({"training": "abc"}, "the pack digest of training differs"),
     ],
 )
 def test_another_run_is_refused_with_what_differs(change: dict[str, Any], what: str) -> None:

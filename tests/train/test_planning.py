@@ -65,7 +65,7 @@ def test_another_run_in_the_same_folder_is_refused(packs: Path, tmp_path: Path) 
         train.plan("lenet", packs, tmp_path / "out", recipe=one_epoch, seed=1)
     shutil.rmtree(packs / "test")
     make_pack(packs / "test", samples=13, training=packs / "train")
-    with pytest.raises(TrainError, match="evaluation differs"):
+    with pytest.raises(TrainError, match="pack digest of evaluation differs"):
         train.plan("lenet", packs, tmp_path / "out", recipe=one_epoch)
 
 

@@ -60,7 +60,7 @@ class Images:
     def __post_init__(self) -> None:
         windowed = self.crop in ("random", "resized")
         check("size", self.size, 1 if windowed else 0, 10**5 if windowed else 0)
-        check("padding", self.padding, 0, 1000 if self.crop == "pad" else 0)
+        check("padding", self.padding, *((1, 1000) if self.crop == "pad" else (0, 0)))
         check("area", self.area, 1e-6, 1)
         check("lighting", self.lighting, 0, 100)
         for name, value, known in (

@@ -60,6 +60,8 @@ class Schedule:
             raise UsageError(
                 "bad at", where="recipe", expected="rising numbers of steps", got=list(self.at)
             )
+        if self.kind == "steps" and not self.at:
+            raise UsageError("bad at", where="recipe", expected="numbers of steps", got="none")
         if self.kind not in KINDS:
             raise UsageError(
                 "no such kind of schedule",

@@ -38,8 +38,8 @@ class Update:
     clip: float = 0.0
 
     def __post_init__(self) -> None:
-        check("rate", self.rate, 0, 1e3)
-        check("momentum", self.momentum, 0, 1)
+        check("rate", self.rate, 1e-12, 1e3)
+        check("momentum", self.momentum, 0, 0.9999)
         check("weight_decay", self.weight_decay, 0, 1)
         check("averaging", self.averaging, 0, 1)
         check("epsilon", self.epsilon, 0, 1e3)

@@ -61,7 +61,9 @@ class Schedule:
                 "bad at", where="recipe", expected="rising numbers of steps", got=list(self.at)
             )
         if self.kind == "steps" and not self.at:
-            raise UsageError("bad at", where="recipe", expected="numbers of steps", got="none")
+            raise UsageError(
+                "bad at", where="recipe", expected="numbers of steps, for this kind", got="none"
+            )
         if self.kind not in KINDS:
             raise UsageError(
                 "no such kind of schedule",

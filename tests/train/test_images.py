@@ -47,8 +47,10 @@ def test_evaluation_sees_the_centre_of_what_training_cuts(pack: Pack) -> None:
     for crop in ("random", "resized"):
         chosen = Images(crop=crop, size=12, flip=True).evaluation(pack)
         assert chosen == [CentreCrop(12), Normalise.of(pack)]
-    for crop in ("none", "pad"):
-        assert Images(crop=crop, flip=True).evaluation(pack) == [Normalise.of(pack)]
+    for crop, padding in (("none", 0), ("pad", 2)):
+        assert Images(crop=crop, padding=padding, flip=True).evaluation(pack) == [
+            Normalise.of(pack)
+        ]
 
 
 def test_padding_and_boxes_are_as_said(pack: Pack) -> None:

@@ -102,11 +102,9 @@ def test_no_step_of_any_run_gets_a_rate_below_nothing_or_above_the_highest(
         (PLAIN.schedule, {"kind": "cosine?"}),
         (PLAIN.schedule, {"factor": 2.0}),
         (PLAIN.schedule, {"at": (5, 5)}),
-        (PLAIN.schedule, {"kind": "steps"}),
         (PLAIN.schedule, {"patience": 0}),
         (PLAIN.images, {"padding": -1}),
         (PLAIN.images, {"padding": 4}),
-        (PLAIN.images, {"crop": "pad"}),
         (PLAIN.images, {"size": 224}),
         (PLAIN.images, {"crop": "ten"}),
         (PLAIN.images, {"subtract": "nothing"}),
@@ -116,6 +114,13 @@ def test_a_value_that_cannot_be_meant_is_refused_by_name(kind: Any, change: dict
     (name,) = change
     with pytest.raises(UsageError, match=name):
         replace(kind, **change)
+
+
+def test_what_a_choice_needs_is_asked_for() -> None:
+    with pytest.raises(UsageError, match="bad at"):
+        Schedule(kind="steps")
+    with pytest.raises(UsageError, match="bad padding"):
+        replace(PLAIN.images, crop="pad")
 
 
 def test_the_alexnet_recipe_is_the_papers() -> None:

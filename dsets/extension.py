@@ -9,7 +9,7 @@ import importlib
 from typing import Any
 
 #: Of what this code calls; counts up with ``INTERFACE`` in native/module.c.
-_INTERFACE = 2
+_INTERFACE = 3
 
 
 def _found() -> Any:

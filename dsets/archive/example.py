@@ -15,7 +15,7 @@ right; the extension reads what writers write faster, and leaves the rest to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -30,6 +30,7 @@ Value: TypeAlias = "list[bytes] | npt.NDArray[np.float32] | npt.NDArray[np.int64
 T = TypeVar("T")
 
 _BYTES, _FLOATS, _INTS, _FRAMES = 1, 2, 3, 4  # kinds of a span, as native/example.c has them
+_CODES = {np.dtype(np.uint8): _BYTES, np.dtype(np.float32): _FLOATS, np.dtype(np.int64): _INTS}
 _MOST_NAMES = 64
 
 
@@ -42,6 +43,33 @@ class Parsed(NamedTuple):
 
     features: dict[str, Value]
     lists: dict[str, npt.NDArray[np.uint8] | list[Value]]
+
+
+class Column(NamedTuple):
+    """One feature of many records: record i has ``values[ends[i - 1] : ends[i]]``.
+
+    values: uint8 (the bytes of one string), float32 or int64; ends: int64 (n,).
+    """
+
+    values: npt.NDArray[Any]
+    ends: npt.NDArray[np.int64]
+
+    def rows(self) -> npt.NDArray[Any] | None:
+        """The values as (n, width), where every record has as many of them; else None."""
+        count = len(self.ends)
+        width = len(self.values) // count if count else 0
+        alike = bool((self.ends == np.arange(1, count + 1) * width).all())
+        return self.values.reshape(count, width) if alike else None
+
+
+class Columns(NamedTuple):
+    """``columns`` by name; ``others`` are the records that do not fit into them, by number.
+
+    A record without a feature has no values in its column, and one of the others has none in any.
+    """
+
+    columns: dict[str, Column]
+    others: dict[int, Parsed | DataError]
 
 
 def example(data: bytes) -> dict[str, Value]:
@@ -92,10 +120,103 @@ def several(
             yield error
 
 
+def columns(
+    data: bytes, bounds: npt.NDArray[np.int64], kinds: Mapping[str, npt.DTypeLike]
+) -> Columns:
+    """The same of Examples as columns, without an object a record; it is several times as fast.
+
+    ``kinds``: what each name is, uint8 (one byte string), float32 or int64. A record that has
+    another kind there, or is no Example, is among the others.
+    """
+    names = list(kinds)
+    codes = [_CODES[np.dtype(kind)] for kind in kinds.values()]
+    found = _native_spans(data, bounds, names, None)
+    if found is None:
+        return _columns_of(list(several(data, bounds, names)), kinds)
+    spans, good = found
+    fit = good.astype(bool)
+    for place, code in enumerate(codes):
+        kind, count = spans[:, place, 0], spans[:, place, 1]
+        fit &= (kind == 0) | ((kind == code) & ((code != _BYTES) | (count == 1)))
+    numbers = np.flatnonzero(~fit)
+    others: dict[int, Parsed | DataError] = {}
+    if len(numbers):
+        spans[numbers] = 0
+        those = bounds.reshape(-1, 2)[numbers].reshape(-1)
+        others = dict(zip(numbers.tolist(), several(data, those, names), strict=True))
+        if any(isinstance(one, Parsed) and _row(one, kinds) for one in others.values()):
+            # Written as few writers do, so that only protobuf followed it; what it says does fit.
+            return _columns_of(list(several(data, bounds, names)), kinds)
+    made: dict[str, Column] = {}
+    for place, (name, code) in enumerate(zip(names, codes, strict=True)):
+        sizes = spans[:, place, 3] - spans[:, place, 2] if code == _BYTES else spans[:, place, 1]
+        ends = np.cumsum(sizes, dtype=np.int64)
+        values = np.empty(int(ends[-1]) if len(ends) else 0, kinds[name])
+        extension.native.example_values(
+            data, np.ascontiguousarray(spans[:, place, 2:4]), code, values
+        )
+        made[name] = Column(values, ends)
+    return Columns(made, others)
+
+
+def _columns_of(found: list[Parsed | DataError], kinds: Mapping[str, npt.DTypeLike]) -> Columns:
+    """Columns of what was parsed one by one."""
+    lists: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in kinds}
+    others: dict[int, Parsed | DataError] = {}
+    for number, parsed in enumerate(found):
+        row = None if isinstance(parsed, DataError) else _row(parsed, kinds)
+        if row is None:
+            others[number] = parsed
+        for name, kind in kinds.items():
+            lists[name].append(np.empty(0, kind) if row is None else row[name])
+    return Columns(
+        {
+            name: Column(
+                np.concatenate([np.empty(0, kinds[name]), *arrays]),
+                np.cumsum([len(one) for one in arrays], dtype=np.int64),
+            )
+            for name, arrays in lists.items()
+        },
+        others,
+    )
+
+
+def _row(parsed: Parsed, kinds: Mapping[str, npt.DTypeLike]) -> dict[str, npt.NDArray[Any]] | None:
+    """The features as arrays of these kinds, or None where one is of another."""
+    row = {}
+    for name, kind in kinds.items():
+        value: Any = parsed.features.get(name)
+        if isinstance(value, list) and len(value) == 1:
+            value = np.frombuffer(value[0], np.uint8)
+        if value is None:
+            value = np.empty(0, kind)
+        if not isinstance(value, np.ndarray) or value.dtype != kind:
+            return None
+        row[name] = value
+    return row
+
+
 def _spans(
     data: bytes, bounds: npt.NDArray[np.int64], features: Sequence[str], lists: Sequence[str] | None
 ) -> list[Any] | None:
     """Of each record the spans of the names, or None for what is left to protobuf."""
+    found = _native_spans(data, bounds, features, lists)
+    if found is None:
+        return None
+    spans, good = found
+    kept: list[Any] = spans.tolist()
+    for number in np.flatnonzero(good == 0).tolist():
+        kept[number] = None
+    return kept
+
+
+def _native_spans(
+    data: bytes, bounds: npt.NDArray[np.int64], features: Sequence[str], lists: Sequence[str] | None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]] | None:
+    """Of each record kind, count, start, end and size of the names, and whether it was followed.
+
+    None where the extension is not there, or does not take such names.
+    """
     names = [*features, *(lists or ())]
     odd = len(names) > _MOST_NAMES or not all(name.isascii() and "\n" not in name for name in names)
     if extension.native is None or odd or not names:
@@ -112,11 +233,7 @@ def _spans(
         spans,
         good,
     )
-    kept: list[Any] = spans.tolist()
-    if not good.all():
-        for number in np.flatnonzero(good == 0).tolist():
-            kept[number] = None
-    return kept
+    return spans, good
 
 
 def _lines(names: Sequence[str] | None) -> bytes:

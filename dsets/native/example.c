@@ -262,3 +262,39 @@ PyObject *example_frames(PyObject *self, PyObject *args) {
     }
     return PyBool_FromLong(same);
 }
+
+/* example_values(data, places, kind, values): the values at data[places[2 i]:places[2 i + 1]], one place after
+   the other: BYTES and FLOATS as they lie, INTS from packed varints. values: exactly as large. */
+PyObject *example_values(PyObject *self, PyObject *args) {
+    Py_buffer data, places, values;
+    int kind;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*y*iw*", &data, &places, &kind, &values)) return NULL;
+    const int64_t *place = places.buf;
+    int64_t size = kind == INTS ? (int64_t)sizeof(int64_t) : 1, filled = 0;
+    Py_ssize_t n = places.len / (2 * (Py_ssize_t)sizeof *place);
+    int fits = (kind == BYTES || kind == FLOATS || kind == INTS) && values.len % size == 0 &&
+               (uintptr_t)place % sizeof *place == 0 && (uintptr_t)values.buf % (size_t)size == 0;
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t i = 0; fits && i < n; i++) {
+        int64_t start = place[2 * i], end = place[2 * i + 1], count = end - start;
+        fits = 0 <= start && start <= end && end <= data.len;
+        if (fits && kind == INTS) count = varints(data.buf, start, end, NULL);
+        fits = fits && 0 <= count && count <= values.len / size - filled;
+        if (fits && kind == INTS)
+            varints(data.buf, start, end, (int64_t *)values.buf + filled);
+        else if (fits)
+            memcpy((uint8_t *)values.buf + filled, (const uint8_t *)data.buf + start, (size_t)count);
+        filled += fits ? count : 0;
+    }
+    Py_END_ALLOW_THREADS
+    fits = fits && filled == values.len / size;
+    PyBuffer_Release(&data);
+    PyBuffer_Release(&places);
+    PyBuffer_Release(&values);
+    if (!fits) {
+        PyErr_SetString(PyExc_ValueError, "example_values: the buffers' sizes do not fit together");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}

@@ -17,6 +17,7 @@ PyObject *guard_faults(PyObject *self, PyObject *args);
 PyObject *example_spans(PyObject *self, PyObject *args); /* example.c */
 PyObject *example_ints(PyObject *self, PyObject *args);
 PyObject *example_frames(PyObject *self, PyObject *args);
+PyObject *example_values(PyObject *self, PyObject *args);
 #ifdef DSETS_JPEG
 PyObject *strings_make(PyObject *self, PyObject *args); /* jpeg_rows.c */
 PyObject *jpeg_sizes(PyObject *self, PyObject *args);
@@ -200,6 +201,7 @@ static PyMethodDef methods[] = {
     {"example_spans", example_spans, METH_VARARGS, NULL},
     {"example_ints", example_ints, METH_VARARGS, NULL},
     {"example_frames", example_frames, METH_VARARGS, NULL},
+    {"example_values", example_values, METH_VARARGS, NULL},
 #ifdef DSETS_JPEG
     {"jpeg_header", jpeg_header, METH_VARARGS, NULL},
     {"jpeg_crop", jpeg_crop_, METH_VARARGS, NULL},
@@ -215,7 +217,7 @@ static struct PyModuleDef module = {
 };
 
 /* Counts up whenever a function here changes its name or arguments: dsets/extension.py. */
-enum { INTERFACE = 2 };
+enum { INTERFACE = 3 };
 
 PyMODINIT_FUNC PyInit__native(void) {
     checksum_prepare();

@@ -181,3 +181,90 @@ def test_a_list_of_floats_with_nothing_but_unknown_fields_is_empty() -> None:
     record = b"\x0a" + bytes([len(features)]) + features
     found = examples.example(record)["f"]
     assert isinstance(found, np.ndarray) and found.dtype == np.float32 and found.size == 0
+
+
+KINDS = {"id": "u1", "labels": "i8", "mean": "f4"}
+FITTING = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.binary(max_size=9).map(lambda one: [one]),
+        "labels": INTS.map(lambda numbers: np.array(numbers, np.int64)),
+        "mean": st.lists(st.floats(width=32), max_size=4).map(
+            lambda numbers: np.array(numbers, np.float32)
+        ),
+    },
+)
+ODD = st.fixed_dictionaries({}, optional=dict.fromkeys(KINDS, VALUES))
+RECORDS = st.one_of(
+    st.tuples(FITTING, st.booleans()).map(lambda one: records.example(one[0], packed=one[1])),
+    ODD.map(records.example),
+    st.binary(max_size=40),
+)
+
+
+@given(st.lists(RECORDS, max_size=6), st.booleans())
+def test_columns_have_what_each_record_has(many: list[bytes], native: bool) -> None:
+    data = b"".join(many)
+    edges = np.cumsum([0, *map(len, many)], dtype=np.int64)
+    bounds = np.stack([edges[:-1], edges[1:]], 1).reshape(-1)
+    with pytest.MonkeyPatch.context() as patch:
+        if not native:
+            patch.setattr(extension, "native", None)
+        found, others = examples.columns(data, bounds, KINDS)
+    for number, one in enumerate(examples.several(data, bounds, list(KINDS))):
+        row = {
+            name: column.values[column.ends[number - 1] if number else 0 : column.ends[number]]
+            for name, column in found.items()
+        }
+        if number in others:
+            other = others[number]
+            assert not any(map(len, row.values()))
+            if isinstance(one, DataError):
+                assert isinstance(other, DataError) and str(other) == str(one)
+            else:
+                assert isinstance(other, Parsed) and alike(other.features, one.features)
+                assert not fits(one)
+            continue
+        assert isinstance(one, Parsed) and fits(one)
+        for name, kind in KINDS.items():
+            value = one.features.get(name, np.empty(0, kind))
+            expected = value[0] if isinstance(value, list) else np.asarray(value).tobytes()
+            assert row[name].dtype == kind and row[name].tobytes() == expected
+
+
+def fits(parsed: Parsed) -> bool:
+    return all(
+        name == "id" and len(value) == 1
+        if isinstance(value, list)
+        else isinstance(value, np.ndarray) and value.dtype == KINDS[name]
+        for name, value in parsed.features.items()
+    )
+
+
+def test_rows_of_a_column() -> None:
+    whole = examples.Column(np.arange(6), np.array([2, 4, 6])).rows()
+    assert whole is not None and whole.tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert examples.Column(np.arange(6), np.array([2, 3, 6])).rows() is None
+    nothing = examples.Column(np.empty(0, np.int64), np.empty(0, np.int64)).rows()
+    assert nothing is not None and nothing.shape == (0, 0)
+
+
+@pytest.mark.skipif(extension.native is None, reason="the C extension is not built")
+@pytest.mark.parametrize(
+    ("places", "kind", "size"),
+    [
+        ([0, 9], 1, 8),
+        ([-1, 3], 1, 4),
+        ([3, 2], 1, 0),
+        ([0, 4], 1, 3),
+        ([0, 4], 1, 5),
+        ([0, 8], 3, 48),
+        ([0, 1], 3, 8),
+        ([0, 1], 7, 1),
+    ],
+)
+def test_the_kernel_refuses_what_does_not_fit(places: list[int], kind: int, size: int) -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        extension.native.example_values(
+            b"\xff" + b"\x01" * 7, np.array(places, np.int64), kind, np.zeros(size, np.uint8)
+        )

@@ -18,6 +18,8 @@ from dsets.errors import TrainError
 from dsets.models.response_norm import LocalResponseNorm
 
 #: The numbers of neurons of section 3.5's last paragraph; 253,440 does not fit (see below).
+#: Of the whole net: the abstract.
+WHOLE = {None: "60 million parameters"}
 PAPER = {
     "conv1": "253,440 neurons (its kernels and stride give 55x55x96 = 290,400)",
     "conv2": "186,624 neurons",

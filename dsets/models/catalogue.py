@@ -22,7 +22,8 @@ class Model:
 
     What it makes maps images float32 (n, C, H, W) to logits float32 (n, classes); with auxiliary
     heads, and while training, to a tuple of logits, the net's own first. ``shape`` and ``classes``
-    are the source's. ``says()`` gives the source's figures by row of the layer table.
+    are the source's. ``says()`` gives the source's figures by row of the layer table, and under
+    "all" what it says of the whole net.
     """
 
     build: Callable[[Shape, int], nn.Module]
@@ -53,7 +54,10 @@ def _of(file: str, shape: Shape, classes: int, source: str) -> Callable[..., Mod
             return made
 
         def says() -> Mapping[str, str]:
-            told: Mapping[str, str] = getattr(_load(file), "PAPER", {})
+            module, which = _load(file), next(iter(options.values()), None)
+            told: dict[str, str] = dict(getattr(module, "PAPER", {}))
+            if whole := getattr(module, "WHOLE", {}).get(which):
+                told["all"] = whole
             return told
 
         return Model(build, shape, classes, title, source, says)

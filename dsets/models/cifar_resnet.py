@@ -16,6 +16,12 @@ from dsets.errors import TrainError, UsageError
 from dsets.models.residual import conv, initialise
 from dsets.models.resnet import Basic
 
+#: Table 6, by depth.
+WHOLE = {
+    depth: f"{millions} million parameters"
+    for depth, millions in ((20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7))
+}
+
 
 def cifar_resnet(shape: tuple[int, int, int], classes: int, *, depth: int) -> nn.Module:
     """Logits float32 (n, classes) from images float32 (n, C, H, W), where ``shape`` is (H, W, C).

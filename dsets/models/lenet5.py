@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from dsets.errors import TrainError
 
-#: The paper's figures: trainable parameters and connections (section II.B).
+#: The paper's figures: trainable parameters and connections (section II.B), and of the whole net.
+WHOLE = {None: "60,000 trainable parameters"}
 PAPER = {
     "C1": "6@28x28, 156 parameters, 122,304 connections",
     "S2": "6@14x14, 12 parameters, 5,880 connections",

@@ -19,6 +19,13 @@ from torch import Tensor, nn
 from dsets.errors import TrainError, UsageError
 from dsets.models.residual import conv, initialise
 
+#: By depth; the ImageNet net has no choice of it.
+WHOLE = {
+    164: "1.7 million parameters",
+    1001: "10.2 million parameters",
+    None: "64.7 million parameters",
+}
+
 
 def preact_cifar(shape: tuple[int, int, int], classes: int, *, depth: int) -> nn.Module:
     """Logits float32 (n, classes) from images float32 (n, C, H, W), where ``shape`` is (H, W, C).

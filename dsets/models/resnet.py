@@ -17,7 +17,12 @@ from torch import Tensor, nn
 from dsets.errors import TrainError
 from dsets.models.residual import PaddedShortcut, conv, initialise
 
-#: Table 1's output sizes. Its FLOPs, which are multiply-adds: 1.8, 3.6, 3.8, 7.6, 11.3 x 10^9.
+#: Table 1's "FLOPs", which are multiply-adds, by depth.
+WHOLE = {
+    depth: f"{billions} x 10^9 multiply-adds"
+    for depth, billions in ((18, 1.8), (34, 3.6), (50, 3.8), (101, 7.6), (152, 11.3))
+}
+#: Table 1's output sizes.
 PAPER = {"conv1": "112x112", "pool1": "56x56"}
 PAPER |= {f"conv2_{block}": "56x56" for block in range(1, 4)}
 PAPER |= {f"conv3_{block}": "28x28" for block in range(1, 9)}

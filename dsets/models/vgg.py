@@ -15,8 +15,13 @@ from torch import nn
 from dsets.errors import TrainError
 from dsets.models.response_norm import LocalResponseNorm
 
-#: Table 2 gives millions of parameters only: A and A-LRN 133, B 133, C 134, D 138, E 144.
-PAPER: dict[str, str] = {}
+#: Table 2, by configuration; it has nothing of single layers.
+WHOLE = {
+    letter: f"{millions} million parameters"
+    for letter, millions in (
+        ("a", 133), ("a_lrn", 133), ("b", 133), ("c", 134), ("d", 138), ("e", 144)
+    )
+}  # fmt: skip
 
 #: Table 1, stage by stage: the sides of the convolutions' kernels.
 STAGES = {

@@ -201,3 +201,19 @@ def test_the_table_of_names_needs_no_torch() -> None:
 def _rows(name: str) -> dict[str, models.Layer]:
     model = models.find(name)
     return {row.name: row for row in models.layers(models.sketch(model), model.shape)}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("alexnet", "60 million parameters"),
+        ("vgg_a_lrn", "133 million parameters"),
+        ("resnet50", "3.8 x 10^9 multiply-adds"),
+        ("resnet18_a", "1.8 x 10^9 multiply-adds"),
+        ("cifar_resnet110", "1.7 million parameters"),
+        ("preact_resnet200", "64.7 million parameters"),
+        ("lenet5", "60,000 trainable parameters"),
+    ],
+)
+def test_a_paper_is_quoted_about_its_whole_net(name: str, said: str) -> None:
+    assert models.find(name).says()["all"] == said

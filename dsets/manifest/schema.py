@@ -85,11 +85,21 @@ class Options(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._items)
 
+    def plain(self) -> dict[str, Any]:
+        """As dicts, all the way down; lists stay tuples."""
+        return {key: _plain(value) for key, value in self._items.items()}
+
     def __hash__(self) -> int:
         return hash(frozenset(self._items.items()))
 
     def __repr__(self) -> str:
         return repr(self._items)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Options):
+        return value.plain()
+    return tuple(map(_plain, value)) if isinstance(value, tuple) else value
 
 
 def _frozen(value: Any) -> Any:

@@ -18,6 +18,7 @@ from dsets import readers, store
 from dsets.errors import UsageError
 from dsets.field import Field
 from dsets.manifest import Manifest, Source, Split
+from dsets.manifest.schema import Options
 from dsets.pack import digests, extents, strict
 from dsets.pack.schema import Shard, field_table
 from dsets.pipeline import Pipeline
@@ -108,7 +109,7 @@ class PackPlan:
             "split": split.name,
             "training": split.training,
             "samples": split.samples,
-            "reader": [manifest.reader, dict(split.options)],
+            "reader": [manifest.reader, Options(split.options).plain()],
             "files": [[name, *_figures(manifest, name)] for name in split.files],
             "pipeline": [self.pipeline.name, self.pipeline.sha256],
             "fields": [field_table(field) for field in self.fields],

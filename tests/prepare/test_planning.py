@@ -43,6 +43,14 @@ def test_every_row_is_in_exactly_one_shard_and_no_shard_is_too_big(
     assert one.samples_per_shard == 1 or one.samples_per_shard * each <= shard_bytes
 
 
+@pytest.mark.parametrize("name", ["openimages-v4", "openimages-masks"])
+def test_a_plan_of_nested_reader_options_has_a_digest(name: str) -> None:
+    (one,) = prepare.plan(manifest.find(name), splits=["train"]).packs
+    assert len(one.digest) == 64
+    (_, options) = json.loads(json.dumps(one.as_json()))["reader"]
+    assert options["subclasses"]["Bear"][0] == "Brown bear"
+
+
 def test_a_pack_whose_index_nobody_could_open_is_not_begun() -> None:
     mnist = manifest.find("mnist")
     splits = (replace(mnist.splits[0], samples=10**9), *mnist.splits[1:])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from dsets import adopt, fetch, manifest, readers, store
+from dsets import adopt, fetch, manifest, readers, store, subset
 from dsets.errors import UsageError
 from dsets.locks import holding
 
@@ -25,19 +25,22 @@ from ._text import size, table
 def command(name: str, with_packs: bool, dry_run: bool, yes: bool) -> int:
     """Remove a dataset's raw files from the store; files of anyone else stay.
 
-    Of adopted files the links go, and what they lead to stays. Without --yes you are asked first;
-    exit code 1 if you decline.
+    Of adopted files the links go, and what they lead to stays. With a subset's files goes its
+    manifest, unless packs of it stay. Without --yes you are asked first; exit code 1 if you
+    decline.
     """
-    found = manifest.find(name)
-    folder = store.raw(found.name)
-    removal = fetch.removable(found, folder)
-    adopted = adopt.left(found)
-    packs = _packs(found.name) if with_packs else []
-    sizes = [(str(path), path.lstat().st_size) for path in removal.paths]
-    indexes = readers.kept(found.name)
-    sizes += [(str(path), _bytes(path)) for path in (*indexes, *adopted, *packs)]
+    there = _packs(name)
+    packs = there if with_packs else []
+    ours = subset.left(name, packs=len(there) > len(packs))
+    # Of a subset that never came to an end there is no manifest.
+    found = None if ours and name not in manifest.names() else manifest.find(name)
+    folder = store.raw(name)
+    raw = fetch.removable(found, folder).paths if found else ()
+    adopted = adopt.left(found) if found else ()
+    listed = (*raw, *readers.kept(name), *adopted, *packs, *ours)
+    sizes = [(str(path), _bytes(path)) for path in listed]
     if not sizes:
-        click.echo(f"{found.name}: nothing to remove", err=True)
+        click.echo(f"{name}: nothing to remove", err=True)
         return 0
     click.echo(table([(path, size(count)) for path, count in sizes]))
     total = sum(count for _, count in sizes)
@@ -51,10 +54,16 @@ def command(name: str, with_packs: bool, dry_run: bool, yes: bool) -> int:
         # All locks before the first removal: a running prepare must not cost the raw files.
         for unfinished in (part for pack in packs for part in pack.glob("*.part")):
             held.enter_context(holding(unfinished, folder=unfinished.is_dir(), wait=False))
+        if folder.is_dir():  # a running subset holds it
+            held.enter_context(holding(folder, folder=True, wait=False))
         for path in adopted:
             adopt.remove(path)
-        fetch.remove(found, folder)
-        readers.remove_kept(found.name)
+        subset.remove(ours)
+        if found:
+            fetch.remove(found, folder)
+        with suppress(OSError):
+            folder.rmdir()
+        readers.remove_kept(name)
         for pack in packs:
             shutil.rmtree(pack)
             with suppress(OSError):

@@ -104,6 +104,12 @@ def _check_access(plan: Plan, steps: list[Step], offline: bool) -> None:
     if not lacking:
         return
     names = ", ".join(lacking)
+    if command := plan.manifest.made_by:
+        raise (OfflineError if offline else FetchError)(
+            f"nobody publishes these files, a command makes them; missing: {names}",
+            where=plan.manifest.name,
+            remedy=f"run: {command}",
+        )
     if offline:
         raise OfflineError(
             f"offline, and not all files are here: {names}",

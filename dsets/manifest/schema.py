@@ -13,6 +13,9 @@ from dsets.manifest.family import Family
 from dsets.near import meant, same_split
 
 SCHEMA = 1
+MADE_BY = (
+    "Made, here and elsewhere, by: "  # begins the line of notes with the command that makes it
+)
 WITHHELD = -1  # the value of a withheld field
 ACCESS = ("open", "login", "on request", "withdrawn", "unavailable")
 #: Of these no file is offered: their authors took them back, or nobody is known to give them.
@@ -177,6 +180,12 @@ class Manifest:
 
     def __post_init__(self) -> None:
         self._by_name.update((file.name, file) for file in self.files)
+
+    @property
+    def made_by(self) -> str:
+        """The command that makes the files, if the notes have one; nothing else does."""
+        lines = (line for line in self.notes.splitlines() if line.startswith(MADE_BY))
+        return next(lines, "").removeprefix(MADE_BY)
 
     @property
     def parts(self) -> tuple[str, ...]:

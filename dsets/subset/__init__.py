@@ -21,6 +21,19 @@ Which images: of the ``most`` wanted those with the smallest sha256 of "seed:key
 from dsets.subset.job import Made, make
 from dsets.subset.planning import Plan, Share, plan
 from dsets.subset.record import FILE, Lacking
+from dsets.subset.removal import left, remove
 from dsets.subset.selection import Selection, default_name
 
-__all__ = ["FILE", "Lacking", "Made", "Plan", "Selection", "Share", "default_name", "make", "plan"]
+__all__ = [
+    "FILE",
+    "Lacking",
+    "Made",
+    "Plan",
+    "Selection",
+    "Share",
+    "default_name",
+    "left",
+    "make",
+    "plan",
+    "remove",
+]

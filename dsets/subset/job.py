@@ -20,6 +20,7 @@ from dsets.fetch.planning import found as receipt_of
 from dsets.fetch.wire import Patience
 from dsets.locks import holding
 from dsets.manifest import File, Manifest
+from dsets.manifest.schema import MADE_BY
 from dsets.progress import Event, Progress, ignore
 from dsets.readers import Cutting, Picture
 from dsets.subset import record, writing
@@ -282,7 +283,7 @@ def _manifest(
         splits=splits,
         absent=None,
         notes=f"A subset of {parent.name}; {FILE} says which samples, and of which annotations.\n"
-        f"Made, here and elsewhere, by: {command(plan)}\n",
+        f"{MADE_BY}{command(plan)}\n",
         origin=str(store.manifests() / f"{plan.name}.toml"),
     )
 
@@ -292,7 +293,8 @@ def command(plan: Plan) -> str:
     chosen = plan.selection
     words = [f"dsets subset {plan.parent.name}"]
     if plan.identity["classes"]:
-        words.append(f"--classes '{','.join(plan.identity['classes'])}'")
+        classes = ",".join(plan.identity["classes"])
+        words.append("--classes '" + classes.replace("'", "'\\''") + "'")
     words += [] if chosen.most is None else [f"--max {chosen.most}"]
     words += [f"--split {name}" for name in chosen.splits]
     words += [f"--seed {chosen.seed}"] if chosen.seed else []

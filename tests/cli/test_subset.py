@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dsets import store
+from dsets.locks import holding
 from tests.server import Route, Server, serving
 from tests.subset import tiny
 
@@ -100,10 +102,55 @@ def test_the_lock_file(
     assert "publishes another" in capsys.readouterr().err
 
 
-def test_removing_a_subset_leaves_nothing_of_it(cli: Cli, server: Server) -> None:
+def of(home: Path, name: str) -> list[str]:
+    """What the store has of a dataset, by path."""
+    return sorted(str(p.relative_to(home)) for p in home.rglob("*") if name in p.name)
+
+
+def test_removing_a_subset_leaves_nothing_of_it(
+    cli: Cli, server: Server, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli([*CATS, "--name", "cats", "--quiet"]) == 0
+    assert of(home, "cats") == ["manifests/cats.toml", "raw/cats"]
     assert cli(["remove", "cats", "--yes"]) == 0
-    assert not store.raw("cats").exists()
+    assert str(store.manifests() / "cats.toml") in capsys.readouterr().out
+    assert of(home, "cats") == []
+    assert cli(["fetch", "cats"]) == 1
+    assert "unknown dataset" in capsys.readouterr().err
+
+
+def test_what_an_interrupted_subset_left_is_removed(cli: Cli, server: Server, home: Path) -> None:
+    spool = store.raw("cats") / ".subset.part"
+    spool.mkdir(parents=True)
+    (spool / "image").write_bytes(b"x")
+    with holding(store.raw("cats"), folder=True):
+        assert cli(["remove", "cats", "--yes"]) == 1
+    assert (spool / "image").exists()
+    assert cli(["remove", "cats", "--yes"]) == 0
+    assert of(home, "cats") == []
+    assert cli([*CATS, "--name", "cats", "--quiet"]) == 0
+    spool.mkdir()
+    assert cli(["remove", "cats", "--yes"]) == 0
+    assert of(home, "cats") == []
+    assert cli(["remove", "../cats", "--yes"]) == 1
+
+
+def test_packs_that_stay_keep_the_manifest_and_fetch_names_the_command(
+    cli: Cli, server: Server, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli([*CATS, "--name", "cats", "--quiet"]) == 0
+    assert cli(["prepare", "cats", "--quiet"]) == 0
+    assert cli(["remove", "cats", "--yes"]) == 0
+    assert of(home, "cats") == ["manifests/cats.toml", "packs/cats"]
+    capsys.readouterr()
+    for offline in ([], ["--offline"]):
+        assert cli(["fetch", "cats", *offline]) == 1
+        err = capsys.readouterr().err
+        command = "dsets subset tiny --classes 'cat' --max 3 --split val --name cats"
+        assert f"run: {command}" in err and "annotations.zip" in err
+    assert cli(shlex.split(command)[1:]) == 0
+    assert cli(["remove", "cats", "--yes", "--packs"]) == 0
+    assert of(home, "cats") == []
 
 
 def test_an_unknown_class_names_the_near_ones(

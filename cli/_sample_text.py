@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from dsets.errors import DataError
 from dsets.field import Field
 from dsets.manifest import Source
 from dsets.readers import Reader, Sample
@@ -19,21 +20,44 @@ _ITEMS = 6  # of an array, as text
 
 
 def shown(source: Source, reader: Reader, limit: int, png: Path | None, *, as_json: bool) -> str:
-    """The first samples of a split; with ``png`` each one is drawn to a file in that folder."""
-    count = min(limit, len(reader.table(source)))
-    blocks, data = [], []
+    """The first samples of a split; with ``png`` each one is drawn to a file in that folder.
+
+    Raises:
+        DataError: there is nothing to draw: no pictures in this dataset, or none that can be read.
+    """
     fields = {field.name: field for field in source.manifest.fields}
+    where = f"{source.manifest.name}/{source.split.name}"
+    if png is not None and "image" not in fields:
+        raise DataError(
+            "nothing to draw: its samples have no picture",
+            where=where,
+            got=f"fields {', '.join(fields)}",
+            remedy="leave --png out",
+        )
+    count = min(limit, len(reader.table(source)))
+    blocks, data, drawn = [], [], 0
     for sample in islice(reader.samples(source, range(count)), count):
-        texts = dict(_texts(sample, fields))
-        if png is not None:
-            texts["drawn"] = str(_draw(sample, fields, png))
+        texts = {"problem": plain(str(sample.problem))} if sample.problem else {}
+        texts |= dict(_texts(sample, fields))
+        if png is not None and not sample.problem:
+            try:
+                texts["drawn"] = str(_draw(sample, fields, png))
+                drawn += 1
+            except DataError as error:
+                texts["not drawn"] = plain(str(error))
         blocks.append("\n".join([plain(sample.key), *(f"  {k}: {v}" for k, v in texts.items())]))
         data.append({"key": sample.key, **texts})
-    return json.dumps(data, indent=2) if as_json else "\n\n".join(blocks)
+    text = json.dumps(data, indent=2) if as_json else "\n\n".join(blocks)
+    if png is not None and not drawn:
+        what = "no picture can be read" if count else "no samples are here"
+        raise DataError(f"nothing to draw: {what}", where=where, got=text or None)
+    return text
 
 
 def _texts(sample: Sample, fields: Mapping[str, Field]) -> Iterable[tuple[str, str]]:
     for name, value in sample.values.items():
+        if sample.problem and not isinstance(value, bytes):
+            continue  # of a broken sample they may be anything
         if isinstance(value, bytes):
             from dsets import codecs
 
@@ -74,11 +98,13 @@ def _draw(sample: Sample, fields: Mapping[str, Field], folder: Path) -> Path:
 
     from . import _drawing
 
-    folder.mkdir(parents=True, exist_ok=True)
+    if "image" not in sample.values:
+        raise DataError("no picture to draw on")
     name = re.sub(r"[^A-Za-z0-9_-]", "_", sample.key)[:100]
     target = folder / f"{name}.png"
     labels = fields.get("labels")
     drawn = _drawing.drawn(sample.values, labels.classes if labels else ())
+    folder.mkdir(parents=True, exist_ok=True)
     with replacing(target) as part:
         part.write_bytes(codecs.encode_png(drawn))
     return target

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dsets import manifest, store
-from dsets.errors import DataError, PackError, UsageError
+from dsets.errors import DataError, PackError
 
 from ._in_force import in_force
 from ._names import DATASET
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dsets.readers import Reader
 
 INDEX = "index.json"
+LIMIT = 10  # rows of a table, unless told otherwise
 
 
 @click.command("show")
@@ -48,9 +49,7 @@ INDEX = "index.json"
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
-    default=10,
-    show_default=True,
-    help="With --samples: how many rows, 0 for all.",
+    help=f"With --samples and no N: how many rows, 0 for all.  [default: {LIMIT}]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
@@ -59,7 +58,7 @@ def command(
     png: Path | None,
     split: str | None,
     part: str | None,
-    limit: int,
+    limit: int | None,
     as_json: bool,
 ) -> None:
     """Show a dataset by NAME, or a pack, or every pack of a folder, by its path or address.
@@ -67,29 +66,34 @@ def command(
     A path has a slash in it (./mnist) where a dataset has the same name.
     """
     if "://" in name:
-        _only_for_datasets(f"the address {name}", samples, split, part)
+        _only_for_datasets(f"the address {name}", samples, png, split, part)
         click.echo(_remote(name, as_json))
     elif os.sep in name or (name and Path(name).is_dir() and name not in manifest.names()):
-        _only_for_datasets(f"the path {name}", samples, split, part)
+        _only_for_datasets(f"the path {name}", samples, png, split, part)
         click.echo(_packs(Path(name), as_json))
     elif png and not samples:
-        raise UsageError("--png goes with --samples N", got=f"--png {png}")
+        known = "" if limit is None else f", not --limit {limit}"
+        raise click.UsageError(f"--png goes with --samples N, the number of samples to draw{known}")
+    elif limit is not None and samples != 0:
+        what = "" if samples is None else f", and --samples {samples} has its number"
+        raise click.UsageError(f"--limit {limit} goes with --samples without a number{what}")
     elif part and samples is not None:
-        raise UsageError("--samples are of a split", got=f"--part {part}")
+        raise click.UsageError(f"--samples are of a split, not of --part {part}")
     elif samples:
         from . import _sample_text
 
         source, reader = _source(in_force(name), split)
         click.echo(_sample_text.shown(source, reader, samples, png, as_json=as_json))
     elif samples is not None:
-        click.echo(_samples(in_force(name), split, limit, as_json))
+        rows = LIMIT if limit is None else limit
+        click.echo(_samples(in_force(name), split, rows, as_json))
     else:
         click.echo(_dataset(_narrowed(in_force(name), split, part), as_json))
 
 
-def _only_for_datasets(got: str, samples: int | None, split: str | None, part: str | None) -> None:
-    if samples is not None or split or part:
-        raise UsageError("--samples, --split and --part are for datasets", got=got)
+def _only_for_datasets(got: str, samples: int | None, *others: object) -> None:
+    if samples is not None or any(others):
+        raise click.UsageError(f"--samples, --png, --split and --part are for datasets, not {got}")
 
 
 def _narrowed(found: manifest.Manifest, split: str | None, part: str | None) -> manifest.Manifest:

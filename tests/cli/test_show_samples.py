@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from PIL import Image
 
 from dsets import store
 from dsets.manifest import render
+from tests.archive import records
 from tests.readers import test_coco as coco
+from tests.readers import tiny_youtube8m as tube
 
 Cli = Callable[[Sequence[str]], int]
 
@@ -55,6 +58,73 @@ def test_annotations_are_drawn(tiny: None, cli: Cli, tmp_path: Path) -> None:
     assert drawn["003.png"].any() and drawn["007.png"].any() and not drawn["009.png"].any()
 
 
-def test_pictures_need_samples(tiny: None, cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli(["show", "tiny", "--png", "out"]) == 1
-    assert "--png goes with --samples N" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--png out", "--png goes with --samples N, the number of samples to draw"),
+        ("--png out --limit 3", "to draw, not --limit 3"),
+        ("--png out --samples --limit 3", "to draw, not --limit 3"),
+        (
+            "--samples 2 --limit 3",
+            "--limit 3 goes with --samples without a number, and --samples 2",
+        ),
+        ("--limit 3", "--limit 3 goes with --samples without a number"),
+        ("--samples 2 --part images", "--samples are of a split, not of --part images"),
+    ],
+)
+def test_options_that_contradict_each_other_are_wrong_usage(
+    tiny: None,
+    cli: Cli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: str,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli(["show", "tiny", *given.split()]) == 2
+    out, err = capsys.readouterr()
+    assert said in err and not out and not (tmp_path / "out").exists()
+
+
+def test_a_pack_is_not_drawn(cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(["show", f"{tmp_path}/", "--png", str(tmp_path / "out")]) == 2
+    assert "are for datasets, not the path" in capsys.readouterr().err
+
+
+def test_what_cannot_be_drawn_is_told_and_the_rest_is_drawn(
+    tiny: None, cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = store.raw("tiny") / "images.zip"
+    with zipfile.ZipFile(archive) as given:
+        pictures = {name: given.read(name) for name in given.namelist()}
+    first, *others = sorted(pictures)
+    archive.write_bytes(coco.packed(pictures | {first: b"no picture"}))
+    wanted = ["show", "tiny", "--samples", "3", "--png", str(tmp_path / "out")]
+    assert cli(wanted) == 0
+    out = capsys.readouterr().out
+    assert out.count("  drawn: ") == 2 and out.count("  not drawn: ") == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["007.png", "009.png"]
+    archive.write_bytes(coco.packed(dict.fromkeys(pictures, b"no picture")))
+    assert cli([*wanted[:-1], str(tmp_path / "none")]) == 1
+    out, err = capsys.readouterr()
+    assert "tiny/val: nothing to draw: no picture can be read" in err and "not drawn" in err
+    assert not out and not (tmp_path / "none").exists() and others
+
+
+def test_a_dataset_without_pictures_has_nothing_to_draw(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tube.files(tmp_path / "given", names=["00"])
+    records.written(given / "train00.tfrecord", [tube.video("good"), tube.video("odd", labels=[9])])
+    monkeypatch.setenv("DSETS_MANIFESTS", str(tube.manifest(tmp_path / "catalogue", "video")))
+    assert cli(["adopt", "tinytube", str(given), "--unverified", "--quiet"]) == 0
+    capsys.readouterr()
+    out = tmp_path / "out"
+    assert cli(["show", "tinytube", "--samples", "2", "--png", str(out)]) == 1
+    err = capsys.readouterr().err
+    assert "tinytube/train: nothing to draw: its samples have no picture" in err
+    assert "leave --png out" in err and not out.exists()
+    assert cli(["show", "tinytube", "--samples", "2"]) == 0
+    good, odd = capsys.readouterr().out.split("\n\n")
+    assert "mean_rgb" in good and "problem: labels has what is no class" in odd

@@ -8,7 +8,6 @@ item of a void type, read at any byte offset of the padded images.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets.transforms.compiled import Compiled, compiled
+from dsets.transforms.half import Table, look_up, tables
 from dsets.transforms.resized import Stack, resize
+from dsets.transforms.scratch import Scratch, mirror
 from dsets.transforms.subtract_mean import Normal
 from dsets.transforms.view import Views
 
@@ -69,33 +70,6 @@ class Images:
         return (channels, height, width) if self.planar else self.size
 
 
-def _tables(
-    normal: Normal,
-) -> tuple[tuple[npt.NDArray[np.uint32], npt.NDArray[np.float16]], ...]:
-    """For each channel: two bytes, as uint16, to two float16, as uint32 (65536,); one to one
-    (256,)."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = np.arange(256, dtype=np.float32)[:, None] * normal.scale + normal.bias
-        singles = np.ascontiguousarray(values.T).astype(np.float16)
-    two = np.arange(65536, dtype=np.uint16).view(np.uint8).reshape(-1, 2)
-    return tuple((single[two].view(np.uint32).ravel(), single) for single in singles)
-
-
-class Scratch(threading.local):
-    """Each thread's own memory between the steps, reused from batch to batch."""
-
-    def __init__(self) -> None:
-        self._arrays: dict[tuple[str, tuple[int, ...], np.dtype[Any]], npt.NDArray[Any]] = {}
-
-    def zeros(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Zero when it is first asked for; afterwards as it was left."""
-        key = (name, shape, np.dtype(dtype))
-        found = self._arrays.get(key)
-        if found is None:
-            found = self._arrays[key] = np.zeros(shape, dtype)
-        return found
-
-
 @dataclass(frozen=True, slots=True)
 class Kernel:
     """From stored images to finished rows: windows of ``window`` (height, width), all of it by
@@ -107,7 +81,7 @@ class Kernel:
     crops: int = 1  # of each image
     _compiled: Compiled | None = field(init=False)
     _scratch: Scratch = field(init=False, default_factory=Scratch)
-    _tables: tuple[tuple[npt.NDArray[np.uint32], npt.NDArray[np.float16]], ...] = field(init=False)
+    _tables: tuple[Table, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.window == (0, 0):
@@ -116,7 +90,7 @@ class Kernel:
         object.__setattr__(self, "_compiled", found)
         plain = self.normal is None or self.normal.field is None
         wanted = self.normal if self.dtype == np.float16 and plain and not found else None
-        object.__setattr__(self, "_tables", _tables(wanted) if wanted else ())
+        object.__setattr__(self, "_tables", tables(wanted) if wanted else ())
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -197,12 +171,13 @@ class Kernel:
         for row, (number, place) in enumerate(where):
             lines = slice(top[row], top[row] + self.window[0])
             columns = slice(left[row], left[row] + self.window[1])
-            across = slice(None, None, -1 if mirrored[row] else None)
             image = pixels.shards[number][place : place + 1]
             if self.images.planar:
-                shown = image[:, :, lines, columns][..., across]
+                shown = image[:, :, lines, columns]
+                shown = mirror(shown, self._scratch) if mirrored[row] else shown
             else:
-                shown = image[:, lines, columns][:, :, across]
+                shown = image[:, lines, columns]
+                shown = shown[:, :, ::-1] if mirrored[row] else shown
             part = None if views is None else views[row : row + 1]
             self._finish(shown, part, out[row : row + 1], 1)
 
@@ -213,7 +188,9 @@ class Kernel:
         if self.normal is None:
             self._interleave(shown, out)
         elif self._tables and not own_bias and self.images.dtype == np.uint8:
-            self._look_up(shown, out, step)
+            for channel, table in enumerate(self._tables):
+                bytes_ = shown[:, channel] if self.images.planar else shown[..., channel]
+                look_up(bytes_, table, out[:, channel], step, self._scratch)
         else:
             self._scale(shown, self.normal, views or Views(self.window), out, step)
 
@@ -300,32 +277,19 @@ class Kernel:
         scale, field = normal.scale, normal.field
         own = None if views.bias is None else views.bias.T[:, :, None, None]  # (channels, n, 1, 1)
         bias: npt.NDArray[np.float32] = normal.bias if own is None else own
-        plane = self._scratch.zeros("plane", (step, *self.window), np.float32)[: len(shown)]
+        single = out.dtype == np.float32
         for channel in range(self.images.size[2]):
+            # Every step where the result will lie: memory is fetched once, and is near thereafter.
+            plane = out[:, channel] if single else self._plane(step)[: len(shown)]
             plane[...] = shown[:, channel] if self.images.planar else shown[..., channel]
             np.multiply(plane, scale[channel], out=plane)
             if field is not None:
                 for row in range(len(plane)):
                     views.add_field(row, field[channel], plane[row])
-            if out.dtype == np.float32:
-                np.add(plane, bias[channel], out=out[:, channel])
-            else:
-                np.add(plane, bias[channel], out=plane)
+            np.add(plane, bias[channel], out=plane)
+            if not single:
                 with np.errstate(over="ignore"):
                     out[:, channel] = plane
 
-    def _look_up(self, shown: npt.NDArray[Any], out: npt.NDArray[Any], step: int) -> None:
-        """NumPy converts to float16 in software; a table of all pairs of bytes is six times as
-        fast, one of single bytes twice."""
-        size = (step, *self.window)
-        pixels = self._scratch.zeros("bytes", size, np.uint8)[: len(shown)]
-        for channel, (pairs, singles) in enumerate(self._tables):
-            pixels[...] = shown[:, channel] if self.images.planar else shown[..., channel]
-            if self.window[0] * self.window[1] % 2:
-                out[:, channel] = singles[pixels]
-                continue
-            two = pixels.reshape(len(shown), -1).view(np.uint16)
-            places = self._scratch.zeros("places", (step, two.shape[1]), np.intp)[: len(shown)]
-            places[...] = two
-            halves = out[:, channel].reshape(two.shape[0], -1).view(np.uint32)
-            np.take(pairs, places, out=halves, mode="wrap")  # no place is out of range
+    def _plane(self, step: int) -> npt.NDArray[np.float32]:
+        return self._scratch.zeros("plane", (step, *self.window), np.float32)

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from dsets.manifest.table import Table
 
-SCHEMES = ("https", "http", "file", "s3", "gs")
+# Not file: a stranger's manifest must not have us read what lies on this machine.
+SCHEMES = ("https", "http", "s3", "gs")
 
 
 def file_name(table: Table, key: str) -> str:
@@ -35,12 +36,12 @@ def bad_address(address: str) -> str | None:
         host, _ = parts.hostname, parts.port  # .port raises where it is no port
     except ValueError:
         return "a URL"
+    if parts.scheme == "file":
+        return "no file of a machine; a folder is given to fetch by --mirror or DSETS_MIRROR"
     if parts.scheme not in SCHEMES:
         return f"a URL with one of the schemes {', '.join(SCHEMES)}"
     if " " in address or len(address) > 2048:
         return "at most 2048 characters without spaces"
     if "@" in parts.netloc:
         return "no user or password, since addresses are printed"
-    if parts.scheme == "file":
-        return None if parts.path.startswith("/") and not host else "file:///absolute/path"
     return None if host else "a host"

@@ -115,8 +115,9 @@ BAD = [
         "file[1].addresses[0]",
         "spaces",
     ),
-    ('["https://example.org/labels.gz"]', '["file://host/x"]', "file[1].addresses[0]", "file:///"),
-    ('["https://example.org/labels.gz"]', '["file:x"]', "file[1].addresses[0]", "file:///"),
+    ('["https://example.org/labels.gz"]', '["file:///etc/x"]', "file[1].addresses[0]", "--mirror"),
+    ('["https://example.org/labels.gz"]', '["FILE://h/x"]', "file[1].addresses[0]", "--mirror"),
+    ('["https://example.org/labels.gz"]', '["file:x"]', "file[1].addresses[0]", "--mirror"),
     (
         '["https://example.org/labels.gz"]',
         '["s3://b/x", "s3://b/x"]',

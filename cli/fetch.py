@@ -86,7 +86,7 @@ def command(
     """
     dataset, slash, split = name.partition("/")
     official = manifest.find(dataset)
-    fetch.check_offered(official)
+    fetch.check_offered(official, mirrored=_mirrored(official, mirrors))
     found = official if how["lock"] else pinned(official, how["lock_file"])
     named = [*([split] if slash else []), *splits]
     wanted = tuple(file for one in named for file in found.split(one).files)
@@ -95,8 +95,20 @@ def command(
         those = dict.fromkeys(file for part in parts for file in found.part(part))
         wanted = tuple(file for file in those if not named or file in wanted)
     folder = store.raw(found.name)
+    listings = fetch.listings.needed(found, wanted)
     if how["shards"]:
         wanted = fetch.listings.in_part(found, wanted, fetch.listings.part(how["shards"]))
+        if not any(found.file(file).family for file in wanted):
+            _note(
+                f"no file is in part {how['shards']}: there are fewer files than parts, or nearly"
+            )
+    if dry_run and (absent := [one for one in listings if not (folder / one).exists()]):
+        # What its listing does not have is left out, so a plan without it is a guess.
+        _note(
+            f"the publishers' listing ({', '.join(absent)}) is not here: it tells which of these "
+            f"files there are, and their digests; 'dsets fetch {name}' brings it first, online or "
+            "with --mirror"
+        )
     if lists := fetch.listings.needed(found, wanted):
         with bars(quiet=quiet) as report:
             plan = fetch.plan(found, folder, files=lists, mirrors=mirrors, progress=report)
@@ -109,6 +121,9 @@ def command(
     with bars(quiet=quiet) as report:
         plan = fetch.plan(found, folder, files=wanted, mirrors=mirrors, progress=report)
     if dry_run:
+        offline = fetch.is_offline(how["offline"])
+        if offline and (far := sum(not fetch.at_hand(step) for step in plan.missing)):
+            _note(f"offline, the real run fails: {far:,} of these files are not here")
         click.echo(json.dumps(_plan_data(plan), indent=2) if as_json else _plan_text(plan))
         return
     if any(step.addresses for step in plan.missing):
@@ -138,6 +153,10 @@ def command(
                 f"{step.file.name}: no digest is published; remembered sha256 {file['sha256']}",
                 err=True,
             )
+        if file["note"] and not quiet:
+            click.echo(
+                f"dsets: warning: {step.file.name} may be cut short: {file['note']}", err=True
+            )
     if as_json:
         data = {"dataset": found.name, "folder": str(plan.folder), "files": files}
         click.echo(json.dumps(data, indent=2))
@@ -146,12 +165,22 @@ def command(
             click.echo(path)
 
 
+def _note(text: str) -> None:
+    click.echo(f"dsets: note: {text}", err=True)
+
+
+def _mirrored(found: manifest.Manifest, mirrors: tuple[str, ...]) -> bool:
+    """Whether its files may be had although nobody offers them: from a mirror, or they are here."""
+    folder = store.raw(found.name)
+    here = any((folder / file.name).exists() for file in found.files)
+    return here or bool(fetch.sources.bases(mirrors))
+
+
 def _listed(found: manifest.Manifest, wanted: tuple[str, ...], quiet: bool) -> tuple[str, ...]:
     """The files without those that the publishers' own listing does not have."""
     names = fetch.listings.published(found, wanted)
     if len(names) < len(wanted) and not quiet:
-        left = len(wanted) - len(names)
-        click.echo(f"dsets: note: {left:,} files are not in the publishers' listing", err=True)
+        _note(f"{len(wanted) - len(names):,} files are not in the publishers' listing")
     return names
 
 
@@ -221,5 +250,6 @@ def _file_data(step: fetch.Step, path: Path) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "sha256": receipt.digests["sha256"] if receipt else None,
         "from": receipt.address if receipt else None,
+        "note": receipt.note if receipt else "",
         "was_here": step.action == "have",
     }

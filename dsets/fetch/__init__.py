@@ -22,7 +22,7 @@ with it, under If-Range with its strong validator; otherwise the part is begun a
 """
 
 from dsets.fetch import listings, lockfile, terms
-from dsets.fetch.job import check_offered, files
+from dsets.fetch.job import at_hand, check_offered, files, is_offline
 from dsets.fetch.planning import Plan, Step, plan
 from dsets.fetch.receipts import Receipt
 from dsets.fetch.receipts import read as receipt
@@ -36,8 +36,10 @@ __all__ = [
     "Receipt",
     "Removal",
     "Step",
+    "at_hand",
     "check_offered",
     "files",
+    "is_offline",
     "listings",
     "lockfile",
     "plan",

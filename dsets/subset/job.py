@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from dsets.atomic import replacing
 from dsets.errors import DigestError, FetchError, OfflineError, UsageError
 from dsets.fetch import receipts, sources, terms
 from dsets.fetch.hashing import digests
-from dsets.fetch.job import OFFLINE
+from dsets.fetch.job import is_offline
 from dsets.fetch.planning import found as receipt_of
 from dsets.fetch.wire import Patience
 from dsets.locks import holding
@@ -80,7 +79,7 @@ def make(
         if expected and (there := _there(plan, expected)):
             return there
         terms.agree(plan.parent, accept_terms)
-        offline = offline or os.environ.get(OFFLINE, "0") not in ("", "0")
+        offline = is_offline(offline)
         how, tally = How(jobs, patience or Patience(), progress), Tally()
         spool = Spool(plan.folder)
         lacking: dict[str, list[Lacking]] = {}

@@ -156,3 +156,37 @@ def test_a_dataset_behind_a_login_says_where_to_go(
     assert cli(["fetch", "tiny"]) == 1
     assert "needs a login" in (said := capsys.readouterr().err)
     assert "https://example.org/tiny" in said
+
+
+WITHDRAWN = """
+schema = 1
+name = "gone"
+title = "Gone"
+homepage = "https://example.org/gone"
+licence = "none"
+access = "withdrawn"
+citation = "Nobody: Nothing, 2026."
+
+[[file]]
+name = "gone.tar"
+
+[catalogue]
+status = "withdrawn by its makers"
+size = "nothing"
+"""
+
+
+def test_a_withdrawn_dataset_comes_from_a_mirror_only(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone.toml").write_text(WITHDRAWN)
+    monkeypatch.setenv("DSETS_MANIFESTS", str(tmp_path))
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / "gone.tar").write_bytes(b"what is left")
+    assert cli(["fetch", "gone"]) == 1
+    assert "withdrawn by its makers" in (said := capsys.readouterr().err) and "--mirror" in said
+    given = ["fetch", "gone", "--accept-terms"]
+    assert cli([*given, "--mirror", str(tmp_path / "mirror")]) == 0
+    (path,) = capsys.readouterr().out.split()
+    assert Path(path).read_bytes() == b"what is left"
+    assert cli(given) == 0, "and what is here is here"

@@ -184,3 +184,20 @@ def test_files_adopted_one_after_the_other_add_up(cli: Run, server: Server, tmp_
         "adopted-train0051.tfrecord",
         "adopted-train3276.tfrecord",
     ]
+
+
+def test_a_dry_run_without_the_publishers_listing_says_so_and_what_to_do(
+    cli: Run, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["fetch", "tinytube/train", "--shards", "1/999983", "--dry-run", "--offline"]
+    assert cli(arguments) == 0
+    said = capsys.readouterr().err
+    assert "no file is in part 1/999983" in said
+    assert "listing (train.json) is not here" in said and "'dsets fetch tinytube/train'" in said
+    assert "offline, the real run fails: 1 of these files" in said
+    assert cli(["fetch", "tinytube/train", "--mirror", server.url, "--quiet"]) == 0
+    capsys.readouterr()
+    assert cli(arguments) == 0
+    assert capsys.readouterr().err == (
+        "dsets: note: no file is in part 1/999983: there are fewer files than parts, or nearly\n"
+    )

@@ -119,6 +119,7 @@ class Stream(Closing):
             DataError: the file ends first.
         """
         if size > self.limit - self.offset:
+            self.ends_before(size, what)
             raise self.error(
                 f"{what} would be too long",
                 expected=f"at most {self.limit - self.offset:,} bytes",
@@ -131,6 +132,12 @@ class Stream(Closing):
         data[: len(start)] = start
         self._fill(memoryview(data), len(start), what)
         return data
+
+    def ends_before(self, size: int, what: str) -> None:
+        """Raise DataError where not the limit but the end of a plain file is in the way."""
+        there = self._left + len(self._ahead)
+        if self._inflater is None and there == self.limit - self.offset < size:
+            raise self.error(f"cut short in {what}", expected=f"{size:,} bytes", got=f"{there:,}")
 
     def fill(self, view: memoryview, what: str) -> None:
         """Read ``what`` into ``view``, a contiguous view of bytes, to its last byte.

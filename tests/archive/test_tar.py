@@ -205,3 +205,22 @@ def test_the_members_of_what_is_no_archive_are_the_file_itself(tmp_path: Path) -
     with Stream(path, 10) as stream:
         found = {name: b"".join(chunks) for name, chunks in members.chunks(stream)}
     assert found == {"a": b"abc"}
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (512, "the member whose tar header is at byte 0; expected 600 bytes, got 0;"),
+        (1000, "the member whose tar header is at byte 0; expected 600 bytes, got 488;"),
+        (1536, "a tar header; expected 512 bytes, got 0;"),
+    ],
+)
+def test_an_archive_that_is_cut_is_called_so_whatever_its_limit(
+    tmp_path: Path, size: int, message: str
+) -> None:
+    content = archive(("a", bytes(600)), ("b", b"x"))[:size]
+    for limit in (size, 1 << 20):
+        with pytest.raises(DataError, match="cut short in "):
+            read(tmp_path / "a", content, limit=limit)
+    with pytest.raises(DataError, match=f"cut short in {message}"):
+        read(tmp_path / "a", content, limit=size)

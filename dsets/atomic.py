@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from dsets.locks import holding
 
 
 @contextmanager
@@ -28,6 +31,28 @@ def replacing(path: Path) -> Iterator[Path]:
             part.unlink()
         raise
     flush(path.parent)
+
+
+@contextmanager
+def sweeping(path: Path) -> Iterator[Path]:
+    """``replacing``, for what is large or lies where nobody else sweeps: ``sweep`` comes first.
+
+    The part is locked while it is written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path)
+    with replacing(path) as part, holding(part):
+        yield part
+
+
+def sweep(path: Path) -> None:
+    """Remove the parts of ``path`` that nobody locks: killed processes left them."""
+    ours = re.compile(re.escape(f".{path.name}.") + r"\d+-\d+\.part")
+    with os.scandir(path.parent) as entries:
+        parts = [Path(entry) for entry in entries if ours.fullmatch(entry.name)]
+    for part in parts:
+        with suppress(OSError), holding(part, wait=False):
+            part.unlink()
 
 
 def flush(path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from dsets import fetch, manifest, store
 from dsets.adopt import contents, packing
 from dsets.adopt.contents import Contents, Dataset, Member
-from dsets.atomic import replacing
+from dsets.atomic import sweep, sweeping
 from dsets.errors import AdoptError
 from dsets.fetch import terms
 from dsets.fetch.hashing import CHUNK
@@ -99,10 +99,11 @@ def write(made: Bundle, out: Path, *, progress: Progress = ignore) -> None:
     """
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
+    sweep(out)  # before the room is counted
     if made.contents.bytes > shutil.disk_usage(out.parent).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out))
     with (
-        replacing(out) as part,
+        sweeping(out) as part,
         tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as tar,
     ):
         tar.copybufsize = CHUNK  # type: ignore[attr-defined]

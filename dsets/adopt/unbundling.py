@@ -13,7 +13,7 @@ from dsets.adopt.contents import TABLE, Contents, Member
 from dsets.adopt.packing import Arriving
 from dsets.archive import tar
 from dsets.archive.stream import Stream
-from dsets.atomic import replacing
+from dsets.atomic import sweeping
 from dsets.errors import AdoptError
 from dsets.fetch import receipts, terms
 from dsets.fetch.part import locked
@@ -186,7 +186,7 @@ def _told(chunks: Iterator[bytes], name: str, member: Member, tell: Progress) ->
 def _install(opened: Opened) -> None:
     """Keep the manifests of datasets unknown here, and that the terms were accepted."""
     for name, data in opened.strange:
-        with replacing(store.manifests() / f"{name}.toml") as part:
+        with sweeping(store.manifests() / f"{name}.toml") as part:
             part.write_bytes(data)
     for one in opened.manifests:
         terms.accept(one, "bundle")

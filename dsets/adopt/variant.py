@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from dsets.atomic import replacing
+from dsets.atomic import sweeping
 from dsets.errors import ManifestError
 from dsets.fetch import receipts
 from dsets.manifest import File, Manifest, Split, adopted, parse, render
@@ -137,7 +137,7 @@ def write(variant: Manifest) -> Path:
     path = variant_path(variant.name)
     data = render(variant)
     parse(data, str(path))
-    with replacing(path) as part:
+    with sweeping(path) as part:
         part.write_bytes(data)
     return path
 

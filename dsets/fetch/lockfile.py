@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dsets.atomic import replacing
+from dsets.atomic import sweeping
 from dsets.errors import DigestError, LockError
 from dsets.fetch import receipts
 from dsets.fetch.planning import Plan
@@ -132,7 +132,7 @@ def update(path: Path, plan: Plan) -> dict[str, Locked]:
                 for name, one in now.items()
             },
         }
-        with replacing(path.absolute()) as part:
+        with sweeping(path.absolute()) as part:
             part.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n")
     return now
 

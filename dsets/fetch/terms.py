@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from dsets import store
-from dsets.atomic import replacing
+from dsets.atomic import sweeping
 from dsets.errors import TermsError
 from dsets.manifest import Manifest
 
@@ -101,7 +101,7 @@ def accept(manifest: Manifest, how: How) -> Acceptance:
     terms = of(manifest)
     when = datetime.now(UTC).isoformat(timespec="seconds")
     made = Acceptance(manifest.name, terms.sha256, terms.text, how, when)
-    with replacing(path(manifest.name)) as part:
+    with sweeping(path(manifest.name)) as part:
         part.write_text(json.dumps(asdict(made), indent=1) + "\n")
     return made
 

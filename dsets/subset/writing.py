@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from dsets.atomic import replacing
+from dsets.atomic import sweeping
 
 _TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip can say
 _FILE = 0o100644 << 16
@@ -22,13 +22,13 @@ def write(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     library to library.
     """
     if path.suffix == ".tar":
-        with replacing(path) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
+        with sweeping(path) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
             for name, data in members:
                 header = tarfile.TarInfo(name)
                 header.size, header.mode = len(data), 0o644
                 tar.addfile(header, io.BytesIO(data))
         return
-    with replacing(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+    with sweeping(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members:
             info = zipfile.ZipInfo(name, _TIME)
             info.create_system, info.external_attr = _UNIX, _FILE

@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import socket
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +120,47 @@ def test_a_file_that_changes_while_it_is_bundled_leaves_no_tar(made: Path, tmp_p
     with pytest.raises(AdoptError, match="changed while it was bundled"):
         adopt.write(planned, tmp_path / "bad.tar")
     assert not list(tmp_path.glob("*bad*"))
+
+
+BUNDLE = """
+import sys
+from pathlib import Path
+from dsets import adopt
+
+def stay(event):
+    print("writing", flush=True)
+    sys.stdin.read()
+
+adopt.write(adopt.bundle(["tiny"]), Path(sys.argv[1]), progress=stay)
+"""
+
+
+def test_what_a_killed_bundle_leaves_goes_with_the_next_and_no_other(
+    made: Path, tmp_path: Path
+) -> None:
+    take(made)
+    out = tmp_path / "out" / "again.tar"
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", BUNDLE, str(out)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]
+    for writer in writers:
+        assert writer.stdout and writer.stdout.readline()
+    killed, alive = writers
+    killed.kill()
+    killed.communicate()
+    assert len(list(out.parent.iterdir())) == 2
+    adopt.write(adopt.bundle(["tiny"]), out)
+    left = sorted(path.name for path in out.parent.iterdir())
+    assert left[1:] == ["again.tar"] and f".{alive.pid}-" in left[0]
+    alive.communicate()
+    assert alive.returncode == 0
+    assert [path.name for path in out.parent.iterdir()] == ["again.tar"]
+    assert out.read_bytes() == made.read_bytes()
 
 
 def test_our_manifest_counts_and_other_files_are_refused(

@@ -83,10 +83,11 @@ class ManifestError(DsetsError, ValueError): ...
 class FetchError(DsetsError, OSError):
     """``tried``: each address as it may be shown, and why it did not give the file.
 
-    It does not survive pickling.
+    ``again``: the same call may do better another time. Neither survives pickling.
     """
 
     tried: tuple[tuple[str, str], ...] = ()
+    again: bool = False
 
 
 class OfflineError(FetchError): ...

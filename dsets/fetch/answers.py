@@ -18,15 +18,31 @@ STRONG_AFTER = timedelta(seconds=60)
 
 
 class Refused(Exception):
-    """This address does not give the file; another may."""
+    """This address does not give the file; another may. ``later``: so may this one, another day."""
+
+    def __init__(self, reason: str, *, later: bool = False) -> None:
+        super().__init__(reason)
+        self.later = later
 
 
 class Cut(Exception):
-    """It went wrong this time. ``retry_after``: seconds that the server asks for, if it does."""
+    """It went wrong this time. ``retry_after``: seconds that the server asks for, if it does.
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    ``slow``: only patience ended it. ``here``: the same address is to be asked again at once.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        retry_after: float | None = None,
+        *,
+        slow: bool = False,
+        here: bool = False,
+    ) -> None:
         super().__init__(reason)
-        self.retry_after = retry_after
+        self.retry_after = 0.0 if here else retry_after
+        self.slow = slow
+        self.here = here
 
 
 def length(headers: Mapping[str, str]) -> int | None:
@@ -38,6 +54,12 @@ def length(headers: Mapping[str, str]) -> int | None:
         return None
     value = headers.get("Content-Length", "").strip()
     return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
+
+
+def tells_end(headers: Mapping[str, str]) -> bool:
+    """Whether a body that was cut can be told from a whole one."""
+    chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
+    return chunked or length(headers) is not None
 
 
 def check_length(file: File, total: int) -> None:

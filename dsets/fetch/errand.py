@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import errno
-import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from dsets.errors import BusyError, DsetsError, FetchError, SpaceError
-from dsets.fetch import receipts
+from dsets.fetch import ends, receipts
 from dsets.fetch.answers import Cut, Refused
-from dsets.fetch.part import Part, locked, part_size, resumable
+from dsets.fetch.part import Part, locked, part_path, part_size, resumable
 from dsets.fetch.planning import Step, found
 from dsets.fetch.side_by_side import Lanes
 from dsets.fetch.sources import shown
 from dsets.fetch.stop import Stop
 from dsets.fetch.transfer import attempt
+from dsets.fetch.turns import Turn, Turns, Unended
 from dsets.fetch.wire import Patience, Wire
 from dsets.manifest import File
 from dsets.progress import Event, Progress
 
-ENOUGH = 1 << 20  # a try that brought this much was no failure of the address
 TELL_S = 0.1  # between two events of one file
 LOCKED_S = 0.25  # between two looks at a part that another process holds
 REMEDY = "give the same command again, which keeps what came, or name a mirror (--mirror)"
+LASTING = (
+    "another try will not help; name a mirror that has it (--mirror), or bring the file with "
+    "'dsets adopt'"
+)
 
 
 def run(
@@ -99,25 +103,49 @@ def _fetch(
 
     from dsets.fetch.connection import session  # requests loads when it is needed
 
+    turns = Turns(step.addresses, patience)
+    again = False
     with session() as http:
         wire = Wire(http, patience, stop, advanced, lanes)
-        for address in step.addresses:
+        while turn := turns.next(stop):
+            before = turn.begin(part.size)
             try:
-                _insist(address, part, wire, tell)
-                return part.finish(shown(address))
-            except (Refused, Cut) as error:
-                tried.append((shown(address), str(error)))
-                message = ": ".join(tried[-1])
-                tell(Event(step.file.name, part.size, step.file.bytes, message))
-    failure = FetchError(
+                note = _once(turn, part, replace(wire, patience=turns.patience(turn)), tell)
+                return part.finish(shown(turn.address), note)
+            except Refused as error:
+                turns.drop(turn)
+                again = again or error.later
+                failure, then = str(error), ""
+            except Cut as cut:
+                kept = part.size - before
+                only_here = not part.file.digest and bool(
+                    resumable(part.file, part.path, (turn.address,))
+                )
+                failure = str(cut)
+                try:
+                    then = turns.put_off(turn, cut, kept, only_here=only_here)
+                except Refused as refused:  # it wants to be left alone for too long
+                    turns.drop(turn)
+                    failure, then = str(refused), ""
+                again = again or not then
+            if not then:
+                tried.append((shown(turn.address), failure))
+            message = "; ".join(filter(None, (f"{shown(turn.address)}: {failure}", then)))
+            tell(Event(step.file.name, part.size, step.file.bytes, message))
+    failed = FetchError(
         "no address gave the file",
         where=step.file.name,
         expected=_expected(step.file),
         got="; ".join(map(": ".join, tried)),
-        remedy=REMEDY,
+        remedy=remedy(again=again),
     )
-    failure.tried = tuple(tried)
-    raise failure
+    failed.tried, failed.again = tuple(tried), again
+    raise failed
+
+
+def remedy(*, again: bool) -> str:
+    """What to do about files that did not come; ``again``: another try may help."""
+    return REMEDY if again else LASTING
 
 
 def _expected(file: File) -> str | None:
@@ -127,33 +155,33 @@ def _expected(file: File) -> str | None:
     return " of ".join((*size, *digests[:1])) or None
 
 
-def _insist(address: str, part: Part, wire: Wire, tell: Progress) -> None:
-    """Come back to an address until it gave the right bytes, refused, or failed too often."""
+def _once(turn: Turn, part: Part, wire: Wire, tell: Progress) -> str:
+    """Get the right bytes from an address; what its receipt should note, as a rule nothing.
+
+    Pieces that do not fit together are begun again, once.
+    """
     file = part.file
-    failures, reached, started_over = 0, part.size, False
     while True:
-        try:
-            if not part.complete:
-                attempt(address, part, wire)
-            wrong = receipts.mismatch(file, part.size, part.digests())
-            if wrong is None:
-                return
-            once_more = part.pieced and not started_over
-            part.clear()
-            if not once_more:
-                raise Refused(f"sent {wrong}; thrown away")
-            started_over = True
-            wire.lanes.leave_alone(address)
-            message = f"the pieces do not fit together ({wrong}); starting over"
-            tell(Event(file.name, 0, file.bytes, message))
-        except Cut as cut:
-            if part.size - reached >= ENOUGH:
-                failures = 0
-            reached = max(reached, part.size)
-            failures += 1
-            if failures >= wire.patience.tries:
-                raise
-            pause = wire.patience.pause(failures, cut.retry_after, random.random())
-            message = f"{shown(address)}: {cut}; trying again in {pause:.1f} s"
-            tell(Event(file.name, part.size, file.bytes, message))
-            wire.stop.wait(pause)
+        if not part.complete:
+            attempt(turn.address, part, wire)
+        wrong = receipts.mismatch(file, part.size, part.digests())
+        if wrong is None:
+            return "" if part.ended else _judged(turn, part, wire)
+        once_more = part.pieced and not turn.started_over
+        part.clear()
+        if not once_more:
+            raise Refused(f"sent {wrong}; thrown away")
+        turn.started_over = True
+        wire.lanes.leave_alone(turn.address)
+        message = f"the pieces do not fit together ({wrong}); starting over"
+        tell(Event(file.name, 0, file.bytes, message))
+
+
+def _judged(turn: Turn, part: Part, wire: Wire) -> str:
+    """What to note of a part whose end nobody told; Cut where its format says it is not all."""
+    found = ends.whole(part_path(part.path), wire.stop.check)
+    if found is False:
+        raise Cut(f"the connection ended after {part.size} bytes, in the middle of the file")
+    if found is None and not turn.last_resort:
+        raise Unended
+    return "" if found else ends.NOTE

@@ -55,8 +55,9 @@ def files(
         TermsError: the terms were not accepted.
         FetchError: a file could not be had; the message says what each address gave.
     """
-    check_offered(plan.manifest)
-    offline = offline or os.environ.get(OFFLINE, "0") not in ("", "0")
+    mirrored = any(step.addresses or step.action == "have" for step in plan.steps)
+    check_offered(plan.manifest, mirrored=mirrored)
+    offline = is_offline(offline)
     steps = [_usable(step, offline) for step in plan.steps]
     _check_access(plan, steps, offline)
     if any(step.addresses for step in steps if step.action != "have"):
@@ -79,23 +80,37 @@ def files(
     return tuple(step.path for step in steps)
 
 
+def is_offline(word: bool = False) -> bool:
+    """Whether nothing may be asked: by the caller's word, or by ``$DSETS_OFFLINE``."""
+    return word or os.environ.get(OFFLINE, "0") not in ("", "0")
+
+
+def at_hand(step: Step) -> bool:
+    """Whether a step needs no network: its file is here, or in a folder that is a mirror."""
+    return step.action == "have" or any(local(address) for address in step.addresses)
+
+
 def _usable(step: Step, offline: bool) -> Step:
     if not offline:
         return step
     return replace(step, addresses=tuple(a for a in step.addresses if local(a) is not None))
 
 
-def check_offered(manifest: Manifest) -> None:
-    """Raise FetchError where no file of a dataset is offered: it says why."""
+def check_offered(manifest: Manifest, *, mirrored: bool = False) -> None:
+    """Raise FetchError where no file of a dataset is offered: it says why.
+
+    ``mirrored``: somebody named a mirror that may have its files, or they are here.
+    """
     told = manifest.catalogue
-    if manifest.files and (manifest.access not in NOT_OFFERED or told is None):
+    if manifest.files and (manifest.access not in NOT_OFFERED or told is None or mirrored):
         return  # what is missing is told file by file
     reason = told.status if told else "its manifest names no files"
     page = f"; see {manifest.homepage}" if manifest.homepage else ""
+    elsewhere = ", or name a mirror that you may use (--mirror)" if manifest.files else ""
     raise FetchError(
         f"nothing of it is offered here ({manifest.access}): {reason}",
         where=manifest.name,
-        remedy=f"'dsets show {manifest.name}' says what is known of it{page}",
+        remedy=f"'dsets show {manifest.name}' says what is known of it{page}{elsewhere}",
     )
 
 
@@ -179,7 +194,7 @@ def _raise(failures: list[BaseException]) -> None:
         raise FetchError(
             f"{len(failed)} files could not be fetched: {_some(files)}",
             got=_some(_reasons(failed)),
-            remedy=errand.REMEDY,
+            remedy=errand.remedy(again=any(one.again for one in failed)),
         )
 
 

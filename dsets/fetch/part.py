@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dsets.atomic import flush, replacing
@@ -81,13 +81,17 @@ def resumable(file: File, path: Path, addresses: Collection[str]) -> int:
 
 
 class Part:
-    """An open, locked part. ``size`` bytes are in it; ``pieced`` if not all came in one answer."""
+    """An open, locked part. ``size`` bytes are in it; ``pieced`` if not all came in one answer.
+
+    ``ended``: somebody told how long the file is, so that a part of it is known for one.
+    """
 
     def __init__(self, file: File, path: Path, descriptor: int) -> None:
         self.file = file
         self.path = path
         self.size = 0
         self.pieced = False
+        self.ended = True
         self.origin = read_origin(path)
         self._descriptor = descriptor
         self._digester = Digester(receipts.algorithms(file))
@@ -122,7 +126,7 @@ class Part:
         self._digester = Digester(receipts.algorithms(self.file))
         os.ftruncate(self._descriptor, 0)
         self.size = self._behind = 0
-        self.pieced = False
+        self.pieced, self.ended = False, True
         self.forget()
 
     def remember(self, origin: Origin) -> None:
@@ -137,14 +141,20 @@ class Part:
     def digests(self) -> dict[str, str]:
         return self._digester.result()
 
-    def finish(self, address: str) -> receipts.Receipt:
+    def starts_with(self, data: bytes) -> bool:
+        """Whether what is here begins with these bytes, or is the beginning of them."""
+        there = os.pread(self._descriptor, min(len(data), self.size), 0)
+        return data.startswith(there)
+
+    def finish(self, address: str, note: str = "") -> receipts.Receipt:
         """Give the part, whose digests are right, its final name.
 
         The receipt goes first: a rename changes neither size, time nor inode, and a process killed
         between the two leaves a receipt that fits nothing, instead of a file to hash again.
         """
         os.fsync(self._descriptor)
-        receipt = receipts.write_down(os.fstat(self._descriptor), self.digests(), address)
+        there = os.fstat(self._descriptor)
+        receipt = replace(receipts.write_down(there, self.digests(), address), note=note)
         receipts.write(self.path, receipt)
         os.replace(part_path(self.path), self.path)
         flush(self.path.parent)

@@ -21,13 +21,17 @@ PUBLISHED = ("sha256", "sha1", "md5")
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """``digests``: algorithm → hex, always with sha256. ``address``: where the bytes came from."""
+    """``digests``: algorithm → hex, always with sha256. ``address``: where the bytes came from.
+
+    ``note``: what a user should know of the file, as a rule nothing.
+    """
 
     bytes: int
     mtime_ns: int
     inode: int
     digests: Mapping[str, str]
     address: str = ""
+    note: str = ""
 
 
 def receipt_path(path: Path) -> Path:
@@ -48,6 +52,7 @@ def remembered(path: Path) -> Receipt | None:
             int(found["inode"]),
             {str(name): str(value) for name, value in found["digests"].items()},
             str(found["address"]),
+            str(found.get("note", "")),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
@@ -69,7 +74,8 @@ def read(path: Path) -> Receipt | None:
 
 def write(path: Path, receipt: Receipt) -> None:
     with replacing(receipt_path(path)) as part:
-        part.write_text(json.dumps(asdict(receipt), indent=1) + "\n")
+        facts = {key: value for key, value in asdict(receipt).items() if key != "note" or value}
+        part.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def forget(path: Path) -> None:

@@ -260,7 +260,7 @@ def gather(whole: Whole, part: Part, wire: Wire) -> None:
                     pace.adapt()
         except Refused as error:
             wire.lanes.leave_alone(whole.address)
-            raise Cut(f"{error}; going on with one connection", retry_after=0.0) from None
+            raise Cut(f"{error}; going on with one connection", here=True) from None
         except Cut:
             wire.lanes.failed(whole.address)
             raise

@@ -104,9 +104,10 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
     status = response.status_code
     if status == 416 and part.size:
         if answers.ends_at(part.size, response.headers):
+            part.ended = True
             return None
         part.clear()
-        raise Cut("has less of the file than was here; starting over", retry_after=0.0)
+        raise Cut("has less of the file than was here; starting over", here=True)
     if status in AGAIN:
         wait = answers.retry_after(response.headers.get("Retry-After"))
         raise Cut(f"answered {status} {printable(response.reason or '')}".rstrip(), wait)
@@ -117,7 +118,7 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
         total = answers.check_range(part.file, part.size, response.headers)
         if decode or answers.changed(part.origin, address, response.headers):
             part.clear()
-            raise Cut("the file changed there; starting over", retry_after=0.0)
+            raise Cut("the file changed there; starting over", here=True)
     else:
         total = None if decode else answers.length(response.headers)
         answers.check_type(part.file, response.headers, total)
@@ -128,22 +129,27 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
     while len(head) < HEAD and (data := response.raw.read1(CHUNK, decode_content=decode)):
         head += data
         flow.received += len(data)
+    validator = None if decode else answers.validator(response.headers)
+    known = 0  # bytes of this answer that are here already
     if status == 200:
         answers.check_head(part.file, head)
-        if part.size:
+        if part.size and not decode and _goes_on(address, part, head, validator):
+            known = part.size
+        elif part.size:
             part.clear()
-        validator = answers.validator(response.headers)
-        if validator and not decode:
+        if validator and not known:
             part.remember(Origin(shown(address), validator, total))
-    else:
-        part.pieced = True
+    part.pieced = part.pieced or status == 206 or known > 0
+    facts = (part.file.digest, part.file.bytes, total)
+    part.ended = any(fact is not None for fact in facts) or answers.tells_end(response.headers)
     if total is not None:
         _check_space(part, total)
     watch = None
-    if total is not None and (status == 206 or response.headers.get("Accept-Ranges") == "bytes"):
-        etag, strong = response.headers.get("ETag"), answers.validator(response.headers)
-        watch = Watch(Whole(address, total, strong, etag, 0.0), part, wire)
-    take(part, head, wire)
+    ranges = status == 206 or response.headers.get("Accept-Ranges") == "bytes"
+    if total is not None and ranges and not known:
+        etag = response.headers.get("ETag")
+        watch = Watch(Whole(address, total, validator, etag, 0.0), part, wire)
+    take(part, head[known:], wire)
     read = body.reader(response, decode)
     try:
         while data:
@@ -154,8 +160,11 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
                 if not (count := read(block)):
                     data = b""
                     break
-                flow.received += count
-                take(part, block[:count], wire)
+                before, flow.received = flow.received, flow.received + count
+                if (new := flow.received - max(known, before)) > 0:
+                    if new < count:  # of a block only its beginning can be appended
+                        block[:new] = block[count - new : count]
+                    take(part, block[:new], wire)
     finally:
         # What was decoded has no byte offsets to go on from.
         if decode and data:
@@ -163,11 +172,24 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
     # A connection that we broke ourselves may look like the end of the file.
     wire.stop.check()
     if flow.dried:
-        raise Cut("only a trickle came")
+        raise Cut("only a trickle came", slow=True)
     wanted = part.file.bytes if total is None else total
     if wanted is not None and part.size < wanted:
         raise Cut(f"the answer ended after {part.size} of {wanted} bytes")
+    if flow.received < known:
+        raise Cut(f"the answer ended after {flow.received} bytes, fewer than were here")
     return None
+
+
+def _goes_on(address: str, part: Part, head: bytes, validator: str | None) -> bool:
+    """Whether a whole file may serve for its rest, from a server that gives no ranges.
+
+    Only where a digest decides in the end. What came is not thrown away then, be this server cut
+    before it gets that far.
+    """
+    origin = part.origin
+    moved = origin and origin.address == shown(address) and origin.validator != validator
+    return bool(part.file.digest) and not moved and part.starts_with(head)
 
 
 def take(part: Part, data: Data, wire: Wire) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from dsets.fetch import reasons
 from dsets.fetch.answers import Cut, Refused
-from dsets.fetch.sources import printable
 from dsets.fetch.stop import Stop
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ class Patience:
     ``longest_wait_s``, and a server that wants to be left alone for longer is left for the next
     address. A server that gives fewer than ``slow_bytes`` in ``slow_s`` counts as cut.
 
+    Where there are several addresses, each is given up for the next one as soon as it fails, and
+    tried again after those. The first time none gets more than ``first_s`` of silence or trickle.
+
     One connection is watched for ``alone_s``; where the rest would take it longer than ``left_s``,
     ranges are asked for over one more connection at a time, each again for ``alone_s``, as long as
     it raises the rate by the factor ``gain``.
@@ -43,9 +46,16 @@ class Patience:
     longest_wait_s: float = 120.0
     slow_s: float = 60.0
     slow_bytes: int = 1 << 16
+    first_s: float = 10.0
     alone_s: float = 2.0
     left_s: float = 8.0
     gain: float = 1.15
+
+    def hurried(self) -> Patience:
+        """The patience with an address that others may stand in for."""
+        return replace(
+            self, read_s=min(self.read_s, self.first_s), slow_s=min(self.slow_s, self.first_s)
+        )
 
     def pause(self, failures: int, asked: float | None, chance: float) -> float:
         """Seconds before the next try, after this many failures; ``chance`` is in [0, 1).
@@ -54,7 +64,7 @@ class Patience:
             Refused: the server asked for more than ``longest_wait_s``.
         """
         if asked is not None and asked > self.longest_wait_s:
-            raise Refused(f"wants to be asked again in {asked:.0f} s only")
+            raise Refused(f"wants to be asked again in {asked:.0f} s only", later=True)
         jitter = chance * min(self.pause_s * 2.0 ** (failures - 1), self.longest_pause_s)
         return max(jitter, asked or 0.0)
 
@@ -88,16 +98,16 @@ def ask(address: str, headers: dict[str, str], wire: Wire) -> Response:
     except requests.TooManyRedirects:
         raise Refused(f"redirects without end (more than {REDIRECTS} times)") from None
     except requests.exceptions.SSLError as error:
-        raise Refused(f"no secure connection ({_reason(error)})") from None
+        raise Refused(f"no secure connection ({reasons.of_security(error)})") from None
     except ValueError as error:
         # requests' own errors of bad addresses, and those that escape it from urllib.
-        raise Refused(f"is, or leads to, no usable address ({type(error).__name__})") from None
+        raise Refused(reasons.of_address(error)) from None
     except requests.ConnectTimeout:
-        raise Cut(f"no connection within {wire.patience.connect_s:g} s") from None
+        raise Cut(f"no connection within {wire.patience.connect_s:g} s", slow=True) from None
     except requests.ReadTimeout:
-        raise Cut(f"no answer within {wire.patience.read_s:g} s") from None
+        raise Cut(f"no answer within {wire.patience.read_s:g} s", slow=True) from None
     except (requests.RequestException, OSError) as error:
-        raise Cut(f"no connection ({_reason(error)})") from None
+        raise Cut(f"no connection ({reasons.of_connection(error)})") from None
 
 
 @contextmanager
@@ -119,14 +129,14 @@ def flowing(response: Response, wire: Wire, size: Callable[[], int]) -> Iterator
         wire.stop.check()
         if not flow.dried:
             raise
-        raise Cut(_dry(flow, patience)) from None
+        raise Cut(_dry(flow, patience), slow=True) from None
     except (requests.RequestException, HTTPError, ConnectionError, TimeoutError) as error:
         wire.stop.check()
         if flow.dried:
-            raise Cut(_dry(flow, patience)) from None
+            raise Cut(_dry(flow, patience), slow=True) from None
         silent = "timed out" in str(error)
         cause = f"nothing came for {patience.read_s:g} s," if silent else "cut"
-        raise Cut(f"{cause} after {size()} bytes") from None
+        raise Cut(f"{cause} after {size()} bytes", slow=silent) from None
 
 
 def _dry(flow: Flow, patience: Patience) -> str:
@@ -134,17 +144,3 @@ def _dry(flow: Flow, patience: Patience) -> str:
         f"only a trickle came, {flow.received} bytes in all and fewer than "
         f"{patience.slow_bytes} in {patience.slow_s:g} s"
     )
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost cause: requests and urllib3 wrap it several times, with the address inside."""
-    while inner := _inside(error):
-        error = inner
-    if isinstance(error, OSError) and error.strerror:
-        return printable(error.strerror)
-    return printable(str(error))
-
-
-def _inside(error: BaseException) -> BaseException | None:
-    wrapped = (*error.args[:1], getattr(error, "reason", None), error.__cause__)
-    return next((inner for inner in wrapped if isinstance(inner, BaseException)), None)

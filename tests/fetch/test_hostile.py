@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 import socketserver
 import struct
 import threading
@@ -18,6 +19,7 @@ from dsets import fetch
 from dsets.errors import FetchError
 from dsets.fetch import Patience
 from tests.fetch.conftest import file_of, manifest_of
+from tests.server import trickling
 
 DATA = hashlib.shake_128(b"hostile").digest(400_000)
 HALF = len(DATA) // 2
@@ -261,6 +263,7 @@ def test_what_is_wrong_is_one_clear_error_and_the_next_address_serves(
         said = str(caught.value)
         assert "a.bin" in said and bad in said
         assert said.isprintable() and len(said) < 1000
+        assert not re.search(r"[a-z]Error|Exception|[A-Z][a-z]+\(|_ssl|Errno", said)
         assert not (folder / "a.bin").exists()
         with serving(always(good())) as fine:
             # The part that is left is asked for from its end on, and this server begins anew.
@@ -277,3 +280,50 @@ def test_a_connection_that_is_reset_by_force_is_a_cut(folder: Path) -> None:
 
     with serving(behave) as address:
         assert get(folder, address) == DATA
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"", "the server hung up without an answer"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "does not speak HTTP"),
+        (OK + b"X-A: " + b"a" * FLOOD, "a header of the answer has no end"),
+        (OK + b"X-A: 1\r\n" * FLOOD, "an answer that cannot be read: got more than 100 headers"),
+        (OK + length(7) + length(8) + b"\r\n", "headers that contradict each other"),
+        (b"HTTP/1.1 302 No\r\nLocation: ftp://h/\r\n\r\n", "neither http nor https"),
+    ],
+)
+def test_what_is_no_answer_is_told_in_plain_words(folder: Path, answer: bytes, words: str) -> None:
+    with serving(always(answer)) as address, pytest.raises(FetchError) as caught:
+        get(folder, address)
+    assert words in str(caught.value)
+
+
+def test_a_server_without_tls_and_a_name_nobody_knows_are_told_in_plain_words(
+    folder: Path,
+) -> None:
+    with trickling(b"hello there\r\n") as address, pytest.raises(FetchError) as caught:
+        get(folder, address.replace("http:", "https:"), "http://nobody.invalid/a.bin")
+    assert "the server does not speak TLS there" in str(caught.value)
+    assert "Errno" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "lasting"),
+    [
+        (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", True),
+        (b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", True),
+        (OK + length(len(DATA)) + b"\r\n" + DATA[::-1], True),
+        (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.1 503 No\r\nRetry-After: 9999\r\nContent-Length: 0\r\n\r\n", False),
+        (cut(good()), False),
+    ],
+)
+def test_trying_again_is_advised_where_it_may_help(
+    folder: Path, answer: bytes, lasting: bool
+) -> None:
+    with serving(always(answer)) as address, pytest.raises(FetchError) as caught:
+        get(folder, address)
+    assert caught.value.again is not lasting
+    assert ("another try will not help" in str(caught.value)) is lasting
+    assert ("give the same command again" in str(caught.value)) is not lasting

@@ -99,7 +99,7 @@ def test_what_a_cut_leaves_is_asked_for_again(server: Server, patience: Patience
         (lambda route: setattr(route, "data", DATA + b"more"), "the file changed there"),
         (lambda route: setattr(route, "data", b"less"), "the file changed there"),
         (lambda route: setattr(route, "statuses", [404]), "answered 404"),
-        (lambda route: setattr(route, "redirect", "ftp://a"), "leads to, no usable address"),
+        (lambda route: setattr(route, "redirect", "ftp://a"), "an address of neither http nor"),
     ],
 )
 def test_a_server_that_turns_bad_is_refused(

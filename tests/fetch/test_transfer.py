@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -252,7 +253,27 @@ def test_a_server_that_stays_busy_is_left_for_the_next(get: Get, server: Server)
     server.routes["/busy"] = Route(statuses=[503] * 99)
     server.routes["/a.bin"] = Route(DATA)
     assert get(file_of(DATA), "/busy", "/a.bin").read_bytes() == DATA
-    assert len(server.asked("/busy")) == 5
+    assert len(server.asked("/busy")) == 1
+
+
+def test_addresses_that_fail_take_turns(get: Get, server: Server) -> None:
+    server.routes |= {"/a.bin": Route(DATA, statuses=[503] * 3), "/b": Route(statuses=[503] * 9)}
+    assert get(file_of(DATA), "/a.bin", "/none", "/b").read_bytes() == DATA
+    asked = [one.path for one in server.requests]
+    assert asked.count("/none") == 1, "a refusal is final"
+    assert (asked.count("/a.bin"), asked.count("/b")) == (4, 3)
+
+
+def test_an_address_that_brings_much_is_kept_when_it_is_cut(get: Get, server: Server) -> None:
+    server.routes |= {"/a.bin": Route(DATA, cut_after=1_200_000), "/b": Route(DATA)}
+    assert get(file_of(DATA), "/a.bin", "/b").read_bytes() == DATA
+    assert not server.asked("/b")
+
+
+def test_a_part_that_only_one_address_may_continue_is_kept_for_it(get: Get, server: Server) -> None:
+    server.routes |= {"/a.bin": Route(DATA, cut_after=1_000_000), "/b": Route(DATA)}
+    assert get(File("a.bin"), "/a.bin", "/b").read_bytes() == DATA
+    assert not server.asked("/b")
 
 
 def test_a_server_that_wants_an_hour_is_left_at_once(get: Get, server: Server) -> None:
@@ -401,7 +422,44 @@ def test_a_silent_server_is_left_for_the_next(get: Get, server: Server) -> None:
     events: list[Event] = []
     assert get(file_of(DATA), "/still", "/a.bin", events=events).read_bytes() == DATA
     assert any("nothing came for 0.5 s" in event.message for event in events)
+    assert len(server.asked("/still")) == 1
     assert server.asked("/a.bin")[0].headers["Range"] == "bytes=1000000-"
+
+
+def test_the_first_time_an_address_gets_less_patience_where_there_are_others(
+    server: Server, folder: Path
+) -> None:
+    server.routes |= {"/still": Route(DATA, stall_after=1000), "/a.bin": Route(DATA)}
+    addresses = (f"{server.url}/still", f"{server.url}/a.bin")
+    events: list[Event] = []
+    plan = fetch.plan(manifest_of(file_of(DATA, addresses=addresses)), folder)
+    fetch.files(plan, patience=Patience(read_s=60, first_s=0.2), progress=events.append)
+    assert any(re.search(r" (for|in) 0\.2 s", event.message) for event in events)
+
+
+def test_a_server_without_ranges_gives_the_rest_of_a_part_and_takes_nothing_from_it(
+    get: Get, server: Server, folder: Path
+) -> None:
+    server.routes |= {
+        "/short": Route(DATA, ranges=False, cut_after=500_000),
+        "/whole": Route(DATA, ranges=False),
+        "/a.bin": Route(DATA),
+    }
+    leave_part(folder, DATA[:1_000_000])
+    get(file_of(DATA), "/short", "/a.bin").unlink()
+    assert server.requests[-1].headers["Range"] == "bytes=1000000-"
+    leave_part(folder, DATA[:1_000_000])
+    events: list[Event] = []
+    assert get(file_of(DATA), "/whole", events=events).read_bytes() == DATA
+    assert min(event.done for event in events if event.done) == 1_000_000
+    (folder / "a.bin").unlink()
+    leave_part(folder, DATA[:900_000] + bytes(100_000))
+    assert get(file_of(DATA), "/whole").read_bytes() == DATA
+    (folder / "a.bin").unlink()
+    leave_part(folder, bytes(1_000_000))
+    before = len(server.requests)
+    assert get(file_of(DATA), "/whole").read_bytes() == DATA
+    assert len(server.requests) == before + 1, "another beginning is seen at once"
 
 
 @pytest.mark.parametrize("first", [b"", HEAD + b"X: ", HEAD + b"\r\n", CHUNKED + b"5;"])

@@ -1,0 +1,113 @@
+"""Files that come without a size, a digest and a length: are they whole?"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from dsets import fetch
+from dsets.errors import FetchError
+from dsets.fetch import Patience, ends
+from dsets.manifest import File
+from dsets.progress import Event
+from tests.fetch.conftest import DATA, manifest_of
+from tests.server import Route, Server
+
+CUT = 1_000_000
+
+
+def zipped(data: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("a", data)
+    return out.getvalue()
+
+
+def tarred(data: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        info = tarfile.TarInfo("a")
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+FORMATS = {
+    "zip": zipped(DATA),
+    "gzip": gzip.compress(DATA),
+    "several gzips": gzip.compress(DATA) * 2,
+    "bzip2": bz2.compress(DATA),
+    "xz": lzma.compress(DATA, preset=0),
+    "tar": tarred(DATA),
+    "tar.gz": gzip.compress(tarred(DATA)),
+}
+
+
+def untold(data: bytes, **more: object) -> Route:
+    """A server that closes the connection where the file ends, or earlier."""
+    return Route(data, length=None, ranges=False, etag=None, modified=None, **more)  # type: ignore[arg-type]
+
+
+def get(server: Server, folder: Path, *paths: str, events: list[Event] | None = None) -> Path:
+    file = File("a.bin", tuple(server.url + path for path in paths))
+    told = [] if events is None else events
+    plan = fetch.plan(manifest_of(file), folder)
+    (path,) = fetch.files(plan, patience=Patience(pause_s=0, tries=2), progress=told.append)
+    return path
+
+
+def note(path: Path) -> str:
+    receipt = fetch.receipt(path)
+    assert receipt
+    return receipt.note
+
+
+def test_another_address_is_asked_where_one_tells_no_end(server: Server, folder: Path) -> None:
+    server.routes |= {"/cut": untold(DATA, cut_after=CUT), "/a.bin": Route(DATA)}
+    path = get(server, folder, "/cut", "/a.bin")
+    assert path.read_bytes() == DATA and note(path) == ""
+
+
+def test_what_nothing_tells_the_end_of_is_taken_at_last_and_noted(
+    server: Server, folder: Path
+) -> None:
+    server.routes["/cut"] = untold(DATA, cut_after=CUT)
+    events: list[Event] = []
+    path = get(server, folder, "/cut", "/none", events=events)
+    assert path.read_bytes() == DATA[:CUT]
+    assert note(path) == ends.NOTE
+    assert any("nothing tells whether all" in event.message for event in events)
+
+
+def test_a_length_or_chunks_tell_the_end(server: Server, folder: Path) -> None:
+    server.routes |= {"/a": Route(DATA), "/b": Route(DATA, chunked=True)}
+    for path in ("/a", "/b"):
+        made = get(server, folder, path)
+        assert note(made) == ""
+        made.unlink()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_archive_tells_its_end(server: Server, folder: Path, kind: str) -> None:
+    data = FORMATS[kind]
+    server.routes["/a"] = untold(data, cut_after=CUT, cuts=1)
+    path = get(server, folder, "/a")
+    assert path.read_bytes() == data and note(path) == ""
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_archive_that_is_cut_each_time_is_refused(
+    server: Server, folder: Path, kind: str
+) -> None:
+    server.routes["/a"] = untold(FORMATS[kind], cut_after=CUT)
+    with pytest.raises(FetchError, match="in the middle of the file"):
+        get(server, folder, "/a")
+    assert not (folder / "a.bin").exists()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dsets import manifest
+from dsets.errors import AdoptError
 
 from ._manifest_text import section
 from ._names import DATASET
@@ -65,16 +66,37 @@ def command(
     for note in plan.notes:
         click.echo(f"dsets: note: {plain(note)}", err=True)
     if dry_run:
-        click.echo(json.dumps(_plan_data(plan), indent=2) if as_json else _plan_text(plan))
+        lacks, refused = plan.lacks, None
+        try:
+            lacks = adopt.foreseen(plan)
+        except AdoptError as error:  # told at the end, as the real run will
+            refused = error
+        data = {**_plan_data(plan), "missing": [asdict(one) for one in lacks]}
+        click.echo(json.dumps(data, indent=2) if as_json else _plan_text(plan, lacks))
         if plan.strange and not acting["unverified"]:
             click.echo(
                 "dsets: note: not all of it is official: the real run needs --unverified", err=True
             )
+        if refused:
+            raise refused
+        _check_use(plan, paths)
         return
     with bars(quiet=quiet) as report:
         # unverified, copy: as adopt.adopt takes them
         done = adopt.adopt(plan, jobs=jobs, progress=report, **acting)
     click.echo(json.dumps(_done_data(plan, done), indent=2) if as_json else _done_text(plan, done))
+    _check_use(plan, paths)
+
+
+def _check_use(plan: Plan, paths: Sequence[Path]) -> None:
+    """Raise AdoptError when nothing could be used of what was named: a script must notice."""
+    if plan.idle:
+        raise AdoptError(
+            f"nothing there is of use to {plan.manifest.name}",
+            where=", ".join(map(str, paths[:3])) + (", …" if len(paths) > 3 else ""),
+            expected="files that are missing, in any layout",
+            remedy=f"'dsets show {plan.manifest.name}' lists the files",
+        )
 
 
 def _bundle(path: Path, *, dry_run: bool, given: bool, as_json: bool, quiet: bool) -> None:
@@ -133,7 +155,7 @@ def _split_data(one: Chosen) -> dict[str, Any]:
     }
 
 
-def _plan_text(plan: Plan) -> str:
+def _plan_text(plan: Plan, lacks: Sequence[Lack]) -> str:
     rows = [(one.name, "have", "") for one in plan.have]
     rows += [
         (one.name, f"link, official, {size(one.receipt.bytes)}", plain(str(one.path)))
@@ -143,7 +165,7 @@ def _plan_text(plan: Plan) -> str:
     return "\n\n".join(
         [
             section(f"{plan.manifest.name} in {plan.folder}", [table(rows) or "nothing found"]),
-            _missing(plan.lacks),
+            _missing(lacks),
         ]
     )
 

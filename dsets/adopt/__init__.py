@@ -16,7 +16,7 @@ Promises, each with tests:
 """
 
 from dsets.adopt.bundling import Bundle, bundle, write
-from dsets.adopt.job import Adopted, adopt
+from dsets.adopt.job import Adopted, adopt, foreseen
 from dsets.adopt.parts import Chosen, Lack, Official, Plan, Stranger, Tree
 from dsets.adopt.planning import plan
 from dsets.adopt.unbundling import Opened, look, unbundle
@@ -34,6 +34,7 @@ __all__ = [
     "Tree",
     "adopt",
     "bundle",
+    "foreseen",
     "left",
     "look",
     "plan",

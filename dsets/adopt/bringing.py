@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsets.adopt import hashing
-from dsets.adopt.parts import Official, Stranger, Tree
+from dsets.adopt.parts import Official, Part, Stranger, Tree
 from dsets.atomic import flush
 from dsets.errors import AdoptError
 from dsets.fetch import receipts
@@ -105,6 +105,41 @@ def stranger(part: Stranger, work: Path, copy: bool, tell: Progress) -> File:
 def tree(one: Tree, work: Path, copy: bool, jobs: int, tell: Progress) -> File:
     """A listing of the tree's files, and beside it the folder that it lists."""
     listing = work / one.name
+    below, listed = _placed(one, listing, copy)
+    total = 0
+    with listing.open("wb") as out:
+        for entry in hashing.entries(f"hashing {one.split}", below, listed, jobs, tell):
+            out.write(_listing.line(entry))
+            total += entry.bytes
+    flush(listing)
+    computed = digests(listing, ("sha256",))
+    there = listing.stat()
+    receipts.write(listing, receipts.write_down(there, computed))
+    return File(
+        one.name,
+        bytes=there.st_size,
+        sha256=computed["sha256"],
+        unverified=True,
+        listed_bytes=total,
+    )
+
+
+def unread(part: Part, work: Path) -> File:
+    """A part in a work folder as it would be, but for digests: nothing of it is read for them."""
+    final = work / part.name
+    if isinstance(part, Tree):
+        below, listed = _placed(part, final, copy=False)
+        with final.open("wb") as out:
+            for path in listed:
+                size = os.stat(below / path).st_size
+                out.write(_listing.line(_listing.Entry(path, size, bytes(32))))
+    else:
+        final.symlink_to(part.path.absolute())
+    return File(part.name, bytes=final.stat().st_size, sha256="0" * 64, unverified=True)
+
+
+def _placed(one: Tree, listing: Path, copy: bool) -> tuple[Path, list[str]]:
+    """The folder that the listing will list, with the tree's files in it, and their paths."""
     below = _listing.folder(listing)
     if len(one.roots) == 1:
         prefixed = [("", one.roots[0])]
@@ -122,23 +157,7 @@ def tree(one: Tree, work: Path, copy: bool, jobs: int, tell: Progress) -> File:
             for path in root:
                 (below / f"{prefix}{path}").parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(root.path / path, below / f"{prefix}{path}")
-    listed = sorted(f"{prefix}{path}" for prefix, root in prefixed for path in root)
-    total = 0
-    with listing.open("wb") as out:
-        for entry in hashing.entries(f"hashing {one.split}", below, listed, jobs, tell):
-            out.write(_listing.line(entry))
-            total += entry.bytes
-    flush(listing)
-    computed = digests(listing, ("sha256",))
-    there = listing.stat()
-    receipts.write(listing, receipts.write_down(there, computed))
-    return File(
-        one.name,
-        bytes=there.st_size,
-        sha256=computed["sha256"],
-        unverified=True,
-        listed_bytes=total,
-    )
+    return below, sorted(f"{prefix}{path}" for prefix, root in prefixed for path in root)
 
 
 def _names(names: Sequence[str]) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from dsets import locks, readers
+from dsets import locks, readers, store
 from dsets.adopt import bringing, shards, variant
 from dsets.adopt.matching import one_at_a_time
 from dsets.adopt.parts import Chosen, Lack, Official, Plan, Stranger, Tree
@@ -66,6 +67,47 @@ def adopt(
     return Adopted(official, taken, guessed + lacks, now or plan.manifest)
 
 
+def foreseen(plan: Plan) -> tuple[Lack, ...]:
+    """What will be missing after ``adopt`` with ``unverified``, as the reader counts it.
+
+    Neither the store nor the user's files are changed, and nothing is hashed; archives are read for
+    their members.
+
+    Raises:
+        AdoptError: the reader does not accept what there is, so ``adopt`` will not either.
+    """
+    strange = [chosen for chosen in plan.splits if chosen.strange]
+    if not strange:
+        return plan.lacks
+    with TemporaryDirectory(prefix="dsets-adopt-") as folder, _no_trace(plan.manifest):
+        work = Path(folder)
+        files = []
+        for part in {part.name: part for one in strange for part in one.parts}.values():
+            file = bringing.unread(part, work)
+            if isinstance(part, Stranger):
+                file = replace(file, part=_part_of(plan.manifest, part.called))
+            files += [] if isinstance(part, Official) else [file]
+        taken, lacks = _tried(plan, strange, files, work)
+    counted = {split.name for split in taken}
+    return tuple(lack for lack in plan.lacks if lack.split not in counted) + lacks
+
+
+@contextmanager
+def _no_trace(official: Manifest) -> Iterator[None]:
+    """Let readers keep their indices while they try files, and take away what is new of them."""
+    folder = store.index(official.name)
+    above = [path for path in (folder, *folder.parents) if not path.exists()]
+    before = set(folder.glob("*"))
+    try:
+        yield
+    finally:
+        for path in set(folder.glob("*")) - before:
+            path.unlink(missing_ok=True)
+        for path in above:
+            with suppress(OSError):
+                path.rmdir()
+
+
 def _refuse(plan: Plan) -> None:
     differences = [_difference(part) for part in plan.strange]
     if differences:
@@ -104,22 +146,7 @@ def _take(
                     bringing.stranger(part, work, copy, tell),
                     part=_part_of(plan.manifest, part.called),
                 )
-        splits = {
-            one.split.name: replace(
-                one.split, files=tuple(part.name for part in one.parts), options=one.options
-            )
-            for one in strange
-        }
-        trial = variant.made(plan.manifest, splits, files.values())
-        counted = [_counted(trial, trial.split(name), work) for name in splits]
-        taken = tuple(split for split, _ in counted if split.samples)
-        if not taken:
-            raise AdoptError(
-                "no samples in these files",
-                where=trial.name,
-                expected="those of at least one split",
-                got="; ".join(lack.purpose for _, lack in counted if lack),
-            )
+        taken, lacks = _tried(plan, strange, files.values(), work)
         for name in files:
             _check_place(plan.folder, name)
         for file in files.values():
@@ -134,6 +161,29 @@ def _take(
         variant.write(variant.made(plan.manifest, now, strangers.values()))
     if both:
         shards.settle(plan.manifest)
+    return taken, lacks
+
+
+def _tried(
+    plan: Plan, strange: Sequence[Chosen], files: Iterable[File], work: Path
+) -> tuple[tuple[Split, ...], tuple[Lack, ...]]:
+    """The splits that the reader finds samples of in the work folder, and what they lack."""
+    splits = {
+        one.split.name: replace(
+            one.split, files=tuple(part.name for part in one.parts), options=one.options
+        )
+        for one in strange
+    }
+    trial = variant.made(plan.manifest, splits, files)
+    counted = [_counted(trial, trial.split(name), work) for name in splits]
+    taken = tuple(split for split, _ in counted if split.samples)
+    if not taken:
+        raise AdoptError(
+            "no samples in these files",
+            where=trial.name,
+            expected="those of at least one split",
+            got="; ".join(lack.purpose for _, lack in counted if lack),
+        )
     return taken, tuple(lack for _, lack in counted if lack)
 
 

@@ -41,12 +41,23 @@ def plain(name: str) -> str:
 
 
 class Candidates:
-    """Takes what a walk sees and keeps what could be one of the files wanted."""
+    """Takes what a walk sees and keeps what could be one of the files wanted.
+
+    ``again`` has the paths of files that are in the store already, as far as sizes tell.
+    """
 
     def __init__(
-        self, wanted: Sequence[File], notes: list[str], families: Sequence[Family] = ()
+        self,
+        wanted: Sequence[File],
+        have: Sequence[Official],
+        notes: list[str],
+        families: Sequence[Family] = (),
     ) -> None:
         self.found: list[Candidate] = []
+        self.again: list[str] = []
+        self._have: dict[int, list[Official]] = {}
+        for one in have:
+            self._have.setdefault(one.receipt.bytes, []).append(one)
         self._by_size: dict[int, list[File]] = {}
         self._by_name: dict[str, File] = {
             plain(name): file for file in reversed(wanted) for name in (*file.known_as, file.name)
@@ -62,7 +73,7 @@ class Candidates:
     def take(self, seen: Seen) -> bool:
         """Keep the file if it could be one that is wanted."""
         alike = self._by_name.get(plain(seen.name)) or self._of_family(seen.name)
-        if not self._by_size and alike is None and not seen.named:
+        if not self._by_size and not self._have and alike is None and not seen.named:
             return False
         try:
             status = os.stat(seen.path)
@@ -75,6 +86,11 @@ class Candidates:
         ]
         files += [alike] if alike and alike.family and alike.bytes is None else []
         identity = (status.st_dev, status.st_ino)
+        if one := self._here(seen, status.st_size):
+            self.again.append(seen.path)
+            if seen.named:
+                self._notes.append(f"{seen.path}: {one.name} is in the store already")
+            return True
         if not files and alike is None:
             return False
         if identity not in self._identities:
@@ -90,6 +106,14 @@ class Candidates:
             )
         return True
 
+    def _here(self, seen: Seen, size: int) -> Official | None:
+        """The file in the store that a file of this size is, or is a copy of."""
+        for one in self._have.get(size, ()):
+            names = map(plain, (one.name, *one.file.known_as))
+            if one.file.bytes is not None or plain(seen.name) in names:
+                return one
+        return None
+
     def _of_family(self, name: str) -> File | None:
         """The file of a family that a name, as published or with a prefix, stands for."""
         for family in self._families:
@@ -100,8 +124,8 @@ class Candidates:
 
 def match(
     candidates: Iterable[Candidate], jobs: int, notes: list[str], progress: Progress
-) -> tuple[dict[str, Official], dict[str, list[Stranger]]]:
-    """File name → the official one; and file name → those that have its name only.
+) -> tuple[dict[str, Official], dict[str, list[Stranger]], dict[str, Receipt | None]]:
+    """File name → the official one; file name → those that have its name only; the rest by path.
 
     Only candidates that can be official are hashed, ``jobs`` at once.
     """
@@ -112,6 +136,7 @@ def match(
     proofs = dict(zip(to_hash, _proofs(to_hash, jobs, progress), strict=True))
     official: dict[str, Official] = {}
     strangers: dict[str, list[Stranger]] = {}
+    rest: dict[str, Receipt | None] = {}
     for one in sorted(candidates, key=lambda one: (not one.alike, one.path)):
         proof = proofs.get(one)
         if isinstance(proof, str):
@@ -126,17 +151,20 @@ def match(
                 notes.append(f"{one.path}: {file.name} once more; not needed")
             else:
                 official[file.name] = Official(file, Path(one.path), proof)
+        if not proved and not one.alike:
+            rest[one.path] = proof
         for file in () if proved else one.alike:
-            why = _difference(file, one.bytes, proof)
+            why = difference(file, one.bytes, proof)
             strangers.setdefault(file.name, []).append(Stranger(file.name, Path(one.path), why))
-    return official, strangers
+    return official, strangers, rest
 
 
 def _kin(file: File, seen: Seen) -> bool:
     return os.path.splitext(file.name)[1].casefold() == os.path.splitext(seen.name)[1].casefold()
 
 
-def _difference(file: File, size: int, proof: Receipt | None) -> str:
+def difference(file: File, size: int, proof: Receipt | None) -> str:
+    """What tells that a file is not the official one."""
     if proof is not None:
         wrong = receipts.mismatch(file, proof.bytes, proof.digests)
         if wrong:

@@ -111,7 +111,8 @@ class Plan:
     """What adopting would do. ``official`` are to be linked; ``have`` is in the store already.
 
     ``splits`` are those that can be had from what is there; ``lacks`` says what is missing, of
-    these and of the others; ``notes`` what was seen and left out.
+    these and of the others; ``notes`` what was seen and left out. ``spare``: something of what was
+    found is in the store already, or is not needed beside what is.
     """
 
     manifest: Manifest
@@ -121,6 +122,12 @@ class Plan:
     splits: tuple[Chosen, ...]
     lacks: tuple[Lack, ...]
     notes: tuple[str, ...]
+    spare: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of what was looked through is of any use."""
+        return not (self.official or self.strange or self.spare)
 
     @property
     def strange(self) -> tuple[Stranger | Tree, ...]:

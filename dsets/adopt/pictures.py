@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dsets.adopt import truths
+from dsets.adopt.likeness import KAGGLE, SOLUTION
 from dsets.adopt.matching import plain
 from dsets.adopt.parts import Chosen, Lack, Official, Part, Stranger, Tree
 from dsets.adopt.trees import Folders, gathered, listable
@@ -25,9 +26,7 @@ from dsets.adopt.walk import Seen
 from dsets.manifest import Manifest, Split
 from dsets.readers import _imagenet_names
 
-SOLUTION = "LOC_val_solution.csv"
 _CLASS_TAR = re.compile(r"(n\d{8})\.tar")
-_ZIP = "imagenet-object-localization-challenge.zip"
 _ZIPPED = re.compile(r"imagenet-object-localization-challenge.*\.zip")
 _PACKED = re.compile(r"imagenet_object_localization.*\.tar\.gz")
 _BOXES = re.compile(r"(?:n\d{8}_\d{1,9}|ILSVRC20\d\d_[a-z]+_\d{8})\.xml")
@@ -52,6 +51,7 @@ class Pictures:
         years = {str(one.options["images"])[: len("ILSVRC2012")] for one in manifest.splits}
         self._years = {year for year in years if year.startswith("ILSVRC")}
         self._boxes = self._unknown = 0
+        self.unneeded = False  # whether loose pictures were found of what is official already
 
     def take(self, seen: Seen) -> bool:
         """Keep the file if it is a picture, a class's tar, or labels."""
@@ -70,7 +70,7 @@ class Pictures:
         if plain(name) == plain(SOLUTION):
             self._solutions.append(seen.path)
             return True
-        if name.endswith(truths.SUFFIX):
+        if name.endswith(truths.SUFFIX) and name.startswith(tuple(f"{y}_v" for y in self._years)):
             self._truths.append(seen.path)
             return True
         if _ZIPPED.fullmatch(name) and self._years == {"ILSVRC2012"}:
@@ -83,6 +83,10 @@ class Pictures:
             self._boxes += 1
             return True
         return False
+
+    def take_zip(self, path: str) -> None:
+        """Keep a file whose members are those of Kaggle's zip, whatever it is called."""
+        self._zips.append(path)
 
     def _known(self, wnid: str) -> bool:
         """Whether a class is the dataset's; any is where the archive says which there are."""
@@ -159,6 +163,7 @@ class Pictures:
         unlabelled = truth is not None and truth not in parts and not self._labels_apart()
         if isinstance(archive, Official) and not unlabelled:
             if any(found == split.name for found, _ in self._found):
+                self.unneeded = True
                 notes.append(f"loose pictures of {split.name}: not needed, {name} is official")
             return archive, []
         tree = self._tree(split, notes, unlabelled)
@@ -192,7 +197,15 @@ class Pictures:
         kit = self._manifest.file(str(split.options["truth"]))
         if found := truths.proved(self._truths, kit):
             return {"truth": found.name}, [found]
+        inside = truths.within(truth.path) if isinstance(truth, Stranger) else None
+        if truth and inside is not None and truths.published(inside, kit):
+            return {"truth": truth.name}, [truth]
+        known = self._years == {"ILSVRC2012"}
+        unproved = truths.unproved(self._truths, kit) if known else None
         if isinstance(images, Tree) and self._in_class_folders(images):
+            # What proves nothing may still contradict them; the reader compares.
+            if against := truth if inside is not None else unproved:
+                return {"truth": against.name}, [against]
             return {"labels": "folder"}, []
         if self._solutions:
             for path in self._solutions[1:]:
@@ -201,15 +214,15 @@ class Pictures:
             return {"solution": found.name}, [found]
         if self._zips:
             return {"solution": self._zip.name}, [] if images == self._zip else [self._zip]
-        if self._years == {"ILSVRC2012"} and (found := truths.unproved(self._truths, kit)):
-            return {"truth": found.name}, [found]
+        if unproved:
+            return {"truth": unproved.name}, [unproved]
         if truth is not None:
             return {"truth": truth.name}, [truth]
         return None
 
     @property
     def _zip(self) -> Stranger:
-        return Stranger(_ZIP, Path(self._zips[0]), _KAGGLE)
+        return Stranger(KAGGLE, Path(self._zips[0]), _KAGGLE)
 
     def _labels_apart(self) -> bool:
         """Whether a file beside the pictures says their labels."""

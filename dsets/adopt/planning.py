@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dsets import fetch, store
-from dsets.adopt import variant
-from dsets.adopt.matching import Candidates, match, purpose
-from dsets.adopt.parts import Chosen, Lack, Official, Part, Plan, Stranger
+from dsets.adopt import likeness, variant
+from dsets.adopt.matching import Candidates, difference, match, purpose
+from dsets.adopt.parts import Chosen, Lack, Official, Part, Plan, Stranger, Tree
 from dsets.adopt.pictures import Pictures
 from dsets.adopt.walk import Seen, Walk
 from dsets.errors import UsageError
+from dsets.fetch import Receipt
 from dsets.manifest import Manifest, Split, listed
 from dsets.progress import Event, Progress, ignore
 
@@ -31,8 +33,9 @@ def plan(
 ) -> Plan:
     """Look through ``paths`` for what the official ``manifest`` describes. Changes nothing.
 
-    Files that can be official, by size or name, are hashed, ``jobs`` at once; nothing else is
-    opened. ``folder`` is that of the raw files, in the store if None.
+    Files that can be official, by size or name, are hashed, ``jobs`` at once; of all others, those
+    that were named themselves are opened only. ``folder`` is that of the raw files, in the store if
+    None.
 
     Raises:
         UsageError: a path does not exist, or two strangers want to be one file.
@@ -48,20 +51,21 @@ def plan(
     walk = Walk(paths)
     notes = walk.notes
     wanted = [file for file in manifest.files if file.name not in have]
-    candidates = Candidates(wanted, notes, manifest.families)
+    candidates = Candidates(wanted, tuple(have.values()), notes, manifest.families)
     pictures = Pictures(manifest) if manifest.reader == "imagenet" else None
-    strays: list[Seen] = []
+    named: list[Seen] = []
+    strays: list[str] = []
     progress(Event(_LOOKING, 0, 0))
     for seen in walk:
+        named += [seen] if seen.named else []
         if not (pictures and pictures.take(seen)) and not candidates.take(seen) and seen.named:
-            strays.append(seen)
+            strays.append(seen.path)
     progress(Event(_LOOKING, 0, 0, finished=True))
-    official, alike = match(candidates.found, jobs, notes, progress)
-    notes += [
-        f"{seen.path}: no file of {manifest.name}, by its size or name" for seen in strays[:_SHOWN]
-    ]
-    if len(strays) > _SHOWN:
-        notes.append(f"… and {len(strays) - _SHOWN:,} more files that are none of {manifest.name}")
+    official, alike, rest = match(candidates.found, jobs, notes, progress)
+    strays += [seen.path for seen in named if seen.path in rest]
+    useless = dict.fromkeys(strays, f"no file of {manifest.name}, by its size or name")
+    if pictures:
+        useless = _looked_into(useless, manifest, pictures, alike, rest)
     notes += pictures.notes() if pictures else ()
     strangers = {
         name: _only(name, found, notes) for name, found in alike.items() if name not in official
@@ -82,6 +86,16 @@ def plan(
         for name, part in strangers.items()
         if part not in used
     ]
+    told = {note.partition(": ")[0] for note in notes}.union(candidates.again)
+    taken: list[Official | Stranger] = [*official.values(), *used]
+    places = told.union(str(part.path) for part in taken)
+    trees = _places(splits)
+    for seen in named:
+        if seen.path not in places and seen.name not in trees.get(seen.folder, ()):
+            useless.setdefault(seen.path, "nothing that is missing needs it")
+    notes += [f"{path}: {why}" for path, why in [*useless.items()][:_SHOWN]]
+    if len(useless) > _SHOWN:
+        notes.append(f"… and {len(useless) - _SHOWN:,} more files that are of no use")
     planned = {chosen.split.name for chosen in splits}
     before = {} if folder != store.raw(manifest.name) else variant.kept(manifest)[0]
     for name in before.keys() - planned:
@@ -96,7 +110,40 @@ def plan(
         tuple(splits),
         tuple(lacks),
         tuple(notes),
+        bool(candidates.again or (pictures and pictures.unneeded)),
     )
+
+
+def _looked_into(
+    strays: Mapping[str, str],
+    manifest: Manifest,
+    pictures: Pictures,
+    alike: dict[str, list[Stranger]],
+    proofs: Mapping[str, Receipt | None],
+) -> dict[str, str]:
+    """Let archives take the places that their members tell; the others, with what they are."""
+    left = {}
+    for path in strays:
+        name, why = likeness.told(Path(path), manifest)
+        if name == likeness.KAGGLE:
+            pictures.take_zip(path)
+        elif name is None:
+            left[path] = f"{strays[path]}; {why}"
+        else:
+            why = difference(manifest.file(name), os.stat(path).st_size, proofs.get(path))
+            alike.setdefault(name, []).append(Stranger(name, Path(path), why))
+    return left
+
+
+def _places(splits: Sequence[Chosen]) -> dict[str, Set[str]]:
+    """Folder → the files in it that trees have."""
+    found: dict[str, Set[str]] = {}
+    for part in (part for chosen in splits for part in chosen.strange if isinstance(part, Tree)):
+        for root in part.roots:
+            for below, names in root.files.items():
+                folder = os.path.normpath(root.path / below)
+                found[folder] = found.get(folder, frozenset()) | frozenset(names)
+    return found
 
 
 def _only(name: str, found: Sequence[Stranger], notes: list[str]) -> Stranger:

@@ -146,4 +146,4 @@ def test_files_of_no_use_are_named_up_to_a_number(official: Manifest, tmp_path: 
     given = write(tmp_path / "given", {f"{number}.bin": b"?" for number in range(25)})
     notes = adopt.plan(official, sorted(given.iterdir())).notes
     assert len(notes) == 21
-    assert notes[-1] == "… and 5 more files that are none of tinynet"
+    assert notes[-1] == "… and 5 more files that are of no use"

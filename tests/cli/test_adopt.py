@@ -49,7 +49,7 @@ def test_a_dry_run_prints_the_plan_and_does_nothing(
     assert cli(["adopt", "tinynet", loose, "--dry-run"]) == 0
     said = capsys.readouterr()
     assert "unverified: 18 loose files" in said.out
-    assert "val: pictures, 7 of 12" in said.out
+    assert "val: samples, 7 of 12" in said.out
     assert "the real run needs --unverified" in said.err
     assert cli(["adopt", "tinynet", loose, "--dry-run", "--unverified"]) == 0
     assert "needs --unverified" not in capsys.readouterr().err
@@ -154,8 +154,29 @@ def test_a_file_that_is_none_of_the_datasets_is_noted(
     cli: Run, tmp_path: Path, capsys: Said
 ) -> None:
     (tmp_path / "letter\x1b[31m.txt").write_text("Dear reader")
-    assert cli(["adopt", "tinynet", str(tmp_path / "letter\x1b[31m.txt")]) == 0
+    assert cli(["adopt", "tinynet", str(tmp_path / "letter\x1b[31m.txt")]) == 1
     said = capsys.readouterr()
     assert "no file of tinynet, by its size or name" in said.err
     assert "\x1b" not in said.err
     assert "nothing new" in said.out
+    assert said.err.splitlines()[-1].endswith("'dsets show tinynet' lists the files")
+    assert "nothing there is of use to tinynet" in said.err
+    assert cli(["adopt", "tinynet", str(tmp_path), "--dry-run", "--json"]) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["official"] == [] and "nothing there is of use" in said.err
+
+
+def test_a_dry_run_counts_archives_and_tells_a_refusal(
+    cli: Run, tmp_path: Path, home: Path, capsys: Said
+) -> None:
+    pictures = {name: data for name, data in tinynet.pictures().items() if name in VAL[:5]}
+    val = {tinynet.FILES[1]: tinynet.tar(pictures)}
+    truth = {"LOC_val_solution.csv": tinynet.solution()}
+    given = str(write(tmp_path / "given", val | truth))
+    assert cli(["adopt", "tinynet", given, "--dry-run", "--unverified"]) == 0
+    assert "val: samples, 5 of 12 (all of val)" in capsys.readouterr().out
+    write(tmp_path / "given", {tinynet.FILES[1]: val[tinynet.FILES[1]][:3000]})
+    assert cli(["adopt", "tinynet", given, "--dry-run", "--unverified"]) == 1
+    said = capsys.readouterr()
+    assert "unverified: 3,000 bytes" in said.out and "reader does not accept" in said.err
+    assert not home.exists()

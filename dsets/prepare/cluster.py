@@ -13,12 +13,15 @@ import math
 import os
 import re
 import shutil
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import metadata
 from itertools import chain
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +131,12 @@ def _on(
             remedy="was it out of memory? Finished shards are kept; try fewer workers",
         ) from error
     except (distributed.comm.CommClosedError, distributed.CancelledError, _Lost) as error:
+        gone = "the scheduler has gone, or forgot the tasks under way"
         raise PrepareError(
             "lost the Dask cluster",
             where=plan.part,
-            got=_first_line(error),
+            # What is said of cancelled tasks is a heading for a list of their names.
+            got=gone if isinstance(error, distributed.CancelledError) else _first_line(error),
             remedy="finished shards are kept: run the same command again",
         ) from error
 
@@ -175,9 +180,21 @@ class _Crew:
 
 @contextmanager
 def _local(workers: int, scratch: Path) -> Iterator[Any]:
-    distributed = _distributed()
+    stack = ExitStack()
+    resource_tracker.ensure_running()  # whichever thread starts it hears Ctrl-C from then on
     try:
-        cluster = distributed.LocalCluster(
+        with _deaf():  # half a cluster could not be closed
+            cluster = stack.enter_context(_started(workers, scratch))
+            client = stack.enter_context(_distributed().Client(cluster, set_as_default=False))
+        yield client
+    finally:
+        with _deaf():
+            stack.close()
+
+
+def _started(workers: int, scratch: Path) -> Any:
+    try:
+        return _distributed().LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
@@ -193,8 +210,29 @@ def _local(workers: int, scratch: Path) -> Iterator[Any]:
             got=_first_line(error),
             remedy="was one killed, or memory short? Run the same command again",
         ) from error
-    with cluster, distributed.Client(cluster, set_as_default=False) as client:
-        yield client
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Answer Ctrl-C at the end of the block; threads and processes begun in it never hear it.
+
+    A terminal sends it to the workers, too. They would die with tracebacks while this process, the
+    only one to decide, is still ending the job.
+    """
+    heard: list[int] = []
+    handler = signal.getsignal(signal.SIGINT)
+    ours = callable(handler) and threading.current_thread() is threading.main_thread()
+    if ours:  # other threads of this process do not block it, so its main thread may have to answer
+        signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if ours:
+            signal.signal(signal.SIGINT, handler)
+    if heard and callable(handler):
+        handler(signal.SIGINT, None)
 
 
 @contextmanager

@@ -93,6 +93,18 @@ def test_promise_3_ctrl_c_says_so_and_the_same_command_goes_on(tiny: Any, hashes
     assert not list((tiny.folder / "out").glob(".*"))
 
 
+def test_promise_3_ctrl_c_while_workers_start_is_one_line(tiny: Any) -> None:
+    out = tiny.folder / "out"
+    job = tiny.command("--out", str(out), "--quiet", "--workers", "2")
+    while job.poll() is None and not any(out.glob(".dask-*.part/*/*")):
+        os.sched_yield()  # until the first worker's folder is there
+    os.killpg(job.pid, signal.SIGINT)
+    _, said = job.communicate(timeout=60)
+    assert job.returncode == 130
+    assert said.strip() == "dsets: interrupted; the same command goes on from here"
+    assert not list(out.glob(".*"))
+
+
 def test_a_worker_killed_once_is_replaced_and_its_shard_made(tiny: Any, hashes: Hashes) -> None:
     recipe = tiny.recipe(BOMB)
     prepare.run(tiny.plan("calm", pipeline=recipe))
@@ -141,7 +153,8 @@ def test_a_scheduler_that_dies_fails_the_job_clearly_and_it_goes_on(
         )
         with worker:
             (tiny.folder / "scheduler").write_text(str(scheduler.pid))
-            with pytest.raises(PrepareError, match="lost the Dask cluster"):
+            said = "lost the Dask cluster; got the scheduler has gone, .*under way; finished"
+            with pytest.raises(PrepareError, match=said):
                 prepare.run(tiny.plan("out", pipeline=recipe), scheduler=address)
             worker.kill()
     assert not (tiny.folder / "out" / "train").exists()

@@ -11,10 +11,13 @@ from typing import Any
 
 import click
 
+from dsets.errors import DsetsError
 from dsets.prepare import ShardEvent
 from dsets.progress import Event, Progress
 
 from ._text import plain
+
+_PARTS = ("what", "where", "expected", "got", "remedy")
 
 
 @contextmanager
@@ -49,6 +52,29 @@ def events(packs: Collection[str], *, quiet: bool = False) -> Iterator[Progress]
         )
 
     yield report
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Print the event ``error``, the last one, when a job fails or is interrupted.
+
+    It has the parts of the error that goes on from here; what is no DsetsError has ``what`` alone.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # nobody reads events any more
+    except DsetsError as error:
+        parts = {name: getattr(error, name) for name in _PARTS}
+        _line("error", kind=type(error).__name__, **parts)
+        raise
+    except (KeyboardInterrupt, click.Abort):
+        _line("error", kind="Interrupted", **dict.fromkeys(_PARTS) | {"what": "interrupted"})
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        _line("error", kind=type(error).__name__, **dict.fromkeys(_PARTS) | {"what": what})
+        raise
 
 
 def _shard(event: ShardEvent) -> None:

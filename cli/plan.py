@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dsets import prepare
-from dsets.prepare import estimate
+from dsets.prepare import estimate, room
 from dsets.prepare.estimate import Estimate
 
 from ._in_force import in_force
@@ -63,6 +63,11 @@ def _text(found: Estimate) -> str:
         ("samples", count(found.samples), "by the manifest"),
         ("packs", size(found.pack_bytes), f"pipeline {found.plan.packs[0].pipeline.name}"),
         (
+            "disk",
+            size(found.peak_bytes),
+            f"at most, while the packs are made; {size(found.free_bytes)} are free there",
+        ),
+        (
             "tasks",
             count(sum(len(pack.tasks) for pack in found.plan.packs)),
             f"{count(sum(pack.shards for pack in found.plan.packs))} shards",
@@ -75,6 +80,8 @@ def _text(found: Estimate) -> str:
         ),
     ]
     parts = [table(rows)]
+    if found.peak_bytes > found.free_bytes:
+        parts.append(_too_small(found))
     if choice := _choice(found):
         parts.append(choice)
     if missing and found.plan.manifest.access != "open":
@@ -84,6 +91,18 @@ def _text(found: Estimate) -> str:
         )
     parts.append("Run:\n" + "\n".join(f"  {plain(line)}" for line in found.commands()))
     return "\n\n".join(parts)
+
+
+def _too_small(found: Estimate) -> str:
+    """That the disk cannot take it, and whether small shards are why."""
+    why = ""
+    for pack in found.plan.packs:
+        if sums := room.heavy_bytes(pack):
+            why = (
+                f" {size(sums)} of it are sums of a mean image, which every shard of "
+                f"{pack.split.name} has until that pack is made: take a larger --shard-size."
+            )
+    return f"This disk is too small: 'dsets prepare' would refuse.{why}"
 
 
 def _choice(found: Estimate) -> str:

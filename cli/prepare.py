@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from dsets.pack import Index
 from ._in_force import in_force
 from ._job_options import MaxBad, planned, where_to_run
 from ._pack_text import quarantine_text
-from ._prepare_events import events
+from ._prepare_events import events, failures
 from ._progress import bars
 from ._text import count, size, table
 
@@ -55,46 +56,49 @@ def command(
     finished shards when the same command is given again. The packs are the same, byte for byte,
     for any number of workers. A bad sample is left out and listed; see --max-bad.
 
-    With --json each line on stdout is an event: plan, progress, shard, quarantined, and done at the
-    end, which says what was made.
+    With --json each line on stdout is an event: plan, progress, shard, quarantined. The last one is
+    done, which says what was made, or error, which says why not.
     """
-    dataset, slash, split = name.partition("/")
-    found = in_force(dataset)
-    named = [*([split] if slash else []), *splits]
-    plan = prepare.plan(
-        found,
-        splits=named,
-        pipeline=pipeline,
-        out=out,
-        shard_bytes=shard_size,
-    )
-    planned = {one.split.name for one in plan.packs}
-    left = [one.name for one in found.default_splits if not named and one.name not in planned]
-    if left:
-        click.echo(f"dsets: note: left out, no files here: {', '.join(left)}", err=True)
-    if dry_run:
-        click.echo(json.dumps(_plan_data(plan), indent=2) if as_json else _plan_text(plan))
-        return
-    before = [prepare.state(one) for one in plan.packs]
-    if as_json:
-        click.echo(json.dumps({"event": "plan", **_plan_data(plan)}))
-    tasks = [f"{dataset}/{one.split.name}" for one in plan.packs]
-    with events(tasks, quiet=quiet) if as_json else bars("samples", quiet=quiet) as report:
-        # workers, scheduler, force, max_bad: as prepare.run takes them
-        made = prepare.run(plan, progress=report, **running)
-    packs = [
-        _pack_data(one, index, was_here=state == "finished" and not running["force"])
-        for one, index, state in zip(plan.packs, made, before, strict=True)
-    ]
-    if as_json:
-        click.echo(json.dumps({"event": "done", "packs": packs}))
-    else:
-        click.echo(_packs_text(packs))
+    with failures() if as_json and not dry_run else nullcontext():
+        dataset, slash, split = name.partition("/")
+        found = in_force(dataset)
+        named = [*([split] if slash else []), *splits]
+        plan = prepare.plan(
+            found,
+            splits=named,
+            pipeline=pipeline,
+            out=out,
+            shard_bytes=shard_size,
+        )
+        planned = {one.split.name for one in plan.packs}
+        left = [one.name for one in found.default_splits if not named and one.name not in planned]
+        if left:
+            click.echo(f"dsets: note: left out, no files here: {', '.join(left)}", err=True)
+        if dry_run:
+            for one in plan.packs:
+                prepare.check_index(one, plan.shard_bytes)
+            click.echo(json.dumps(_plan_data(plan), indent=2) if as_json else _plan_text(plan))
+            return
+        before = [prepare.state(one) for one in plan.packs]
+        if as_json:
+            click.echo(json.dumps({"event": "plan", **_plan_data(plan)}))
+        tasks = [f"{dataset}/{one.split.name}" for one in plan.packs]
+        with events(tasks, quiet=quiet) if as_json else bars("samples", quiet=quiet) as report:
+            # workers, scheduler, force, max_bad: as prepare.run takes them
+            made = prepare.run(plan, progress=report, **running)
+        packs = [
+            _pack_data(one, index, was_here=state == "finished" and not running["force"])
+            for one, index, state in zip(plan.packs, made, before, strict=True)
+        ]
+        if as_json:
+            click.echo(json.dumps({"event": "done", "packs": packs}))
+        else:
+            click.echo(_packs_text(packs))
 
 
 def _plan_data(plan: prepare.Plan) -> dict[str, Any]:
     packs = [{**one.as_json(), "state": prepare.state(one)} for one in plan.packs]
-    return {**plan.as_json(), "packs": packs}
+    return {**plan.as_json(), "peak_bytes": prepare.peak_bytes(plan.packs), "packs": packs}
 
 
 def _plan_text(plan: prepare.Plan) -> str:
@@ -113,7 +117,13 @@ def _plan_text(plan: prepare.Plan) -> str:
         )
     recipe = plan.packs[0].pipeline
     fields = "".join(f"\n  {field}" for field in plan.packs[0].fields)
-    return f"pipeline {recipe.name}, sha256 {recipe.sha256[:16]}…{fields}\n\n{table(rows)}"
+    first = f"pipeline {recipe.name}, sha256 {recipe.sha256[:16]}…{fields}"
+    return f"{first}\n\n{table(rows)}\n{_disk(plan)}"
+
+
+def _disk(plan: prepare.Plan) -> str:
+    """What making takes, of which a part is for sums that go when a pack is finished."""
+    return f"at most {size(prepare.peak_bytes(plan.packs))} of disk while they are made"
 
 
 _STATES = {

@@ -34,7 +34,8 @@ class Pipeline:
     """One recipe. ``origin`` is the name of a shipped module or the absolute path of a user's.
 
     ``make`` is the module's own function; ``sha256`` is that of the module's source.
-    ``varying_bytes`` is about what a sample's values of varying size take, if the module says so.
+    ``varying_bytes`` is about what a sample's values of varying size take, ``decoded_shape`` what
+    every encoded image has once it is decoded (height, width, channels), if the module says so.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Pipeline:
     _fields: Callable[[Manifest], tuple[Field, ...]]
     _environment: Callable[[], Mapping[str, str]] | None = None
     varying_bytes: int | None = None
+    decoded_shape: tuple[int, int, int] | None = None
 
     def fields(self, manifest: Manifest) -> tuple[Field, ...]:
         """The fields that a pack of this dataset will have.
@@ -238,6 +240,14 @@ def _checked(name: str, origin: str, source: bytes, module: ModuleType) -> Pipel
         raise PipelineError(
             "bad VARYING_BYTES", where=origin, expected="a number of bytes", got=repr(varying)
         )
+    shape = getattr(module, "DECODED_SHAPE", None)
+    if shape is not None and not _is_shape(shape):
+        raise PipelineError(
+            "bad DECODED_SHAPE",
+            where=origin,
+            expected="(height, width, channels)",
+            got=repr(shape),
+        )
     digest = hashlib.sha256(source).hexdigest()
     return Pipeline(
         name,
@@ -248,6 +258,15 @@ def _checked(name: str, origin: str, source: bytes, module: ModuleType) -> Pipel
         module.fields,
         getattr(module, "environment", None),
         varying,
+        shape,
+    )
+
+
+def _is_shape(given: object) -> bool:
+    return (
+        isinstance(given, tuple)
+        and len(given) == 3
+        and all(type(size) is int and size > 0 for size in given)
     )
 
 

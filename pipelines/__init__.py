@@ -24,5 +24,9 @@ The contract, checked when a pipeline is loaded:
         About what the values of varying size take together in one sample. It decides how many
         samples go into a shard. Without it: the mean size of the raw files, a sample.
 
+    DECODED_SHAPE: tuple[int, int, int]                                               (optional)
+        Height, width and channels of every encoded image once it is decoded, if all have one size.
+        It tells how much disk the sums of their mean image take while a pack is made.
+
 The source of the module is hashed into every pack that it made.
 """

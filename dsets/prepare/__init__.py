@@ -21,5 +21,18 @@ from dsets.prepare.folder import State, made, state
 from dsets.prepare.job import run
 from dsets.prepare.limit import Limit
 from dsets.prepare.planning import PackPlan, Plan, plan
+from dsets.prepare.room import check_index, peak_bytes
 
-__all__ = ["Limit", "PackPlan", "Plan", "ShardEvent", "State", "made", "plan", "run", "state"]
+__all__ = [
+    "Limit",
+    "PackPlan",
+    "Plan",
+    "ShardEvent",
+    "State",
+    "check_index",
+    "made",
+    "peak_bytes",
+    "plan",
+    "run",
+    "state",
+]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from dsets import fetch, store
 from dsets import pipeline as pipelines
 from dsets.manifest import Manifest
-from dsets.prepare import storage, trial
+from dsets.prepare import room, storage, trial
 from dsets.prepare.cluster import cores
 from dsets.prepare.planning import SHARD_BYTES, Plan
 from dsets.prepare.storage import Storage
@@ -27,7 +27,8 @@ _JPEG = "_jpeg"
 class Estimate:
     """``files`` to bring here, ``trial`` of the pipeline, ``storage`` where the packs will lie.
 
-    ``storage`` is None where it could not be measured, or there is nothing to choose.
+    ``storage`` is None where it could not be measured, or there is nothing to choose;
+    ``free_bytes`` is what that disk can still take.
     """
 
     plan: Plan
@@ -35,6 +36,7 @@ class Estimate:
     trial: Trial
     storage: Storage | None
     cores: int
+    free_bytes: int
 
     @property
     def samples(self) -> int:
@@ -52,6 +54,11 @@ class Estimate:
         if all(field.fixed for field in self.plan.packs[0].fields):
             return self.plan.need_bytes
         return round(self.samples * self.trial.stored_bytes)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Of disk while the packs are made: themselves, and what lies beside them until then."""
+        return room.peak_bytes(self.plan.packs) + self.pack_bytes - self.plan.need_bytes
 
     @property
     def cpu_hours(self) -> float:
@@ -101,6 +108,8 @@ class Estimate:
             },
             "samples": self.samples,
             "pack_bytes": self.pack_bytes,
+            "peak_bytes": self.peak_bytes,
+            "free_bytes": self.free_bytes,
             "raw_pack_bytes": _times(self.samples, self.trial.raw_bytes),
             "jpeg_pack_bytes": _times(self.samples, self.trial.jpeg_bytes),
             "jpeg_quality": trial.QUALITY,
@@ -143,7 +152,10 @@ def measure(plan: Plan, *, progress: Progress = ignore) -> Estimate:
 
     Raises:
         DataError, PipelineError: of a raw file, of the pipeline.
+        UsageError: the shards are so small that no index could name all of them.
     """
+    for one in plan.packs:
+        room.check_index(one, plan.shard_bytes)
     first = plan.packs[0]
     names = [name for one in plan.packs for name in one.split.files]
     files = fetch.plan(plan.manifest, first.source.root, files=names, progress=progress)
@@ -151,7 +163,8 @@ def measure(plan: Plan, *, progress: Progress = ignore) -> Estimate:
     tried = trial.run(first, own=not missing & set(first.split.files))
     choice = tried.jpeg_bytes is not None and any(field.encoded for field in plan.manifest.fields)
     measured = storage.measure(first.out.parent) if choice else None
-    return Estimate(plan, files, tried, measured, cores())
+    free = room.free_bytes(first.out.parent)
+    return Estimate(plan, files, tried, measured, cores(), free)
 
 
 def _bring(manifest: Manifest) -> str:

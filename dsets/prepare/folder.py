@@ -119,6 +119,17 @@ def working(plan: PackPlan, tell: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
+def leaving(part: Path) -> Iterator[None]:
+    """Leave no empty work folder, which we hold, behind an error."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # there is unfinished work in it
+            part.rmdir()
+        raise
+
+
+@contextmanager
 def held(out: Path, tell: Callable[[str], None]) -> Iterator[None]:
     """Keep every prepare job away from a finished pack, while it is mended."""
     part = out.with_name(f"{out.name}.part")

@@ -7,7 +7,6 @@ from them, to the same bytes.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -23,7 +22,7 @@ from dsets.pack import index
 from dsets.pack.digests import samples_digest
 from dsets.pack.schema import Index, Quarantined
 from dsets.pack.statistics import Statistics
-from dsets.prepare import cluster, folder, keys, ledger
+from dsets.prepare import cluster, folder, keys, ledger, room
 from dsets.prepare.cluster import Tasks
 from dsets.prepare.events import ShardEvent
 from dsets.prepare.ledger import Record
@@ -54,6 +53,7 @@ def run(
     Raises:
         PrepareError: raw files are missing, the disk is too small, another plan's pack is in the
             way, too many samples are bad, or the cluster failed.
+        UsageError: the shards are so small that no index could name all of them.
         DataError, PipelineError: of a raw file, of the pipeline.
     """
     folder.check(plan.packs, force=force)
@@ -64,7 +64,9 @@ def run(
         if todo:
             raw = _raw_files(plan, todo, progress)
             _check_place(root)
-            _check_space(todo)
+            for one in todo:
+                room.check_index(one, plan.shard_bytes)
+            room.check_disk(todo, folder.begun_bytes)
             tell = _teller(plan.manifest.name, progress)
             tasks = stack.enter_context(cluster.tasks(workers, scheduler, root, tell))
         for one in todo:
@@ -93,7 +95,8 @@ def _make(
 ) -> None:
     tell = _teller(_task(plan), progress)
     with folder.working(plan, tell):
-        folder.check([plan], force=force)
+        with folder.leaving(plan.part):
+            folder.check([plan], force=force)  # another job may have put its pack there meanwhile
         if folder.state(plan) == "finished" and not force:
             folder.abandon(plan)  # another process made it while we waited
             return
@@ -295,21 +298,6 @@ def _check_place(root: Path) -> None:
             expected="a folder for the packs",
             remedy="choose another --out",
         ) from error
-
-
-def _check_space(todo: Sequence[PackPlan]) -> None:
-    """Raise PrepareError when the packs cannot fit on the disk."""
-    there = next(path for path in todo[0].out.parents if path.exists())
-    free = shutil.disk_usage(there).free
-    need = sum(one.need_bytes - folder.begun_bytes(one) for one in todo)
-    if need > free:
-        raise PrepareError(
-            "not enough disk space",
-            where=there,
-            expected=f"about {need} bytes free",
-            got=free,
-            remedy="free some, or choose another --out",
-        )
 
 
 def _task(plan: PackPlan) -> str:

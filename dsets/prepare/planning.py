@@ -19,8 +19,8 @@ from dsets.errors import UsageError
 from dsets.field import Field
 from dsets.manifest import Manifest, Source, Split
 from dsets.manifest.schema import Options
-from dsets.pack import digests, extents, strict
-from dsets.pack.schema import Shard, field_table
+from dsets.pack import digests
+from dsets.pack.schema import field_table
 from dsets.pipeline import Pipeline
 
 SHARD_BYTES = 256 << 20
@@ -29,11 +29,11 @@ MOST_TASKS = 4096
 #: What a sample costs beside its fields: the key, its offset and hash, and a CRC-32C a field.
 _KEY_BYTES = 32
 _CRC_BYTES = 4
+#: Statistics are of integers of 64 bits; this many, for three channels, are no mean image's.
+_SUM_BYTES = 8
+_OTHER_SUMS = 14
 #: What a shard costs beside its samples: HDF5's own structure and 4096-byte alignment.
 _SHARD_OVERHEAD_BYTES = 112 << 10
-#: What index.json has for a shard and for each dataset in it, generously (docs/scaling.md).
-_INDEX_SHARD_BYTES = 200
-_INDEX_DATASET_BYTES = 125
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,20 @@ class PackPlan:
 
     @property
     def need_bytes(self) -> int:
-        """About how much disk the pack will take."""
+        """About how much disk the pack will take. (To make it takes more: ``room.peak_bytes``.)"""
         samples = self.split.samples * _sample_bytes(self.pipeline, self.fields, self.source)
-        return samples + self.shards * _SHARD_OVERHEAD_BYTES
+        return samples + self.shards * _SHARD_OVERHEAD_BYTES + self.sums_bytes
+
+    @property
+    def sums_bytes(self) -> int:
+        """About what integer sums take: those of the pack, and while it is made each shard's."""
+        fields = {field.name: field for field in self.fields}
+        if self.statistics is None:
+            return 0
+        shape = self.pipeline.decoded_shape or fields[self.statistics].shape
+        of_one_size = len(shape) == 3 and None not in shape  # else there is no mean image
+        values = math.prod(size or 1 for size in shape) if of_one_size else 0
+        return _SUM_BYTES * (values + _OTHER_SUMS)
 
     @property
     def recipe(self) -> str:
@@ -174,8 +185,7 @@ def plan(
     Raises:
         ManifestError: no such split, or the reader cannot follow the manifest.
         PipelineError: the pipeline breaks its contract.
-        UsageError: ``shard_bytes`` is not positive, or so small that no index could name all
-            shards; or the dataset is only in the catalogue.
+        UsageError: ``shard_bytes`` is not positive, or the dataset is only in the catalogue.
     """
     if shard_bytes < 1:
         raise UsageError("bad shard size", expected="at least 1 byte", got=shard_bytes)
@@ -212,23 +222,7 @@ def plan(
     )
     for one in made.packs:
         readers.load(manifest.reader).check(one.source)
-        _check_index(one, shard_bytes)
     return made
-
-
-def _check_index(plan: PackPlan, shard_bytes: int) -> None:
-    """Refuse a pack that nobody could open, before it is made: an index has a largest size."""
-    datasets = extents.of_shard(Shard("", 1, 0, "", {}), plan.fields)
-    need = plan.shards * (_INDEX_SHARD_BYTES + _INDEX_DATASET_BYTES * len(datasets))
-    if need > strict.BYTES:
-        raise UsageError(
-            f"too many shards for the index of a pack: {plan.shards:,}",
-            where=f"{plan.source.manifest.name}/{plan.split.name}",
-            expected=f"an index of at most {strict.BYTES:,} bytes",
-            got=f"about {need:,}",
-            remedy=f"give a shard size of {math.ceil(shard_bytes * need / strict.BYTES):,} bytes "
-            "or more (--shard-size)",
-        )
 
 
 def _available(manifest: Manifest, raw: Path, folder: Path) -> Sequence[Split]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import namedtuple
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -55,6 +56,25 @@ def test_the_commands_repeat_the_size_of_shards_that_was_given(
     assert cli(["plan", "tiny", "--shard-size", "1MB", "--json", "--quiet"]) == 0
     last = json.loads(capsys.readouterr().out)["commands"][-1]
     assert last == "dsets prepare tiny --shard-size 1000000"
+
+
+def test_a_disk_that_is_too_small_for_the_sums_of_small_shards_is_told(
+    cli: Cli, capsys: Capture, home_there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(10**12, 0, 27 * 10**10))
+    assert cli(["plan", "imagenet/train", "--quiet"]) == 0
+    assert "would refuse" not in capsys.readouterr().out
+    assert cli(["plan", "imagenet/train", "--shard-size", "10MB", "--json", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    shards = found["packs"][0]["shards"]
+    assert found["peak_bytes"] > found["pack_bytes"] + shards * 8 * 256 * 256 * 3
+    assert found["free_bytes"] == 27 * 10**10
+    assert cli(["plan", "imagenet/train", "--shard-size", "10MB", "--quiet"]) == 0
+    text = capsys.readouterr().out
+    assert "would refuse" in text and "take a larger --shard-size" in text
+    assert cli(["plan", "imagenet/train", "--shard-size", "1kB", "--quiet"]) == 1
+    assert "too many shards" in capsys.readouterr().err
 
 
 def test_files_that_are_here_are_not_downloaded_and_are_tried(

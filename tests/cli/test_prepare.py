@@ -162,6 +162,44 @@ def test_bad_samples_are_listed_for_people_and_machines_and_limited(
     assert "\x1b" not in text
 
 
+def test_a_job_that_fails_says_so_in_its_last_event(
+    cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "sour.py"
+    recipe.write_text(SOUR)
+    made = ["prepare", "dots", "--pipeline", str(recipe), "--json", "--quiet"]
+    assert cli([*made, "--max-bad", "3"]) == 1
+    captured = capsys.readouterr()
+    events = [json.loads(line) for line in captured.out.splitlines()]
+    assert [event["event"] for event in events][-2:] == ["progress", "error"]
+    last = events[-1]
+    assert (last["kind"], last["what"], last["where"]) == (
+        "PrepareError",
+        "too many bad samples",
+        "dots/train",
+    )
+    assert last["expected"] == "at most 3 of 40" and last["got"].startswith("4, the first: ")
+    assert captured.err.startswith("dsets: error: dots/train: too many bad samples")
+    assert cli(["prepare", "nowhere", "--json"]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["kind"] == "ManifestError"
+    assert cli([*made, "--max-bad", "3", "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["peak_bytes"] > 0
+
+
+def test_an_interrupted_job_says_so_in_its_last_event(
+    cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "stopped.py"
+    recipe.write_text(SOUR.replace('DataError("so\\x1b[2Jur")', "KeyboardInterrupt"))
+    made = ["prepare", "dots", "--pipeline", str(recipe), "--json", "--quiet"]
+    assert cli(made) == 130
+    captured = capsys.readouterr()
+    last = json.loads(captured.out.splitlines()[-1])
+    assert (last["event"], last["kind"], last["what"]) == ("error", "Interrupted", "interrupted")
+    assert captured.err.strip() == "dsets: interrupted; the same command goes on from here"
+
+
 @pytest.mark.parametrize("limit", ["-1", "1.5", "101%", "%", "all", "", "1e3", "nan%", "9" * 40])
 def test_a_limit_that_is_none_is_wrong_usage(cli: Cli, limit: str) -> None:
     assert cli(["prepare", "dots", "--max-bad", limit]) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -314,6 +315,27 @@ def test_promise_4_of_many_jobs_on_one_pack_one_does_the_work(tiny: Any) -> None
         job.join()
     assert len(found) == 4 and len({index for index, _ in map(_digests, found)}) == 1
     assert len((tiny.folder / "made").read_text().split()) == 90 + 31
+
+
+def test_a_job_that_waited_for_another_plans_pack_leaves_no_empty_folder(tiny: Any) -> None:
+    prepare.run(tiny.plan("calm", splits=["train"]))
+    plan = tiny.plan(shards=3, splits=["train"])
+    (one,) = plan.packs
+    one.out.parent.mkdir()
+    waiting = threading.Event()
+
+    def tell(event: Event) -> None:
+        if "waiting for it" in event.message:
+            waiting.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        with holding(one.part, folder=True):
+            job = pool.submit(prepare.run, plan, progress=tell)
+            assert waiting.wait(60)
+            (tiny.folder / "calm" / "train").rename(one.out)
+        with pytest.raises(PrepareError, match="a pack made by another plan"):
+            job.result()
+    assert [path.name for path in one.out.parent.iterdir()] == ["train"]
 
 
 def test_promise_4_files_that_another_job_renames_meanwhile_are_no_error(tiny: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import numpy.typing as npt
 
 from dsets.readers import _openimages_csv
 from dsets.readers._grouped import Grouped
-from dsets.readers._openimages_csv import Piece
 from dsets.readers._openimages_options import FLAGS, MID, SOURCES, Options
+from dsets.readers._openimages_piece import Piece
+from dsets.readers._openimages_table import Table
 
 #: Fractions of a side may leave the picture by what rounding does.
 SLACK = 1e-3
@@ -28,12 +31,14 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "human": _LABELS,
     "machine": _LABELS,
     "point": {"place": ("<f4", (2,)), "code": "<i4", "answer": "|i1"},
+    "relation": {"corners": ("<f4", (2, 4)), "codes": ("<i4", (2,)), "name": "<i4"},
 }
 ABOUT = {
     "boxes": "box",
     "human_labels": "human",
     "machine_labels": "machine",
     "points": "point",
+    "relationships": "relation",
 }
 #: The columns of the index, by what they are about.
 COLUMNS: dict[str, dict[str, str]] = {
@@ -41,6 +46,8 @@ COLUMNS: dict[str, dict[str, str]] = {
     for about, fields in _FIELDS.items()
 }
 ANSWERS = {"no": 0, "yes": 1, "unsure": -1}
+_TWICE = "a picture that is there twice, with another rotation"
+_RELATION = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,31}")
 _ROW_BYTES = 50  # of a CSV, at least
 
 Columns = dict[str, npt.NDArray[Any]]
@@ -91,29 +98,31 @@ class Joined:
         self._vocabulary = vocabulary
         self._folder = folder
 
-    def read(self, kind: str, paths: Sequence[Path]) -> tuple[Columns, tuple[int, int, str]]:
+    def read(self, kind: str, tables: Sequence[Table]) -> tuple[Columns, tuple[int, int, str]]:
         """The columns of a kind, and what speaks of pictures that are not here.
 
         Raises:
             DataError: a row cannot be; it names the line.
         """
         if kind == "rotation":
-            return self._rotation(paths), self._lookup.absent()
+            return self._rotation(tables), self._lookup.absent()
         about = ABOUT[kind]
         fields = list(_FIELDS[about].items())
         dtype = np.dtype(
             [("row", "<i4")] + [(n, t) if isinstance(t, str) else (n, *t) for n, t in fields]
         )
-        size = sum(path.stat().st_size if path.is_file() else 0 for path in paths)
+        size = sum(table.size for table in tables)
+        take = {"box": self._box, "relation": self._relation}.get(about, self._label)
         grouped = Grouped(dtype, self._count, size // _ROW_BYTES * dtype.itemsize, self._folder)
         try:
-            for path in paths:
-                for piece in _openimages_csv.pieces(path, kind):
-                    rows = self._lookup.rows(piece.image)
-                    records = np.empty(len(piece), dtype)
-                    records["row"] = rows
-                    (self._box if about == "box" else self._label)(piece, records, about)
-                    grouped.add(records[rows >= 0])
+            for table in tables:
+                with closing(_openimages_csv.pieces(table, kind)) as pieces:
+                    for piece in pieces:
+                        rows = self._lookup.rows(piece.image)
+                        records = np.empty(len(piece), dtype)
+                        records["row"] = rows
+                        take(piece, records, about)
+                        grouped.add(records[rows >= 0])
             ends, columns = grouped.finish()
         finally:
             grouped.close()
@@ -121,12 +130,7 @@ class Joined:
         return named | {f"{about}.end": ends}, self._lookup.absent()
 
     def _box(self, piece: Piece, records: npt.NDArray[Any], about: str) -> None:
-        xmin, xmax, ymin, ymax = (
-            piece.numbers(name, -SLACK, 1 + SLACK) for name in ("xmin", "xmax", "ymin", "ymax")
-        )
-        piece.check(xmin <= xmax, "a box that ends before it begins", "xmin up to xmax", "xmin")
-        piece.check(ymin <= ymax, "a box that ends before it begins", "ymin up to ymax", "ymin")
-        records["corners"] = np.clip(np.stack([xmin, ymin, xmax, ymax], 1), 0, 1)
+        records["corners"] = _corners(piece, "")
         texts, codes = piece.texts("label")
         labels = np.array([self._mids.get(text, -1) for text in texts] + [-1], np.int64)[codes]
         piece.check(
@@ -143,12 +147,7 @@ class Joined:
         records["source"] = _sources(piece)
 
     def _label(self, piece: Piece, records: npt.NDArray[Any], about: str) -> None:
-        texts, codes = piece.texts("label")
-        good = np.array([bool(MID.fullmatch(text)) for text in texts] + [False])
-        piece.check(good[codes], "bad label", "an identifier like /m/01yrx", "label")
-        words = self._vocabulary
-        table = np.array([words.setdefault(text, len(words)) for text in texts] + [-1], np.int32)
-        records["code"] = table[codes]
+        records["code"] = self._codes(piece, "label", MID, "an identifier like /m/01yrx")
         if about == "point":
             x, y = (piece.numbers(name, -SLACK, 1 + SLACK) for name in "xy")
             records["place"] = np.clip(np.stack([x, y], 1), 0, 1)
@@ -160,20 +159,66 @@ class Joined:
             records["confidence"] = piece.numbers("confidence", 0, 1)
             records["source"] = _sources(piece)
 
-    def _rotation(self, paths: Sequence[Path]) -> Columns:
+    def _relation(self, piece: Piece, records: npt.NDArray[Any], about: str) -> None:
+        records["corners"] = np.stack([_corners(piece, "1"), _corners(piece, "2")], 1)
+        for place, name in enumerate(("label1", "label2")):
+            codes = self._codes(piece, name, MID, "an identifier like /m/01yrx")
+            records["codes"][:, place] = codes
+        records["name"] = self._codes(piece, "relation", _RELATION, "a word like holds")
+
+    def _codes(
+        self, piece: Piece, name: str, shape: re.Pattern[str], expected: str
+    ) -> npt.NDArray[np.int32]:
+        """int32 (n,): the numbers in the vocabulary of a column's texts, which have this shape."""
+        texts, codes = piece.texts(name)
+        good = np.array([bool(shape.fullmatch(text)) for text in texts] + [False])
+        piece.check(good[codes], f"bad {name}", expected, name)
+        words = self._vocabulary
+        table = np.array([words.setdefault(text, len(words)) for text in texts] + [-1], np.int32)
+        found: npt.NDArray[np.int32] = table[codes]
+        return found
+
+    def _rotation(self, tables: Sequence[Table]) -> Columns:
         degrees = np.full(self._count, np.nan, np.float32)
-        for path in paths:
-            for piece in _openimages_csv.pieces(path, "rotation"):
-                rows = self._lookup.rows(piece.image)
-                values = piece.optional("rotation")
-                piece.check(
-                    np.isnan(values) | (np.abs(values) <= 360),
-                    "bad rotation",
-                    "degrees, or nothing",
-                    "rotation",
-                )
-                degrees[rows[rows >= 0]] = values[rows >= 0]
+        told = np.zeros(self._count, np.bool_)
+        for table in tables:
+            with closing(_openimages_csv.pieces(table, "rotation")) as pieces:
+                for piece in pieces:
+                    self._turned(piece, degrees, told)
         return {"image.rotation": degrees}
+
+    def _turned(
+        self, piece: Piece, degrees: npt.NDArray[np.float32], told: npt.NDArray[np.bool_]
+    ) -> None:
+        rows = self._lookup.rows(piece.image)
+        values = piece.optional("rotation")
+        piece.check(
+            np.isnan(values) | (np.abs(values) <= 360),
+            "bad rotation",
+            "degrees, or nothing",
+            "rotation",
+        )
+        # A picture may be told of twice, in the same words: the first row of each counts.
+        here = np.flatnonzero(rows >= 0)
+        ones, first = np.unique(rows[here], return_index=True)
+        fresh = ~told[ones]
+        degrees[ones[fresh]] = values[here[first[fresh]]]
+        told[ones] = True
+        same = (rows < 0) | (degrees[rows] == values)
+        same |= np.isnan(degrees[rows]) & np.isnan(values)
+        piece.check(same, _TWICE, "each picture once, or with one rotation", "rotation")
+
+
+def _corners(piece: Piece, number: str) -> npt.NDArray[np.float32]:
+    """float32 (n, 4): xmin, ymin, xmax, ymax of the columns with this number."""
+    xmin, xmax, ymin, ymax = (
+        piece.numbers(name + number, -SLACK, 1 + SLACK) for name in ("xmin", "xmax", "ymin", "ymax")
+    )
+    what = "a box that ends before it begins"
+    piece.check(xmin <= xmax, what, f"xmin{number} up to xmax{number}", f"xmin{number}")
+    piece.check(ymin <= ymax, what, f"ymin{number} up to ymax{number}", f"ymin{number}")
+    found: npt.NDArray[np.float32] = np.clip(np.stack([xmin, ymin, xmax, ymax], 1), 0, 1)
+    return found
 
 
 def _sources(piece: Piece) -> npt.NDArray[np.int8]:

@@ -21,8 +21,9 @@ from dsets.readers import (
     _openimages_pictures,
 )
 from dsets.readers._openimages_options import Options
+from dsets.readers._openimages_table import Table
 
-VERSION = 2
+VERSION = 3
 _DTYPES = {
     "image": {"id": "<u8", "archive": "<i2", "offset": "<i8", "bytes": "<i8", "rotation": "<f4"},
     **_openimages_annotations.COLUMNS,
@@ -136,9 +137,10 @@ def _made(source: Source, options: Options) -> Index:
     scratch = folder if folder.is_dir() else None
     joined = _openimages_annotations.Joined(image["id"], options, vocabulary, scratch)
     for kind, names in options.csvs.items():
-        paths = [source.path(n) for n in names if n in options.needed or source.path(n).is_file()]
-        if paths:
-            columns, absent[kind] = joined.read(kind, paths)
+        there = [n for n in names if n in options.needed or source.path(n).is_file()]
+        if there:
+            tables = [Table(source.path(name), source.split.name) for name in there]
+            columns, absent[kind] = joined.read(kind, tables)
             found |= columns
     if options.masks:
         columns, absent["masks"] = _openimages_masks.scan(source, options, image["id"], scratch)

@@ -10,16 +10,18 @@ import csv
 import io
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
 from dsets.errors import DataError
 
+if TYPE_CHECKING:
+    from dsets.readers._openimages_table import Table
+
 LINE_BYTES = 1 << 16
 REMEDY = "get the published file again, or mend it and adopt it with --unverified"
-_COMMA = ord(",")
+_COMMA, _QUOTE = b',"'
 _BUFFER = 1 << 18
 
 
@@ -32,64 +34,86 @@ class Layout(NamedTuple):
     quoted: bool
     start: int
 
-    def line(self, row: int) -> int:
-        """The number of the line of a row, counted from 0."""
-        return self.first + row
-
 
 class Counted(io.RawIOBase):
-    """A file that counts the commas and the NUL bytes that are read from it."""
+    """The rest of a file after ``ahead``, which was read already: it counts the NUL bytes, and the
+    commas, of ``quoted`` tables those outside quotes, that are read from it."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, ahead: bytes, quoted: bool) -> None:
         self._file = file
+        self._ahead = ahead
+        self._quoted = quoted
+        self._within = False  # quotes
         self.commas = self.nuls = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
-        count = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        if self._ahead:
+            count = min(len(self._ahead), len(buffer))
+            buffer[:count] = self._ahead[:count]
+            self._ahead = self._ahead[count:]
+        else:
+            count = self._file.readinto(buffer)  # type: ignore[attr-defined]
         data = np.frombuffer(buffer, np.uint8, count)
-        self.commas += int(np.count_nonzero(data == _COMMA))
         self.nuls += count - int(np.count_nonzero(data))
-        return int(count)
+        commas = data == _COMMA
+        if self._quoted and (quotes := data == _QUOTE).any():
+            within = np.bitwise_xor.accumulate(quotes) ^ self._within
+            commas &= ~within
+            self._within = bool(within[-1])
+        elif self._within:
+            return count
+        self.commas += int(np.count_nonzero(commas))
+        return count
 
     def buffered(self) -> io.BufferedReader:
         return io.BufferedReader(self, _BUFFER)
 
 
-def lines(path: Path, start: int) -> Iterator[str]:
-    """The lines from the byte ``start`` on, of any system, with their ends, as Latin-1; one longer
-    than a row can be comes in pieces."""
-    with path.open("rb") as file:
-        file.seek(start)
-        text = io.TextIOWrapper(file, "latin-1", newline="")
+def lines(file: BinaryIO) -> Iterator[str]:
+    """The lines that follow in a file, of any system, with their ends, as Latin-1; one longer than
+    a row can be comes in pieces."""
+    text = io.TextIOWrapper(file, "latin-1", newline="")
+    try:
         yield from iter(partial(text.readline, LINE_BYTES), "")
+    finally:
+        if not file.closed:  # which is for its owner to do
+            text.detach()
 
 
-def rows(path: Path, layout: Layout) -> Iterator[list[str]]:
-    """The cells of each row; none of an empty line.
+def rows(table: Table, layout: Layout) -> Iterator[tuple[int, list[str]]]:
+    """The number of the line in which each row begins, and its cells; none of an empty line.
 
     Raises:
         DataError: a quoted cell is larger than any may be.
     """
-    found = lines(path, layout.start)
-    if not layout.quoted:
-        yield from (line.rstrip("\r\n").split(",") if line.strip("\r\n") else [] for line in found)
-        return
-    try:
-        yield from csv.reader(found)
-    except csv.Error as error:
-        got = ascii(str(error))
-        raise DataError("no table", where=path, got=got, remedy=REMEDY) from error
+    with table.opened() as file:
+        file.read(layout.start)
+        found = lines(file)
+        if not layout.quoted:
+            for number, line in enumerate(found, layout.first):
+                yield number, line.rstrip("\r\n").split(",") if line.strip("\r\n") else []
+            return
+        number = layout.first
+        reader = csv.reader(found)
+        try:
+            for cells in reader:
+                yield number, cells
+                number = layout.first + reader.line_num
+        except csv.Error as error:
+            where = f"{table.where}, line {number}"
+            got = ascii(str(error))
+            raise DataError("no table", where=where, got=got, remedy=REMEDY) from error
 
 
-def odd(path: Path, layout: Layout, last: int | None = None) -> DataError | None:
+def odd(table: Table, layout: Layout, last: int | None = None) -> DataError | None:
     """What is wrong with the first row, up to the row ``last``, that has not the columns of the
     others, or nothing in any, or NUL bytes; None where there is no such row."""
     expected = f"{len(layout.columns)} columns"
-    for number, cells in enumerate(rows(path, layout)):
-        if last is not None and number > last:
+    for row, (number, cells) in enumerate(rows(table, layout)):
+        if last is not None and row > last:
             return None
         if not cells:
             continue
@@ -103,7 +127,7 @@ def odd(path: Path, layout: Layout, last: int | None = None) -> DataError | None
             continue
         return DataError(
             "a row is not like the others",
-            where=f"{path}, line {layout.line(number)}",
+            where=f"{table.where}, line {number}",
             expected=expected,
             got=got,
             remedy=REMEDY,
@@ -111,10 +135,10 @@ def odd(path: Path, layout: Layout, last: int | None = None) -> DataError | None
     return None
 
 
-def cell(path: Path, layout: Layout, row: int, name: str) -> str:
-    """What is written in a row below a column."""
+def cell(table: Table, layout: Layout, row: int, name: str) -> tuple[int, str]:
+    """The number of a row's line, and what is written there below a column."""
     place = layout.columns.index(name)
-    for number, cells in enumerate(rows(path, layout)):
-        if number == row:
-            return cells[place] if place < len(cells) else ""
-    return ""
+    for at, (number, cells) in enumerate(rows(table, layout)):
+        if at == row:
+            return number, cells[place] if place < len(cells) else ""
+    return layout.first + row, ""

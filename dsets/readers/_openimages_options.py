@@ -12,7 +12,7 @@ from dsets.manifest.schema import Source
 from dsets.readers import _rows
 
 #: Kinds of annotation in CSV files: the option that names the files.
-CSVS = ("boxes", "human_labels", "machine_labels", "points", "rotation")
+CSVS = ("boxes", "human_labels", "machine_labels", "points", "relationships", "rotation")
 FLAGS = ("occluded", "truncated", "group_of", "depiction", "inside")
 SOURCES = (
     "activemil",
@@ -21,6 +21,7 @@ SOURCES = (
     "verification",
     "crowdsource-verification",
     "machine",
+    "human",
 )
 _RAGGED: tuple[int | None, ...] = (None,)
 FIELDS: dict[str, tuple[str, tuple[int | None, ...]]] = {
@@ -37,6 +38,12 @@ FIELDS: dict[str, tuple[str, tuple[int | None, ...]]] = {
     "mask_ends": ("int64", _RAGGED),
     "points": ("float32", (None, 2)),
     "point_answers": ("int8", _RAGGED),
+    "relation_boxes": ("float32", (None, 2, 4)),
+    "relation_labels": ("int64", (None, 2)),
+    "relation_mids": ("uint8", _RAGGED),
+    "relation_mid_ends": ("int64", _RAGGED),
+    "relation_names": ("uint8", _RAGGED),
+    "relation_name_ends": ("int64", _RAGGED),
 }
 for _kind in ("human", "machine", "point"):
     FIELDS[f"{_kind}_labels"] = ("int64", _RAGGED)

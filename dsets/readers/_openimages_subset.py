@@ -5,7 +5,9 @@ That takes 8 bytes of memory a picture. Of the annotation files the rows of thes
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Collection, Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -16,13 +18,16 @@ from dsets.readers import (
     Choice,
     Cutting,
     Picture,
+    _openimages_columns,
     _openimages_csv,
     _openimages_lines,
     _openimages_options,
 )
+from dsets.readers._openimages_lines import Counted
 from dsets.readers._openimages_options import Options
+from dsets.readers._openimages_table import Table
 
-_CUT = ("boxes", "human_labels", "machine_labels", "points")
+_CUT = ("boxes", "human_labels", "machine_labels", "points", "relationships")
 
 
 def choice(source: Source) -> Choice:
@@ -40,7 +45,9 @@ def choice(source: Source) -> Choice:
     images = f"{source.split.name}-images.tar"
     kinds = {kind: _here(source, options, kind) for kind in _CUT}
     given: dict[str, Any] = {"images": (images,)}
-    given |= {kind: names for kind, names in kinds.items() if names}
+    given |= {
+        kind: tuple(_own(source, name) for name in names) for kind, names in kinds.items() if names
+    }
     training = source.manifest.training or source.split
     given["mids"] = source.split.options.get("mids", training.options.get("mids", ()))
     below = source.split.options.get("subclasses", training.options.get("subclasses"))
@@ -60,13 +67,15 @@ def pictures(source: Source, labels: Collection[int] | None) -> Iterator[Picture
     options = _openimages_options.read(source)
     found = np.empty(0, np.uint64)
     for name in options.csvs["boxes"]:
-        for piece in _openimages_csv.pieces(source.path(name), "boxes"):
-            ids = piece.image
-            if labels is not None:
-                texts, codes = piece.texts("label")
-                good = np.array([options.mids.get(text, -1) in labels for text in texts] + [False])
-                ids = ids[good[codes]]
-            found = np.union1d(found, ids)
+        table = Table(source.path(name), source.split.name)
+        with closing(_openimages_csv.pieces(table, "boxes")) as pieces:
+            for piece in pieces:
+                ids = piece.image
+                if labels is not None:
+                    texts, codes = piece.texts("label")
+                    good = [options.mids.get(text, -1) in labels for text in texts] + [False]
+                    ids = ids[np.array(good)[codes]]
+                found = np.union1d(found, ids)
     for number in found.tolist():
         yield Picture(f"{number:016x}", f"{source.split.name}/{number:016x}.jpg")
 
@@ -78,20 +87,44 @@ def cut(source: Source, keys: Collection[str], labels: Collection[int] | None) -
     mids = {mid for mid, label in options.mids.items() if label in (labels or ())}
     for kind in _CUT:
         for name in _here(source, options, kind):
-            layout = _openimages_csv.layout_of(source.path(name), kind)
-            image, label = layout.columns.index("image"), layout.columns.index("label")
-            with source.path(name).open("rb") as file:
-                head = file.read(layout.start if layout.first == 2 else 0)
-            kept = [head.decode("latin-1")]
-            for line in _openimages_lines.lines(source.path(name), layout.start):
-                cells = line.split(",")
-                if (
-                    len(cells) > max(image, label)
-                    and cells[image].strip(' "\r\n').lower() in keys
-                    and (kind != "boxes" or labels is None or cells[label].strip() in mids)
-                ):
-                    kept.append(line if line.endswith(("\n", "\r")) else line + "\n")
-            yield Cutting(name, "", "".join(kept).encode("latin-1"))
+            only = mids if kind == "boxes" and labels is not None else None
+            table = Table(source.path(name), source.split.name)
+            kept = "".join(_rows(table, kind, keys, only)).encode("latin-1")
+            yield Cutting(_own(source, name), "", kept)
+
+
+def _rows(
+    table: Table, kind: str, keys: Collection[str], mids: Collection[str] | None
+) -> Iterator[str]:
+    """The header and the rows of these pictures, and of these classes alone, as they are written.
+
+    Raises:
+        DataError: it is no table of this kind.
+    """
+    with table.opened() as file:
+        head = file.read(_openimages_columns.HEAD_BYTES)
+        layout = _openimages_columns.layout(head, kind, table.where)
+        if layout.first == 2:
+            yield head[: layout.start].decode("latin-1")
+        image = layout.columns.index("image")
+        label = layout.columns.index("label") if mids is not None else image
+        rest = Counted(file, head[layout.start :], layout.quoted).buffered()
+        for line in _openimages_lines.lines(rest):
+            quoted = layout.quoted and '"' in line
+            cells = next(csv.reader([line]), []) if quoted else line.split(",")
+            if (
+                len(cells) > max(image, label)
+                and cells[image].strip(" \r\n").lower() in keys
+                and (mids is None or cells[label].strip() in mids)
+            ):
+                yield line if line.endswith(("\n", "\r")) else line + "\n"
+
+
+def _own(source: Source, name: str) -> str:
+    """What a subset calls a table: as it is called, but for one out of an archive of all splits."""
+    if name.endswith(".csv"):
+        return name
+    return f"{source.split.name}-{name.partition('.')[0]}.csv"
 
 
 def _here(source: Source, options: Options, kind: str) -> tuple[str, ...]:

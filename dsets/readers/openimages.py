@@ -7,6 +7,7 @@
     human_labels = ["….csv"]                 # each of these a file or a list, used as far as they
     machine_labels = ["….csv"]               # are in the store unless the split's files name them
     points = ["….csv"]
+    relationships = ["….csv"]
     rotation = ["….csv"]                     # with columns ImageID and Rotation
     mids = ["/m/011k07", …]                  # of the classes; in the training split, for all
     subclasses = {Bear = ["Panda"], …}       # directly below a class; likewise for all
@@ -14,7 +15,7 @@
 
 The order is that in which the pictures lie, archive after archive; the key is the ImageID. CSV
 files may have any release's columns, in any order, with or without a header, and misspelt; see
-``_openimages_csv``. A value that cannot be, a class or a row that is none, is refused with file
+``_openimages_columns``. A value that cannot be, a class or a row that is none, is refused with file
 and line. What speaks of pictures that are not in the archives is passed over and counted:
 ``table(…).attrs["absent"]``, kind → (rows, pictures, one's id).
 
@@ -28,7 +29,13 @@ Labels of the whole picture, ``human_…`` and ``machine_…``: ``labels`` int64
 for one that is no class of objects, ``mids`` and ``mid_ends`` what it is called in any case,
 UTF-8, one after the other, ``confidences`` (a human's 0 says that it is not there). ``points``
 float32 (n, 2), x and y in pixels, with ``point_labels``, ``point_mids``, ``point_mid_ends``, and
-``point_answers``: 1 yes, 0 no, -1 unsure.
+``point_answers``: 1 yes, 0 no, -1 unsure. Of n relationships ``relation_boxes`` float32
+(n, 2, 4), xmin, ymin, xmax, ymax in pixels of the one and of the other, ``relation_labels`` int64
+(n, 2), ``relation_mids`` with ``relation_mid_ends``, two each, and ``relation_names`` with
+``relation_name_ends``: ``is`` says that the second is a property of the first, such as wooden.
+
+A table is a CSV file, gzipped or not, or a tar, compressed or not, that has one in the folder of
+the split, as those of V1 to V3 do.
 """
 
 from __future__ import annotations
@@ -66,8 +73,8 @@ def check(source: Source) -> None:
 
 def table(source: Source) -> pd.DataFrame:
     """One row a picture: key, archive, offset (in what the archive inflates to), bytes; rotation;
-    boxes, masks, human_labels, machine_labels, points count its annotations, as far as there are
-    such files.
+    boxes, masks, human_labels, machine_labels, points, relationships count its annotations, as far
+    as there are such files.
 
     Raises:
         DataError: a file is not what the manifest or the format says; it names the line.
@@ -94,6 +101,7 @@ def table(source: Source) -> pd.DataFrame:
         "human": "human_labels",
         "machine": "machine_labels",
         "point": "points",
+        "relation": "relationships",
     }
     for about, name in counted.items():
         if f"{about}.end" in columns:
@@ -175,6 +183,8 @@ def _sample(
         span = index.span("point", row)
         values["points"] = index.columns["point.place"][span] * scale[:2]
         values["point_answers"] = index.columns["point.answer"][span].astype(np.int8)
+    if "relation.end" in index.columns:
+        values |= _relations(options, index, row, scale)
     return Sample(key, {name: values[name] for name in options.fields})
 
 
@@ -211,6 +221,22 @@ def _masks(index: Index, row: int, size: tuple[int, int], zips: dict[int, Blobs]
         "confidences": np.ones(count, np.float32),
         "sources": np.full(count, -1, np.int8),
         **{name: np.full(count, -1, np.int8) for name in FLAGS},
+    }
+
+
+def _relations(options: Options, index: Index, row: int, scale: Any) -> dict[str, Any]:
+    span = index.span("relation", row)
+    mids = index.mids(index.columns["relation.codes"][span].reshape(-1))
+    labels = [options.mids.get(mid.decode(), -1) for mid in mids]
+    text, ends = rle.join(mids)
+    names, name_ends = rle.join(index.mids(index.columns["relation.name"][span]))
+    return {
+        "relation_boxes": index.columns["relation.corners"][span] * scale,
+        "relation_labels": np.array(labels, np.int64).reshape(-1, 2),
+        "relation_mids": text,
+        "relation_mid_ends": ends,
+        "relation_names": names,
+        "relation_name_ends": name_ends,
     }
 
 

@@ -311,6 +311,126 @@ def test_points_have_the_answers_of_people(tmp_path: Path) -> None:
     assert values["point_answers"].tolist() == [1, -1, 0]
 
 
+def test_the_words_of_a_point_may_hold_commas(tmp_path: Path) -> None:
+    head = "ImageId,X,Y,Label,EstimatedYesNo,Source,YesVotes,NoVotes,UnsureVotes,TextLabel"
+    rows = [f"{A},0.5,0.5,/m/01yrx,yes,ih,1,0,0,cat", f'{A},0,1,/m/01yrx,no,cs,1,0,0,"a, ""b"""']
+    named = source(
+        tmp_path, TARS | {"p.csv": table(head, *rows)}, {"points": "p.csv"}, "point_answers"
+    )
+    assert read(named)[A].values["point_answers"].tolist() == [1, 0]
+    (tmp_path / "p.csv").write_bytes(table("", *rows))
+    assert read(named)[A].values["point_answers"].tolist() == [1, 0]
+    (tmp_path / "p.csv").write_bytes(table(head, *rows, rows[1].rpartition(",1,0,0")[0]))
+    with pytest.raises(DataError, match=r"p\.csv, line 4.*expected 10 columns, got 6"):
+        openimages.table(named)
+
+
+RELATIONS = (
+    "ImageID,LabelName1,LabelName2,XMin1,XMax1,YMin1,YMax1,XMin2,XMax2,YMin2,YMax2,"
+    "RelationshipLabel"
+)
+
+
+def test_relationships_name_two_objects_or_an_object_and_what_it_is(tmp_path: Path) -> None:
+    relations = table(
+        RELATIONS,
+        f"{A},/m/01yrx,/m/0bt9lr,0,0.5,0,1,0.5,1,0,1,at",
+        f"{C},/m/01yrx,/m/083vt,0,1,0,1,0,1,0,1,is",
+    )
+    kinds = ("boxes", "labels", "mids", "mid_ends", "names", "name_ends")
+    one = source(
+        tmp_path,
+        TARS | {"r.csv": relations},
+        {"relationships": "r.csv"},
+        *(f"relation_{kind}" for kind in kinds),
+    )
+    assert openimages.table(one)["relationships"].tolist() == [0, 1, 1]
+    samples = read(one)
+    values = samples[A].values
+    assert values["relation_boxes"].tolist() == [[[0, 0, 20, 10], [20, 0, 40, 10]]]
+    assert values["relation_labels"].tolist() == [[0, 1]]
+    assert rle.split(values["relation_names"], values["relation_name_ends"]) == [b"at"]
+    other = samples[C].values
+    assert other["relation_labels"].tolist() == [[0, -1]]
+    mids = rle.split(other["relation_mids"], other["relation_mid_ends"])
+    assert mids == [b"/m/01yrx", b"/m/083vt"]
+    assert samples[B].values["relation_boxes"].shape == (0, 2, 4)
+    (tmp_path / "r.csv").write_bytes(relations.replace(b"0.5,1,0,1,at", b"1,0.5,0,1,at"))
+    with pytest.raises(DataError, match=r"r\.csv, line 2.*expected xmin2 up to xmax2"):
+        openimages.table(one)
+
+
+def packed(names: Mapping[str, bytes], compressed: bool) -> bytes:
+    return gzip.compress(tar(names)) if compressed else tar(names)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_tables_of_the_first_releases_are_read_in_their_archives(
+    tmp_path: Path, compressed: bool
+) -> None:
+    human = GOOD.replace("xclick", "human")
+    names = {
+        "2017_07/test/annotations-human-bbox.csv": table(BOX, "nonsense"),
+        "2017_07/train/._annotations-human-bbox.csv": b"a Mac's",
+        "2017_07/train/annotations-human-bbox.csv": table(BOX, human, human),
+        "2017_07/validation/annotations-human-bbox.csv": table(BOX),
+    }
+    files = TARS | {"b.tgz": packed(names, compressed)}
+    one = source(tmp_path, files, {"boxes": "b.tgz"})
+    values = read(one)[A].values
+    assert values["boxes"].tolist() == [[0, 0, 40, 5]] * 2
+    assert values["sources"].tolist() == [6, 6]
+    bad = dict(names, **{"2017_07/train/annotations-human-bbox.csv": table(BOX, human, human[1:])})
+    (tmp_path / "b.tgz").write_bytes(packed(bad, compressed))
+    with pytest.raises(DataError, match=r"train/annotations-human-bbox\.csv, line 3: bad image id"):
+        openimages.table(one)
+    (tmp_path / "b.tgz").write_bytes(packed(names | {"x/train/b.csv": table(BOX)}, compressed))
+    with pytest.raises(DataError, match="two tables of train"):
+        openimages.table(one)
+    del names["2017_07/train/annotations-human-bbox.csv"]
+    (tmp_path / "b.tgz").write_bytes(packed(names, compressed))
+    with pytest.raises(DataError, match=r"no table of train.*got 2017_07/test"):
+        openimages.table(one)
+    whole = packed({"train/b.csv": table(BOX, *[human] * 50_000)}, compressed)
+    (tmp_path / "b.tgz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="cut short"):
+        openimages.table(one)
+
+
+def test_a_gzipped_table_is_read(tmp_path: Path) -> None:
+    one = source(tmp_path, TARS | {"b.csv": gzip.compress(table(BOX, GOOD))}, FROM_B)
+    assert read(one)[A].values["boxes"].tolist() == [[0, 0, 40, 5]]
+
+
+ROTATED = "ImageID,Subset,Title,Rotation"
+
+
+def test_a_picture_may_be_told_of_twice_but_not_be_turned_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = [f"{A},train,a,90.0", f"{B},train,,", f"{A},train,b,90", f"{B},train,,"]
+    one = source(
+        tmp_path, TARS | {"r.csv": table(ROTATED, *same)}, {"rotation": ["r.csv"]}, "rotation"
+    )
+    assert read(one)[A].values["rotation"] == 90
+    for piece in (1, 1 << 18):
+        monkeypatch.setattr(_openimages_csv, "PIECE", piece)
+        for other in ("180", ""):
+            row = f"{A},train,c,{other}"
+            (tmp_path / "r.csv").write_bytes(table(ROTATED, *same, row))
+            with pytest.raises(DataError, match=r"r\.csv, line 6: .*twice, with another rotation"):
+                openimages.table(one)
+
+
+def test_a_row_that_ends_too_soon_is_refused_among_titles_with_commas(tmp_path: Path) -> None:
+    rows = [f'{A},train,"a, b\nc",90.0', f"{B},train,x,", f"{C},train"]
+    one = source(
+        tmp_path, TARS | {"r.csv": table(ROTATED, *rows)}, {"rotation": ["r.csv"]}, "rotation"
+    )
+    with pytest.raises(DataError, match=r"r\.csv, line 5: .*expected 4 columns, got 2"):
+        openimages.table(one)
+
+
 def masks(name: str = f"{A}_m0bt9lr_1a2b3c4d.png") -> bytes:
     mask = np.zeros((20, 20), np.uint8)  # of another size than the picture, 10 x 40
     mask[:10, :10] = 255

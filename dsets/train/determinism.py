@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from dsets.train import code
+from dsets.train import code, processor
 from dsets.train.numerics import Numerics
 
 #: Typed as Any: torch makes this module's one setting by a property that type checkers don't see.
@@ -64,7 +64,8 @@ def environment(
         "numpy": version("numpy"),
         "python": ".".join(map(str, sys.version_info[:3])),
         "machine": platform.machine(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "processor": processor.name(),
+        "instructions": processor.instructions(),
         "threads": threads,
         "ranks": ranks,
         "device": device if device == "cpu" else torch.cuda.get_device_name(device),
@@ -74,17 +75,23 @@ def environment(
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
-    """What differs between two environments, one line each."""
+    """What differs between two environments, one line each; also what only one of them tells."""
+    names = [*before, *(name for name in now if name not in before)]
     return tuple(
-        f"{name} {_short(was)} → {_short(now.get(name))}"
-        for name, was in before.items()
-        if was != now.get(name)
+        f"{name} {_short(before.get(name))} → {_short(now.get(name))}"
+        for name in names
+        if before.get(name) != now.get(name)
     )
 
 
 def _short(value: Any) -> str:
+    if value is None:
+        return "not recorded"
     text = str(value)
-    return text if len(text) < 64 else f"{text[:12]}…"
+    text = text if text.isprintable() else ascii(text)
+    # A digest is told apart by its first letters, a processor by its last numbers.
+    digest = len(text) == 64 and text.isalnum()
+    return f"{text[:12]}…" if digest or len(text) > 200 else text
 
 
 def generators(device: str) -> dict[str, torch.Tensor]:

@@ -168,7 +168,8 @@ def _telling(report: Progress) -> Callable[[Moment], None]:
         plan = moment.plan
         whole, rest = divmod(moment.step, plan.epoch_steps)
         done = whole * len(plan.training) + rest * plan.recipe.batch_size
-        total = plan.recipe.epochs * len(plan.training)
+        whole, rest = divmod(plan.steps, plan.epoch_steps)
+        total = whole * len(plan.training) + rest * plan.recipe.batch_size
         finished = evaluated and moment.step == plan.steps
         report(Event(plan.model, done, total, message, finished))
 
@@ -184,7 +185,9 @@ def _line(moment: Moment) -> str:
     figures = f"loss {moment.figures.loss:.4f}, top-1 {moment.figures.top1:.2%}"
     if moment.figures.top5 is not None:
         figures += f", top-5 {moment.figures.top5:.2%}"
-    epoch = f"epoch {moment.epoch}/{plan.recipe.epochs}"
+    epoch = f"epoch {moment.epoch}/{-(-plan.steps // plan.epoch_steps)}"
+    if moment.step % plan.epoch_steps and moment.step == plan.steps:
+        epoch += f", step {count(moment.step)}"
     if moment.speed is None:
         return f"{epoch}: {plan.evaluation.split} {figures}"
     speed = f"{moment.speed.rate:,.0f} images/s, {moment.speed.share:.0%} of it waiting for data"
@@ -255,6 +258,15 @@ def _shown(values: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
+def _after(result: Result) -> str:
+    """How long it was trained: whole epochs, or the steps of one that a recipe ends within."""
+    steps = f"{count(result.steps)} step{'s' * (result.steps != 1)}"
+    whole, rest = divmod(result.steps, result.epoch_steps)
+    if rest == 0:
+        return f"{count(whole)} epoch{'s' * (whole != 1)}"
+    return f"{steps} ({result.steps / result.epoch_steps:.3g} epochs)"
+
+
 def _print_result(result: Result, as_json: bool) -> None:
     if as_json:
         click.echo((result.out / "result.json").read_text(encoding="utf-8"), nl=False)
@@ -262,6 +274,6 @@ def _print_result(result: Result, as_json: bool) -> None:
     last = result.history[-1]
     click.echo(
         f"test accuracy {last['top1']:.2%} ({last['images']:,} images, loss {last['loss']:.4f}) "
-        f"after {last['epoch']} epochs, {result.seconds:.0f} s"
+        f"after {_after(result)}, {result.seconds:.0f} s"
     )
     click.echo(f"checkpoint {result.out / 'checkpoint.pt'}, log {result.out / 'log.jsonl'}")

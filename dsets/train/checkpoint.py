@@ -7,7 +7,6 @@ checkpoint runs no code.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from dsets import atomic
 from dsets.errors import TrainError
 from dsets.train import strictly
+from dsets.train.log import unwritten
 
 FORMAT = 2
 
@@ -64,13 +64,9 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     try:
         with atomic.replacing(path) as part:
             torch.save({"format": FORMAT, **plain}, part)
-    except RuntimeError as error:  # all that torch's writer in C++ says of a full disk
-        raise TrainError(
-            "cannot write the checkpoint",
-            where=path,
-            got=f"{shutil.disk_usage(path.parent).free:,} bytes free",
-            remedy="make room, and give the same command again: it goes on from the last one",
-        ) from error
+    # A RuntimeError is all that torch's writer in C++ says of a full disk; an OSError is fsync's.
+    except (RuntimeError, OSError) as error:
+        raise unwritten("the checkpoint", path, error) from error
 
 
 def load(path: Path) -> Checkpoint:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ from dsets.errors import TrainError
 
 
 class Log(Closing):
-    """Lines appended to the file at ``path``, which is first cut to ``length`` bytes if given.
+    """Lines appended to the file at ``path``, which is first cut to ``length`` bytes if given, or
+    else to its whole lines.
 
     Raises:
-        TrainError: the file is shorter than that, so lines that we wrote are gone.
+        TrainError: the file is shorter than that, so lines that we wrote are gone; or it cannot be
+            written to.
     """
 
     def __init__(self, path: Path, length: int | None = None) -> None:
@@ -29,9 +33,14 @@ class Log(Closing):
                 got=there,
                 remedy="put it back, or give another --out to start from the beginning",
             )
-        self._file = path.open("ab")
-        if length is not None:
-            self._file.truncate(length)
+        self._path = path
+        with self._telling():
+            # Without a buffer: what a full disk refused comes with no later line.
+            self._file = path.open("ab", buffering=0)
+            if length is None:
+                length = _whole(path, there)
+            if length != there:
+                self._file.truncate(length)
             self._file.seek(length)
 
     @property
@@ -43,14 +52,62 @@ class Log(Closing):
         """Append one line; it survives our death from here on, though not yet the machine's.
 
         Not-a-number has no place in JSON and raises ValueError.
+
+        Raises:
+            TrainError: it cannot be written, as where the disk is full.
         """
-        self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
-        self._file.flush()
+        rest = memoryview(json.dumps(line, allow_nan=False).encode() + b"\n")
+        with self._telling():
+            while rest:  # a disk that has room for half a line says so at the next half
+                rest = rest[self._file.write(rest) :]
 
     def commit(self) -> int:
-        """Force the lines to the disk; the log's length in bytes."""
-        os.fsync(self._file.fileno())
+        """Force the lines to the disk; the log's length in bytes.
+
+        Raises:
+            TrainError: the disk has no room for them, or fails.
+        """
+        with self._telling():
+            os.fsync(self._file.fileno())
         return self.length
 
     def close(self) -> None:
         self._file.close()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise unwritten("the log", self._path, error) from error
+
+
+def unwritten(what: str, path: Path, error: Exception) -> TrainError:
+    """The error of a file that could not be written: why, what room there is, what to do."""
+    why = error.strerror if isinstance(error, OSError) and error.strerror else ""
+    try:
+        room = f"{shutil.disk_usage(path.parent).free:,} bytes free"
+    except OSError:
+        room = "no answer about its free space"
+    return TrainError(
+        f"cannot write {what}" + (f": {why}" if why else ""),
+        where=path,
+        got=room,
+        remedy="make room, and give the same command again: it goes on from the last checkpoint",
+    )
+
+
+def _whole(path: Path, size: int) -> int:
+    """The length of the file's whole lines: a full disk or a kill may have cut the last one."""
+    if not path.is_file():
+        return 0
+    with path.open("rb") as file:
+        end = size
+        while end:
+            begin = max(0, end - 65536)
+            file.seek(begin)
+            last = file.read(end - begin).rfind(b"\n")
+            if last >= 0:
+                return begin + last + 1
+            end = begin
+    return 0

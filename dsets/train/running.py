@@ -33,7 +33,7 @@ from dsets.errors import TrainError
 from dsets.stream import Stream
 from dsets.train import determinism, pictures, weights
 from dsets.train import ranks as processes
-from dsets.train.log import Log
+from dsets.train.log import Log, unwritten
 from dsets.train.planning import Plan
 from dsets.train.ranks import Ranks
 from dsets.train.work import Hook, Logs, Moment, Work
@@ -44,6 +44,7 @@ EVALUATION_BATCH = 500
 @dataclass(frozen=True, slots=True)
 class Result:
     """``finished`` is false for a run that was asked to stop. ``history``: one entry an evaluation.
+    An epoch has ``epoch_steps`` of the ``steps``.
 
     ``seconds`` is the time behind the final weights; work that was lost to a kill is not in it.
     """
@@ -53,6 +54,7 @@ class Result:
     parameters: int
     step: int
     steps: int
+    epoch_steps: int
     seconds: float
     history: list[dict[str, Any]]
     out: Path
@@ -83,8 +85,8 @@ def run(
     knows of it. What it raises ends the run.
 
     Raises:
-        TrainError: the checkpoint is of another run or damaged, or cannot be written, foreign files
-            are in the way, or the loss is no longer a number.
+        TrainError: the checkpoint is of another run or damaged, a file cannot be written (the last
+            checkpoint stays), foreign files are in the way, or the loss is no longer a number.
         BusyError: another process trains into the same folder.
     """
     with (
@@ -114,6 +116,7 @@ def run(
             parameters=models.parameters(work.model),
             step=work.step,
             steps=plan.steps,
+            epoch_steps=plan.epoch_steps,
             seconds=work.history[-1]["seconds"] if finished else work.seconds,
             history=work.history,
             out=plan.out,
@@ -180,7 +183,13 @@ def _write_result(plan: Plan, result: Result, work: Work) -> None:
         "environment": work.environments[-1],
         "weights": weights.digest(work.model.state_dict()),
     }
-    with atomic.replacing(plan.out / "curves.png") as part:
-        part.write_bytes(codecs.encode_png(pictures.curves(plan.out / "log.jsonl")))
-    with atomic.replacing(plan.out / "result.json") as part:
-        part.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    files = {
+        "curves.png": codecs.encode_png(pictures.curves(plan.out / "log.jsonl")),
+        "result.json": f"{json.dumps(told, indent=1)}\n".encode(),
+    }
+    for name, content in files.items():
+        try:
+            with atomic.replacing(plan.out / name) as part:
+                part.write_bytes(content)
+        except OSError as error:
+            raise unwritten(f"the run's {name}", plan.out / name, error) from error

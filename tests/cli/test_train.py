@@ -44,6 +44,30 @@ def test_the_last_lines_tell_accuracy_and_where_everything_lies(
     assert "epoch 2/2: test loss" in progress
 
 
+@pytest.mark.parametrize(
+    ("steps", "after"), [(1, "1 step (0.5 epochs)"), (3, "3 steps (1.5 epochs)"), (2, "1 epoch")]
+)
+def test_a_recipe_that_ends_within_an_epoch_tells_its_steps(
+    cli: Cli,
+    packs: Path,
+    tmp_path: Path,
+    steps: int,
+    after: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        f"title = 't'\nsource = 's'\nmodels = ['lenet']\nepochs = 9\nbatch_size = 20\n"
+        f"steps = {steps}\n[update]\nrate = 0.01\n"
+    )
+    command = ["train", "lenet", str(packs), "--recipe", str(mine), "--out", str(tmp_path / "out")]
+    assert cli([*command, "--threads", "1"]) == 0
+    told, progress = capsys.readouterr()
+    assert f" after {after}, " in told
+    last = f"epoch {-(-steps // 2)}/{-(-steps // 2)}" + (f", step {steps}" if steps % 2 else "")
+    assert f"{last}: test loss" in progress
+
+
 def test_json_and_quiet_leave_nothing_but_the_result(
     cli: Cli, packs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,3 +40,22 @@ def test_what_is_not_a_number_never_gets_into_the_log(tmp_path: Path) -> None:
     with Log(tmp_path / "log", 0) as log, pytest.raises(ValueError, match="JSON"):
         log.write({"loss": math.nan})
     assert (tmp_path / "log").read_bytes() == b""
+
+
+def test_without_a_length_a_line_that_was_cut_off_goes(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text('{"step": 1}\n{"st')
+    with Log(tmp_path / "log") as log:
+        log.write({"step": 2})
+    assert (tmp_path / "log").read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_is_told_with_file_and_remedy_and_nothing_comes_later(tmp_path: Path) -> None:
+    (tmp_path / "log").symlink_to("/dev/full")
+    with (
+        Log(tmp_path / "log") as log,
+        pytest.raises(TrainError, match=r"log: cannot write the log: No space.*make room") as told,
+    ):
+        log.write({"step": 1})
+    assert told.value.where == str(tmp_path / "log")
+    assert isinstance(told.value.__cause__, OSError)

@@ -20,7 +20,7 @@ from torch import nn
 from dsets import locks, models, train
 from dsets.errors import BusyError, TrainError
 from dsets.models import Model
-from dsets.train import checkpoint, code, work
+from dsets.train import checkpoint, code, processor, work
 from dsets.train.images import Images
 from dsets.train.numerics import Numerics
 from dsets.train.recipe import Recipe
@@ -261,6 +261,45 @@ def test_rule_1_a_changed_environment_is_recorded_and_told(packs: Path, tmp_path
     train.run(plan)
     recorded = [line for line in lines(tmp_path / "out") if line["kind"] == "environment"]
     assert [(line["step"], line["threads"]) for line in recorded] == [(0, 1), (3, 2)]
+
+
+@pytest.mark.parametrize("before", ["Other CPU; model 1", None])
+def test_rule_1_another_processor_is_recorded_and_told(
+    packs: Path, tmp_path: Path, before: str | None
+) -> None:
+    """A checkpoint made on another machine, or by a version that did not tell the processor."""
+    run(packs, tmp_path / "out", stop=after(3))
+    path = tmp_path / "out" / "checkpoint.pt"
+    kept = checkpoint.load(path)
+    told = {**kept.environments[0], "processor": before}
+    made = {name: fact for name, fact in told.items() if fact is not None}
+    checkpoint.save(path, replace(kept, environments=[made]))
+    plan = train.plan("tiny", packs, tmp_path / "out", recipe=RECIPE, threads=1)
+    assert plan.changes == (f"processor {before or 'not recorded'} → {processor.name()}",)
+    train.run(plan)
+    recorded = [line for line in lines(tmp_path / "out") if line["kind"] == "environment"]
+    assert [(line["step"], line["processor"]) for line in recorded][1:] == [(3, processor.name())]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_ends_the_run_with_its_last_checkpoint_and_it_goes_on_when_there_is_room(
+    packs: Path, tmp_path: Path
+) -> None:
+    run(packs, tmp_path / "whole")
+    out = tmp_path / "out"
+    run(packs, out, stop=after(3))
+    before = (out / "checkpoint.pt").read_bytes()
+    (out / "speed.jsonl").rename(tmp_path / "kept")
+    (out / "speed.jsonl").symlink_to("/dev/full")
+    with pytest.raises(
+        TrainError, match=r"speed.jsonl: cannot write the log: No space.*free"
+    ) as told:
+        run(packs, out)
+    assert "make room, and give the same command again" in str(told.value)
+    assert (out / "checkpoint.pt").read_bytes() == before
+    (tmp_path / "kept").replace(out / "speed.jsonl")
+    assert run(packs, out).finished
+    assert_same(out, tmp_path / "whole")
 
 
 def test_a_resumed_run_keeps_its_number_of_threads_unless_told(packs: Path, tmp_path: Path) -> None:

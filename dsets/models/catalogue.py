@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dsets.errors import MissingLibraryError, UsageError
+from dsets.near import meant
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,7 +42,12 @@ def find(name: str) -> Model:
         UsageError: there is none of that name.
     """
     if name not in MODELS:
-        raise UsageError("no such model", expected=f"one of {', '.join(MODELS)}", got=repr(name))
+        raise UsageError(
+            "no such model",
+            expected=f"one of {', '.join(MODELS)}",
+            got=repr(name),
+            remedy=meant(name, MODELS),
+        )
     return MODELS[name]
 
 

@@ -24,7 +24,9 @@ from typing import Any
 
 from dsets.errors import ManifestError, UsageError
 from dsets.manifest import toml
-from dsets.manifest.table import Table
+from dsets.manifest.table import Table, shown
+from dsets.models import MODELS
+from dsets.near import meant
 from dsets.train.images import Images
 from dsets.train.recipe import Recipe
 from dsets.train.schedule import Schedule
@@ -68,9 +70,25 @@ def read(path: Path) -> RecipeFile:
             name=path.stem,
             title=top.text("title"),
             source=top.text("source", lines=True),
-            models=top.texts("models"),
+            models=_models(top),
             recipe=_recipe(Table(values, str(path))),
         )
+
+
+def _models(top: Table) -> tuple[str, ...]:
+    names = top.texts("models")
+    if not names:
+        raise top.error("models", "no model", "names of one or more models", list(names))
+    for place, name in enumerate(names):
+        if name not in MODELS:
+            raise UsageError(
+                "no such model",
+                where=f"{top.origin}: models[{place}]",
+                expected="a name that dsets models lists",
+                got=shown(name),
+                remedy=meant(name, MODELS),
+            )
+    return names
 
 
 def of_plain(values: Mapping[str, Any], origin: str) -> Recipe:

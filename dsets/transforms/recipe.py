@@ -189,6 +189,14 @@ def _check_image(recipe: Recipe, fields: Sequence[Field]) -> None:
 
 
 def _check_channels(recipe: Recipe, channels: int | None, field: Field) -> None:
+    if recipe.lighting and channels == 1:
+        raise UsageError(
+            "Lighting shifts colours, and these images are gray",
+            where="transform",
+            expected="images of 3 channels",
+            got=field,
+            remedy="leave Lighting out (in a training recipe: images.lighting = 0)",
+        )
     if recipe.lighting and len(recipe.lighting.values) != channels:
         raise UsageError(
             "Lighting does not fit the image",

@@ -177,6 +177,8 @@ def test_what_is_left_out_of_a_file_has_its_default(tmp_path: Path) -> None:
         ("rate = 1", "rate = 1\n[schedule]\nat = ['x']", r"schedule.at\[0\]: wrong type"),
         ("rate = 1", "rate = 1\n[__class__]\nx = 1", "__class__: unknown key"),
         ("rate = 1", "rate = ", "not valid TOML"),
+        ('["lenet"]', "[]", "mine.toml: models: no model; expected names"),
+        ('["lenet"]', '["lenet", "lennet5"]', r"models\[1\]: no such model.*did you mean lenet5"),
     ],
 )
 def test_a_file_that_breaks_the_rules_is_refused_with_file_and_key(

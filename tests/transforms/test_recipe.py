@@ -74,6 +74,13 @@ def test_what_cannot_be_fused_is_refused(transforms: Any, message: str) -> None:
         recipe.parse(transforms, FIELDS)
 
 
+def test_lighting_is_refused_on_gray_images_with_a_remedy() -> None:
+    gray = (Field("image", "uint8", (8, 8, 1)),)
+    chosen = [Lighting((1.0,), ((1.0,),)), Normalise((1.0,), (1.0,))]
+    with pytest.raises(UsageError, match=r"images are gray.*3 channels.*leave Lighting out"):
+        recipe.parse(chosen, gray)
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from dsets.errors import UsageError
+from dsets.near import meant
 from dsets.train import recipe_file
 from dsets.train.recipe import Recipe
 from dsets.train.recipe_file import RecipeFile
@@ -34,6 +35,7 @@ def find(name: str) -> RecipeFile:
             "no such recipe",
             expected=f"one of {', '.join(names())}, or a path that ends in .toml",
             got=repr(name),
+            remedy=meant(name, names()),
         )
     return _shipped(name)
 

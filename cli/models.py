@@ -21,6 +21,8 @@ def command(model: str | None, deep: bool, as_json: bool) -> None:
     Nothing is computed or allocated: the counts come from torch's meta device.
     """
     if model is None:
+        if deep:
+            raise click.UsageError("--deep is about the layers of one MODEL; which?")
         _list(as_json)
     else:
         _layers(model, deep, as_json)
@@ -75,6 +77,7 @@ def _layers(name: str, deep: bool, as_json: bool) -> None:
             "classes": model.classes,
             "parameters": whole[0],
             "multiply_adds": whole[1],
+            "paper": says.get("all"),
             "layers": [{**asdict(row), "paper": says.get(row.name)} for row in rows],
         }
         click.echo(json.dumps(told, indent=2))

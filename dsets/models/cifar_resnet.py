@@ -21,6 +21,13 @@ WHOLE = {
     depth: f"{millions} million parameters"
     for depth, millions in ((20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7))
 }
+#: Section 4.2's table: output sizes and filters.
+PAPER = {"conv1": "32x32, 16 filters", "fc": "10 units"}
+PAPER |= {
+    f"conv{stage}_{block}": f"{side}x{side}, {filters} filters"
+    for stage, side, filters in ((2, 32, 16), (3, 16, 32), (4, 8, 64))
+    for block in range(1, 19)
+}
 
 
 def cifar_resnet(shape: tuple[int, int, int], classes: int, *, depth: int) -> nn.Module:

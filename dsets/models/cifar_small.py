@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from dsets.errors import TrainError
 from dsets.models.residual import conv, initialise
 
+WHOLE = {None: "no paper: the net is ours"}
+
 
 def cifar_small(shape: tuple[int, int, int], classes: int) -> nn.Module:
     """Logits float32 (n, classes) from images float32 (n, C, H, W), where ``shape`` is (H, W, C).

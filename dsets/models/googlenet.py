@@ -39,6 +39,11 @@ PAPER = {
     "mean": "1x1x1024",
     "fc": "1x1x1000, 1000K, 1M",
 }
+#: Of the whole net: section 1, which speaks of a budget.
+WHOLE = {
+    heads: "12 times fewer parameters than AlexNet, 1.5 x 10^9 multiply-adds"
+    for heads in (False, True)
+}
 
 #: Table 1: #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5, pool proj.
 TABLE = {

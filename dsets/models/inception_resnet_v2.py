@@ -23,6 +23,8 @@ from dsets.models.inception import (
     stem,
 )
 
+WHOLE = {None: "parameters: not stated; the paper's drawing is another net"}
+
 
 def inception_resnet_v2(shape: tuple[int, int, int], classes: int) -> nn.Module:
     """Logits float32 (n, classes) from images float32 (n, C, H, W), where ``shape`` is (H, W, C).

@@ -1,9 +1,9 @@
 """Inception v2, "BN-Inception": Ioffe, Szegedy, "Batch normalization", 2015, figure 5.
 
 GoogLeNet with batch norm at every convolution, a 5x5 replaced by two 3x3, and blocks of stride 2
-(3c and 4e) in place of the pools between stages. 11,285,224 parameters. The paper gives no number;
-the widely used weights have 11,295,240, the 10,016 more being biases of the convolutions, which the
-batch norm behind each takes away again.
+(3c and 4e) in place of the pools between stages. 11,285,224 parameters. The paper says 13.6 million
+(section 4.2), which its figure doesn't give; the widely used weights have 11,295,240, the 10,016
+more being biases of the convolutions, which the batch norm behind each takes away again.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ PAPER = {
     "inception_5b": "7x7x1024",
     "mean": "1x1x1024",
 }
+#: Section 4.2; figure 5's own columns add up to ours.
+WHOLE = {None: "13.6 million parameters"}
 
 #: Figure 5: #1x1, #3x3 reduce, #3x3, double #3x3 reduce, double #3x3, pool, its projection.
 #: 0 in #1x1 marks stride 2, where the pool passes through.

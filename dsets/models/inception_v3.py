@@ -39,6 +39,8 @@ PAPER = {
     "mixed_7c": "8x8x2048",
     "fc": "1x1x1000",
 }
+#: The abstract, of the net without its auxiliary head.
+WHOLE = {None: "less than 25 million parameters, 5 x 10^9 multiply-adds"}
 
 
 def inception_v3(shape: tuple[int, int, int], classes: int) -> nn.Module:

@@ -34,6 +34,7 @@ PAPER = {
     "mean": "1536",
     "fc": "1000",
 }
+WHOLE = {None: "parameters: not stated"}
 
 _ROW, _COLUMN = (1, 7), (7, 1)
 

@@ -14,6 +14,17 @@ from torch import nn
 
 from dsets.errors import TrainError
 
+#: The sizes of Caffe's file, and what Caffe's tutorial says of the whole net.
+WHOLE = {None: "parameters: not stated; over 99 % of MNIST's test images right"}
+PAPER = {
+    "0": "20 kernels 5x5",
+    "1": "2x2, stride 2",
+    "2": "50 kernels 5x5",
+    "3": "2x2, stride 2",
+    "5": "500 units",
+    "7": "10 units",
+}
+
 
 def lenet(shape: tuple[int, int, int], classes: int) -> nn.Module:
     """Logits float32 (n, classes) from images float32 (n, C, H, W), where ``shape`` is (H, W, C).

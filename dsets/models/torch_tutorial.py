@@ -14,6 +14,18 @@ from torch import nn
 
 from dsets.errors import TrainError
 
+#: The sizes of the tutorial's code.
+WHOLE = {None: "parameters: not stated"}
+PAPER = {
+    "conv1": "6 kernels 5x5",
+    "pool1": "2x2, stride 2",
+    "conv2": "16 kernels 5x5",
+    "pool2": "2x2, stride 2",
+    "fc1": "120 units",
+    "fc2": "84 units",
+    "fc3": "10 units",
+}
+
 
 def torch_tutorial(shape: tuple[int, int, int], classes: int) -> nn.Module:
     """Log-probabilities float32 (n, classes) from images float32 (n, C, H, W); shape (H, W, C).

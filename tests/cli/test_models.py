@@ -44,5 +44,17 @@ def test_a_table_as_json_has_blocks_or_every_layer(
     assert sizes[0] < sizes[1]
 
 
+def test_deep_is_about_one_model(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(["models", "--deep"]) == 2
+    assert "--deep is about the layers of one MODEL" in capsys.readouterr().err
+
+
+def test_what_a_source_says_of_the_whole_net_is_there_for_machines(
+    cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["models", "cifar_11pct", "--json"]) == 0
+    assert "11 % test error" in json.loads(capsys.readouterr().out)["paper"]
+
+
 def test_an_unknown_model_is_wrong_usage(cli: Cli) -> None:
     assert cli(["models", "resnet"]) == 2

@@ -168,6 +168,8 @@ def test_googlenets_blocks_have_the_weights_of_its_table() -> None:
 def test_an_inceptions_parts_have_the_papers_sizes(name: str) -> None:
     rows = _rows(name)
     for part, said in models.find(name).says().items():
+        if part == "all":
+            continue
         channels, *sides = rows[part].shape
         assert said in ("x".join(map(str, (*sides, channels))), str(channels), f"1x1x{channels}")
 
@@ -213,7 +215,32 @@ def _rows(name: str) -> dict[str, models.Layer]:
         ("cifar_resnet110", "1.7 million parameters"),
         ("preact_resnet200", "64.7 million parameters"),
         ("lenet5", "60,000 trainable parameters"),
+        ("inception_v3", "less than 25 million parameters, 5 x 10^9 multiply-adds"),
+        ("cifar_13pct", "layers: not stated; 13 % test error"),
+        ("cifar_11pct", "layers: not stated; 11 % test error"),
+        ("torch_tutorial", "parameters: not stated"),
     ],
 )
 def test_a_paper_is_quoted_about_its_whole_net(name: str, said: str) -> None:
     assert models.find(name).says()["all"] == said
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_what_a_source_does_not_state_of_the_whole_net_is_said(name: str) -> None:
+    assert models.find(name).says()["all"]
+
+
+@pytest.mark.parametrize(
+    "name", ["lenet", "torch_tutorial", "cifar_quick", "cifar_resnet20", "cifar_resnet110"]
+)
+def test_a_small_nets_layers_have_the_sizes_that_its_source_states(name: str) -> None:
+    says, rows = models.find(name).says(), _rows(name)
+    assert {row for row in rows if rows[row].parameters and "bn" not in row} <= {*says}
+    for row in rows:
+        number, _, unit = says.get(row, "").partition(" ")
+        if unit == "units" or unit.startswith("kernels"):
+            assert rows[row].shape[0] == int(number)
+        elif unit:
+            sides, (filters, _) = number.strip(","), unit.split(" ")
+            if says[row].endswith("filters"):
+                assert f"{filters}x{sides}" == "x".join(map(str, rows[row].shape))

@@ -115,7 +115,8 @@ def walk(stream: Stream) -> Iterator[tuple[Entry, Body]]:
         kind = bytes(block[156:157])
         size = _size(stream, block[124:136])
         if size > stream.limit - stream.offset:
-            stream.ends_before(size, f"the member whose tar header is at byte {start:,}")
+            name = names.shown(given.name if given.name is not None else _name(block))
+            stream.ends_before(size, f"member {name} at byte {start:,}")
             raise stream.error(
                 f"the tar header at byte {start:,} declares too much",
                 expected=f"at most {stream.limit - stream.offset:,} bytes",

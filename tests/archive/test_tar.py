@@ -210,8 +210,8 @@ def test_the_members_of_what_is_no_archive_are_the_file_itself(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        (512, "the member whose tar header is at byte 0; expected 600 bytes, got 0;"),
-        (1000, "the member whose tar header is at byte 0; expected 600 bytes, got 488;"),
+        (512, "member 'a' at byte 0; expected 600 bytes, got 0;"),
+        (1000, "member 'a' at byte 0; expected 600 bytes, got 488;"),
         (1536, "a tar header; expected 512 bytes, got 0;"),
     ],
 )

@@ -26,15 +26,18 @@ def agree(manifest: Manifest, *, given: bool, how: terms.How, quiet: bool) -> No
     Raises:
         TermsError: nobody accepted them.
     """
+    terms.accept(manifest, asked(manifest, given=given, how=how, quiet=quiet))
+
+
+def asked(manifest: Manifest, *, given: bool, how: terms.How, quiet: bool) -> terms.How:
+    """How the terms were accepted; they are shown, and nothing is recorded. Raises TermsError."""
     there = terms.accepted(manifest)
     explicit = terms.of(manifest).explicit and not given
     if not quiet or (explicit and not there):
         show(manifest)
-    if there:
-        return
-    if explicit:
+    if explicit and not there:
         _ask(manifest)
-    terms.accept(manifest, "--accept-terms" if given else "asked" if explicit else how)
+    return "--accept-terms" if given else "asked" if explicit else how
 
 
 def _ask(manifest: Manifest) -> None:

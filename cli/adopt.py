@@ -16,7 +16,7 @@ from dsets.errors import AdoptError
 from ._manifest_text import section
 from ._names import DATASET
 from ._progress import bars
-from ._terms import agree
+from ._terms import asked
 from ._text import count, plain, size, table
 
 if TYPE_CHECKING:
@@ -105,11 +105,12 @@ def _bundle(path: Path, *, dry_run: bool, given: bool, as_json: bool, quiet: boo
     if not path.is_file():
         raise click.UsageError("Missing argument 'PATHS...', or NAME is no bundle: no such file.")
     opened = adopt.look(path)
-    if not dry_run:
-        for one in opened.manifests:
-            agree(one, given=given, how="bundle", quiet=quiet)
+    accepted = {
+        one.name: asked(one, given=given, how="bundle", quiet=quiet)
+        for one in ([] if dry_run else opened.manifests)
+    }
     with bars(quiet=quiet) as report:
-        paths = adopt.unbundle(opened, dry_run=dry_run, progress=report)
+        paths = adopt.unbundle(opened, dry_run=dry_run, progress=report, accepted=accepted)
     if as_json:
         data = {
             "bundle": str(path),

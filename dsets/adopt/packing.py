@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from dsets.errors import AdoptError, BusyError, PackError
 from dsets.locks import holding
 from dsets.pack import index, verification
 from dsets.pack.schema import INDEX, STATISTICS, Index
+from dsets.progress import Event, Progress, ignore
 
 _NAME = re.compile(contents.NAME)
 REMEDY = "get the bundle again, or make it again with 'dsets bundle'"
@@ -75,11 +76,13 @@ def files(folder: Path) -> Iterator[tuple[str, Path, Member]]:
 class Arriving:
     """The packs of one bundle, each in a folder of its own until all of it was found right.
 
-    A context manager; whatever was not published by then is gone with the block.
+    A context manager; whatever was not published by then is gone with the block. One bundle of
+    packs arrives at a time: two that wait for each other's packs would wait for ever.
     """
 
-    def __init__(self, bundle: Path) -> None:
+    def __init__(self, bundle: Path, tell: Progress = ignore) -> None:
         self._bundle = bundle
+        self._tell = tell
         self._held = ExitStack()
         self._parts: dict[Packed, Path] = {}
         self._here: set[Packed] = set()
@@ -90,6 +93,9 @@ class Arriving:
     def __exit__(self, *error: object) -> None:
         for part in self._parts.values():
             shutil.rmtree(part, ignore_errors=True)
+            with suppress(OSError):  # not empty, as a rule
+                part.parent.rmdir()
+                part.parent.parent.rmdir()
         self._held.close()
 
     def write(self, name: str, member: Member, chunks: Iterator[bytes]) -> None:
@@ -119,7 +125,7 @@ class Arriving:
             raise self._error("damaged", name, f"sha256 {member.sha256}", hashed.hexdigest())
 
     def publish(self) -> Iterator[Path]:
-        """Verify each pack as ``dsets verify`` does, and give it its name."""
+        """Verify the packs as ``dsets verify`` does; when all are right, give them their names."""
         for pack, part in list(self._parts.items()):
             try:
                 found = index.read(part)
@@ -133,6 +139,7 @@ class Arriving:
             if problems or not right:
                 got = "; ".join(problems[:3]) or "a pack of something other"
                 raise self._error("not a right pack", pack.member, got=got)
+        for pack, part in list(self._parts.items()):
             part.rename(pack.path)
             flush(pack.path.parent)
             del self._parts[pack]
@@ -140,6 +147,8 @@ class Arriving:
         yield from (pack.path for pack in self._here)
 
     def _begin(self, pack: Packed, member: Member) -> None:
+        if not self._here and not self._parts:
+            self._wait()
         there = pack.path / INDEX
         if pack.path.exists():
             data = there.read_bytes() if there.is_file() else b""
@@ -163,6 +172,16 @@ class Arriving:
         for left in part.iterdir():  # of a killed run, or of a job that this pack makes needless
             left.unlink()
         self._parts[pack] = part
+
+    def _wait(self) -> None:
+        """Hold the folder of all packs, until the end."""
+        folder = store.home() / "packs"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._held.enter_context(holding(folder, folder=True, wait=False))
+        except BusyError:
+            self._tell(Event("packs", 0, None, "another process is bringing packs; waiting"))
+            self._held.enter_context(holding(folder, folder=True))
 
     def _error(
         self, what: str, name: str, expected: str | None = None, got: str | None = None

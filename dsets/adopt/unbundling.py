@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dsets.adopt.packing import Arriving
 from dsets.archive import tar
 from dsets.archive.stream import Stream
 from dsets.atomic import sweeping
-from dsets.errors import AdoptError
+from dsets.errors import AdoptError, BusyError, DsetsError
 from dsets.fetch import receipts, terms
 from dsets.fetch.part import locked
 from dsets.fetch.planning import found as right
@@ -63,7 +64,7 @@ def look(path: Path) -> Opened:
             if entry.bytes > contents.LARGEST:
                 raise body.error("too large", expected=f"at most {contents.LARGEST} bytes")
             data = bytes(body.whole())
-            _check(path, entry.name, member, hashlib.sha256(data).hexdigest())
+            _check(f"{path}: {entry.name}", member, hashlib.sha256(data).hexdigest())
             for name, one in table.datasets.items():
                 if entry.name == contents.manifest_member(name):
                     ours, new = _manifest(path, name, one.manifest, data)
@@ -77,14 +78,20 @@ def look(path: Path) -> Opened:
 
 
 def unbundle(
-    opened: Opened, *, dry_run: bool = False, progress: Progress = ignore
+    opened: Opened,
+    *,
+    dry_run: bool = False,
+    progress: Progress = ignore,
+    accepted: Mapping[str, terms.How] | None = None,
 ) -> tuple[Path, ...]:
     """Bring every file and pack of the bundle into the store; their paths. Asks no server.
 
     Each gets its name after its size, the table's sha256 and every digest of the manifest were
     found right, a pack its own after all of it was verified. What is here already is kept. With
     ``dry_run`` every byte of the bundle is hashed, and nothing is changed. Killed at any moment,
-    the same call goes on with the files and packs not yet here.
+    the same call goes on with the files and packs not yet here; of several at once one brings a
+    file, and the others wait for it. Of a bundle that is refused only those files stay that a
+    digest of a manifest known here proves. ``accepted``: by dataset, how its terms were.
 
     Raises:
         AdoptError: a member is missing, unknown, there twice, or not what it should be.
@@ -93,9 +100,11 @@ def unbundle(
     by_name = {one.name: one for one in opened.manifests}
     paths: list[Path] = []
     seen: set[str] = set()
+    strange = {name for name, _ in opened.strange}
     with (
         Stream(opened.path, _limit(opened.path), remedy=REMEDY) as stream,
-        Arriving(opened.path) as packs,
+        _Unproved() as unproved,
+        Arriving(opened.path, progress) as packs,
     ):
         for entry, body in tar.walk(stream):
             if entry.name == TABLE and not seen:
@@ -120,11 +129,17 @@ def unbundle(
             elif entry.name.startswith("packs/"):
                 packs.write(entry.name, member, chunks)
             else:
-                paths.append(_bring(opened.path, by_name[dataset], name, member, chunks))
+                into = by_name[dataset]
+                path = store.raw(dataset) / name
+                if _bring(opened.path, into, path, member, chunks, progress) and (
+                    dataset in strange or into.file(name).digest is None
+                ):
+                    unproved.paths.append(path)
+                paths.append(path)
         _all_there(opened, seen)
         if not dry_run:
             paths += packs.publish()
-            _install(opened)
+            _install(opened, accepted or {})
     return tuple(paths)
 
 
@@ -138,41 +153,73 @@ def _all_there(opened: Opened, seen: Set[str]) -> None:
         )
 
 
+class _Unproved:
+    """Files that nothing but the bundle's word is for: they go when it turns out to be worthless.
+
+    What an interruption leaves stays, for the next call goes on from there.
+    """
+
+    def __init__(self) -> None:
+        self.paths: list[Path] = []
+
+    def __enter__(self) -> _Unproved:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is None or not issubclass(kind, DsetsError):
+            return
+        for path in self.paths:
+            path.unlink(missing_ok=True)
+            receipts.forget(path)
+            with suppress(OSError):  # not empty, as a rule
+                path.parent.rmdir()
+
+
 def _bring(
-    bundle: Path, into: Manifest, name: str, member: Member, chunks: Iterator[bytes]
-) -> Path:
-    published = into.file(name)
-    path = store.raw(into.name) / name
-    where = contents.raw_member(into.name, name)
-    with locked(published, path) as part:
-        if right(published, path):
-            return path
-        part.clear()
-        for data in chunks:
-            part.append(data)
-        found = part.digests()
+    bundle: Path,
+    into: Manifest,
+    path: Path,
+    member: Member,
+    chunks: Iterator[bytes],
+    tell: Progress,
+) -> bool:
+    """Take a raw file out of the bundle; False where it is here already."""
+    published = into.file(path.name)
+    where = f"{bundle}: {contents.raw_member(into.name, path.name)}"
+    with ExitStack() as held:
         try:
-            _check(bundle, where, member, found["sha256"])
+            part = held.enter_context(locked(published, path))
+        except BusyError:
+            tell(Event(path.name, 0, member.bytes, "another process is bringing it; waiting"))
+            part = held.enter_context(locked(published, path, wait=True))
+        if right(published, path):
+            return False
+        part.clear()
+        try:
+            for data in chunks:
+                part.append(data)
+            found = part.digests()
+            _check(where, member, found["sha256"])
             if wrong := receipts.mismatch(published, part.size, found):
                 raise AdoptError(
                     "not what the manifest here says",
-                    where=f"{bundle}: {where}",
+                    where=where,
                     got=wrong,
                     remedy=f"put the manifest of the bundle into DSETS_MANIFESTS: {into.origin} is "
                     "another one",
                 )
-        except AdoptError:
+        except DsetsError:
             part.clear()
             raise
         part.finish(bundle.absolute().as_uri())
-    return path
+    return True
 
 
 def _drain(bundle: Path, name: str, member: Member, chunks: Iterator[bytes]) -> None:
     hashed = hashlib.sha256()
     for data in chunks:
         hashed.update(data)
-    _check(bundle, name, member, hashed.hexdigest())
+    _check(f"{bundle}: {name}", member, hashed.hexdigest())
 
 
 def _told(chunks: Iterator[bytes], name: str, member: Member, tell: Progress) -> Iterator[bytes]:
@@ -183,13 +230,13 @@ def _told(chunks: Iterator[bytes], name: str, member: Member, tell: Progress) ->
         tell(Event(name, done, member.bytes, finished=done == member.bytes))
 
 
-def _install(opened: Opened) -> None:
+def _install(opened: Opened, accepted: Mapping[str, terms.How]) -> None:
     """Keep the manifests of datasets unknown here, and that the terms were accepted."""
     for name, data in opened.strange:
         with sweeping(store.manifests() / f"{name}.toml") as part:
             part.write_bytes(data)
     for one in opened.manifests:
-        terms.accept(one, "bundle")
+        terms.accept(one, accepted.get(one.name, "bundle"))
 
 
 def _manifest(bundle: Path, name: str, sha256: str, data: bytes) -> tuple[Manifest, bool]:
@@ -216,11 +263,11 @@ def _expected(bundle: Path, table: Contents, entry: tar.Entry) -> Member:
     return member
 
 
-def _check(bundle: Path, name: str, member: Member, sha256: str) -> None:
+def _check(where: str, member: Member, sha256: str) -> None:
     if sha256 != member.sha256:
         raise AdoptError(
             "damaged",
-            where=f"{bundle}: {name}",
+            where=where,
             expected=f"sha256 {member.sha256}",
             got=sha256,
             remedy=REMEDY,

@@ -189,15 +189,15 @@ class Part:
 
 
 @contextmanager
-def locked(file: File, path: Path) -> Iterator[Part]:
+def locked(file: File, path: Path, *, wait: bool = False) -> Iterator[Part]:
     """The part of ``path``, made if absent, held by us alone; an empty one does not stay.
 
     Raises:
-        BusyError: another process holds it.
+        BusyError: another process holds it, and we shall not ``wait`` for that one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = part_path(path)
-    with holding(beside, wait=False) as descriptor:
+    with holding(beside, wait=wait) as descriptor:
         part = Part(file, path, descriptor)
         try:
             for left in debris(path):

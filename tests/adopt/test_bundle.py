@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from dsets import adopt, fetch, manifest, store
 from dsets.errors import AdoptError, DataError, DsetsError, ManifestError
 from dsets.fetch import terms
+from tests.adopt.at_once import taken_at_once
 from tests.cli import tiny
 
 FILES = tiny.files()
@@ -170,8 +172,28 @@ def test_our_manifest_counts_and_other_files_are_refused(
     monkeypatch.setenv("DSETS_MANIFESTS", str(tiny.catalogue(tmp_path / "ours", other)))
     with pytest.raises(AdoptError, match="not what the manifest here says"):
         take(made)
-    assert not (store.raw("tiny") / "test-labels.gz").exists()
+    names = {path.name for path in debris() if not path.name.startswith(".")}
+    assert names == set(FILES) - {"test-labels.gz"}, "what a digest here proves is kept"
     assert not store.manifests().exists()
+    assert terms.accepted(manifest.find("tiny")) is None
+
+
+def test_what_no_digest_here_proves_goes_with_a_bundle_that_is_refused(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny.catalogue(tmp_path / "ours", FILES)
+    text = (folder / "tiny.toml").read_text()
+    (folder / "tiny.toml").write_text(re.sub("(sha256|md5) = .*\n", "", text))
+    monkeypatch.setenv("DSETS_MANIFESTS", str(folder))
+    rewrite(made, members(made)[:-1])
+    with pytest.raises(AdoptError, match="members are missing"):
+        take(made)
+    assert debris() == []
+
+
+def test_of_two_at_once_one_brings_the_files_and_the_other_finds_them(made: Path) -> None:
+    assert [Path(path).name for path in taken_at_once(made)] == list(FILES)
+    assert not list(store.home().rglob("*.part"))
 
 
 def test_a_bundles_manifest_never_stands_for_a_shipped_one(made: Path) -> None:
@@ -237,12 +259,13 @@ def test_a_hostile_bundle_is_one_error(made: Path, case: str) -> None:
     with pytest.raises((AdoptError, DataError, ManifestError)) as caught:
         take(made)
     assert str(made) in str(caught.value) or "tiny" in str(caught.value)
-    names = {path.name.removesuffix(".receipt.json").lstrip(".") for path in debris()}
-    assert names <= set(FILES), "nothing but right files is in the store"
+    assert debris() == [], "a dataset that nobody knows leaves nothing when its bundle is refused"
 
 
-@pytest.mark.parametrize("size", [0, 100, 512, 5000])
+@pytest.mark.parametrize("size", [0, 100, 512, 5000, 8704, -1024, -1100, -3000])
 def test_a_truncated_bundle_or_something_else_is_one_error(made: Path, size: int) -> None:
     made.write_bytes(made.read_bytes()[:size])
-    with pytest.raises(DsetsError):
+    with pytest.raises(DsetsError) as caught:
         take(made)
+    assert "at most" not in str(caught.value)
+    assert debris() == []

@@ -16,6 +16,7 @@ import pytest
 import dsets
 from dsets import adopt, manifest, prepare, store
 from dsets.errors import AdoptError, DsetsError, PrepareError
+from tests.adopt.at_once import taken_at_once
 from tests.cli import tiny
 
 FILES = tiny.files()
@@ -175,7 +176,9 @@ def test_a_hostile_bundle_of_packs_is_one_error(made: Path, case: str) -> None:
     with pytest.raises(DsetsError) as caught:
         take(made)
     assert str(made) in str(caught.value)
-    left = [path for path in store.home().rglob("*") if path.is_file()]
-    for pack in {path.parent for path in left}:
-        assert not dsets.pack.verify(pack), "what is there is a right pack"
+    assert [path for path in store.home().rglob("*") if path != store.home() / "packs"] == []
+
+
+def test_of_two_at_once_one_brings_the_packs_and_the_other_finds_them(made: Path) -> None:
+    assert taken_at_once(made) == [str(home_pack("train")), str(home_pack("test"))]
     assert not list(store.home().rglob("*.part"))

@@ -68,3 +68,14 @@ def test_neither_paths_nor_a_bundle_is_wrong_usage(
 ) -> None:
     assert cli(["adopt", "mnist"]) == 2
     assert "PATHS" in capsys.readouterr().err
+
+
+def test_a_bundle_that_is_refused_leaves_nothing_not_even_a_word_about_terms(
+    cli: Run, bundled: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = Path(bundled).read_bytes()
+    Path(bundled).write_bytes(data[: data.rindex(FILES["test-labels.gz"]) + 5])
+    assert cli(["adopt", bundled, "--accept-terms"]) == 1
+    assert "cut short in member 'raw/tiny/test-labels.gz' at byte" in capsys.readouterr().err
+    home = Path(bundled).parents[1] / "elsewhere"
+    assert [path for path in home.rglob("*") if path.is_file()] == []

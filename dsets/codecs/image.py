@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 #: Pixels of the largest image that is decoded: 400 MB at four bytes each.
 MAX_PIXELS = 100_000_000
+_PNG_DEPTH = 24  # where a PNG says how many bits a sample has
 _FILTERS = {"bilinear": 0, "bicubic": 1}
 #: As ``warnings.filters`` has it.
 _PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
@@ -71,10 +72,12 @@ def decode_indices(data: bytes) -> NDArray[np.uint8]:
     import numpy as np
 
     image = _opened(data)
-    if image.format != "PNG" or image.mode not in ("P", "L"):
+    # Greys of fewer bits would be spread over the byte.
+    eight = image.mode == "L" and data[_PNG_DEPTH : _PNG_DEPTH + 1] == b"\x08"
+    if image.format != "PNG" or not (image.mode == "P" or eight):
         raise DataError(
             "not a map of indices",
-            expected="a PNG with a palette, or in greys",
+            expected="a PNG with a palette, or in greys of 8 bits",
             got=f"{image.format}, {image.mode}",
         )
     try:

@@ -35,11 +35,20 @@ class Sample:
     ``problem`` says that this one sample cannot be used though the raw files as a whole can: its
     values are what was found, if anything. Whoever takes samples leaves it out and tells of it. Its
     text is part of a pack's digest: fixed words, no path and nothing of a library's.
+
+    ``remark`` is for whoever verifies, and gets into no pack: where and what exactly the problem
+    is; or, without one, what about a usable sample contradicts itself.
     """
 
     key: str
     values: Mapping[str, Any]
     problem: DataError | None = None
+    remark: str = ""
+
+
+def unusable(key: str, values: Mapping[str, Any], error: DataError) -> Sample:
+    """A sample with a problem: ``what`` of the error, which is in fixed words."""
+    return Sample(key, values, DataError(error.what), str(error))
 
 
 class Reader(Protocol):
@@ -75,6 +84,13 @@ class Listing(Protocol):
     def keys(self, source: Source) -> Iterator[Sequence[str]]:
         """The keys of the table's rows in their order, some thousands at a time; nothing that
         grows with the split is in memory but what is mapped from the store. Raises as ``table``."""
+
+
+class Remarking(Protocol):
+    """What a reader also has that leaves out what belongs to no sample (``remarks``)."""
+
+    def remarks(self, source: Source) -> Sequence[str]:
+        """What of the split's files went into no sample, a line each. Raises as ``table``."""
 
 
 class Choice(NamedTuple):
@@ -179,6 +195,16 @@ def keys(source: Source) -> Iterator[Sequence[str]]:
     column = reader.table(source)["key"]
     for start in range(0, len(column), _PIECE):
         yield column.iloc[start : start + _PIECE].tolist()
+
+
+def remarks(source: Source) -> Sequence[str]:
+    """What of a split's files goes into no sample and stops nothing, a line each.
+
+    Raises:
+        DataError: a file is not what the manifest or the format says.
+    """
+    reader = load(source.manifest.reader)
+    return cast(Remarking, reader).remarks(source) if hasattr(reader, "remarks") else ()
 
 
 def selectable(name: str) -> Selectable:

@@ -19,7 +19,6 @@ from dsets.readers._cache import DECODED
 
 VERSION = 1
 LIST_BYTES = 8 << 20
-MEMBER_BYTES = 256 << 20
 #: What a sample may have, with the folder and the ending of the member that holds it.
 KINDS = {
     "image": ("JPEGImages", ".jpg"),
@@ -29,6 +28,7 @@ KINDS = {
 }
 _FOLDERS = (*(folder for folder, _ in KINDS.values()), "ImageSets")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NO_TEXT = re.compile(rb"[^\t\n\r -~]")
 _DTYPES = {
     "key": "|u1",
     "key_end": "<i8",
@@ -101,7 +101,7 @@ def _read(target: Path, key: list[Any]) -> Index | None:
             whole = columns[name.removesuffix("_end")]
             if (np.diff(column, prepend=0) < 0).any() or (rows and column[-1] != len(whole)):
                 return None
-        if name.endswith("_bytes") and not ((column >= 0) & (column <= MEMBER_BYTES)).all():
+        if name.endswith("_bytes") and not (column >= 0).all():
             return None
     return Index(columns) if rows else None
 
@@ -122,7 +122,11 @@ def _made(source: Source, archive: str, image_set: str, annotated: bool) -> Inde
     place = found[wanted]
     with Blobs(path, remedy) as blobs:
         if place.bytes > LIST_BYTES:
-            raise blobs.error(f"{wanted} is too long", expected=f"at most {LIST_BYTES:,} bytes")
+            raise blobs.error(
+                f"image set {wanted} is too long",
+                expected=f"at most {LIST_BYTES:,} bytes",
+                got=f"{place.bytes:,}",
+            )
         listed = _listed(blobs.read(*place, wanted), f"{path}: {wanted}")
         columns: dict[str, list[int]] = {name: [] for name in _DTYPES if name != "key"}
         end = 0
@@ -145,19 +149,24 @@ def _made(source: Source, archive: str, image_set: str, annotated: bool) -> Inde
 def _members(path: Path, remedy: str) -> dict[str, Place]:
     """Members by their path from VOC's own folders on: 2011's lie one folder deeper."""
     found: dict[str, Place] = {}
+    bases: dict[str, str] = {}
     for base, name, place in _walk(path, remedy):
         if name in found:
-            raise DataError(f"member {base}{name} is there twice", where=path, remedy=remedy)
-        if place.bytes > MEMBER_BYTES:
-            raise DataError(
-                f"member {base}{name} is too long",
-                where=path,
-                expected=f"at most {MEMBER_BYTES:,} bytes",
-                got=f"{place.bytes:,}",
-                remedy=remedy,
-            )
-        found[name] = place
+            raise _twice(path, bases[name], base, name, remedy)
+        found[name], bases[name] = place, base
     return found
+
+
+def _twice(path: Path, first: str, second: str, name: str, remedy: str) -> DataError:
+    if first == second:
+        return DataError(f"member {first}{name} is there twice", where=path, remedy=remedy)
+    return DataError(
+        "several VOC folders in one archive",
+        where=path,
+        expected="those of one year",
+        got=f"{name} in {first or 'the root'} and in {second or 'the root'}",
+        remedy="give each year an archive and a dataset of its own",
+    )
 
 
 def _walk(path: Path, remedy: str) -> Iterator[tuple[str, str, Place]]:
@@ -174,14 +183,25 @@ def _walk(path: Path, remedy: str) -> Iterator[tuple[str, str, Place]]:
 def _listed(data: bytes, where: str) -> dict[str, list[int]]:
     """Image → the numbers of its objects that a layout or action set names."""
     listed: dict[str, list[int]] = {}
-    for number, line in enumerate(data.decode("ascii", "replace").splitlines(), 1):
+    if stray := _NO_TEXT.search(data):
+        shown = data[max(stray.start() - 10, 0) : stray.start() + 10]
+        raise DataError(
+            "not an image set",
+            where=where,
+            expected="text in ASCII: an image's id a line",
+            got=f"byte {data[stray.start()]:#04x} at {stray.start():,}, in {shown!r}",
+        )
+    for number, line in enumerate(re.split("\r\n|\r|\n", data.decode("ascii")), 1):
         words = line.split()
         if not words:
             continue
         objects = words[1:2]
         if not _ID.fullmatch(words[0]) or (objects and not re.fullmatch(r"-?\d{1,4}", objects[0])):
             raise DataError(
-                "bad line of an image set", where=f"{where}, line {number}", got=ascii(line[:80])
+                "bad line of an image set",
+                where=f"{where}, line {number}",
+                expected="an image's id, and in some sets the number of an object",
+                got=ascii(line[:80]),
             )
         if not objects and words[0] in listed:
             raise DataError(f"image {words[0]} is there twice", where=f"{where}, line {number}")

@@ -38,20 +38,23 @@ def parse(data: bytes, where: str, classes: tuple[str, ...]) -> dict[str, Any]:
     int64 (2,): height and width.
 
     Raises:
-        DataError: it is no such annotation, or hostile.
+        DataError: it is no such annotation, or hostile; ``what`` of it is in fixed words.
     """
     root = _root(data, where)
     label = {name: index for index, name in enumerate(classes)}
+    objects: list[dict[str, Any]] = []
+    parts: list[tuple[list[float], int, int]] = []
+    place = where
     try:
-        objects = [_object(element, label) for element in root.findall("object")]
-        parts = [
-            (_box(part), _choice(part, "name", PARTS), owner)
-            for owner, element in enumerate(root.findall("object"))
-            for part in element.findall("part")
-        ]
+        for owner, element in enumerate(root.findall("object")):
+            place = f"{where}: object {owner + 1}"
+            objects.append(_object(element, label))
+            for part in element.findall("part"):
+                parts.append((_box(part), _choice(part, "name", PARTS, "part"), owner))
+        place = where
         size = [int(_number(root, f"size/{side}")) for side in ("height", "width")]
-    except ValueError as error:
-        raise DataError("bad annotation", where=where, got=str(error)[:160]) from error
+    except DataError as error:
+        raise DataError(error.what, where=place, expected=error.expected, got=error.got) from error
     kinds: Mapping[str, tuple[Any, tuple[int, ...]]] = {
         "boxes": (np.float32, (4,)),
         "labels": (np.int64, ()),
@@ -95,16 +98,16 @@ def _root(data: bytes, where: str) -> Element:
 def _object(element: Element, label: Mapping[str, int]) -> dict[str, Any]:
     found: dict[str, Any] = {flag: _flag(element, flag) for flag in _FLAGS}
     found["boxes"] = _box(element)
-    found["labels"] = _choice(element, "name", tuple(label))
+    found["labels"] = _choice(element, "name", tuple(label), "class")
     pose = (element.findtext("pose") or "").strip()
-    found["poses"] = _choice(element, "pose", POSES) if pose else 0
+    found["poses"] = _choice(element, "pose", POSES, "pose") if pose else 0
     found["points"] = [math.nan, math.nan]
     if element.find("point") is not None:
         found["points"] = [_number(element, f"point/{axis}") - 0.5 for axis in "xy"]
     found["actions"] = [-1] * len(ACTIONS)
     for action in element.findall("actions/*"):
         if action.tag not in ACTIONS:
-            raise ValueError(f"action {action.tag!r}, which VOC does not have")
+            raise _bad("an action that VOC does not have", ", ".join(ACTIONS), ascii(action.tag))
         found["actions"][ACTIONS.index(action.tag)] = _flag(element, f"actions/{action.tag}")
     return found
 
@@ -112,29 +115,37 @@ def _object(element: Element, label: Mapping[str, int]) -> dict[str, Any]:
 def _box(element: Element) -> list[float]:
     xmin, ymin, xmax, ymax = (_number(element, f"bndbox/{corner}") for corner in _CORNERS)
     if xmax < xmin or ymax < ymin:
-        raise ValueError(f"a box from {xmin:g}, {ymin:g} to {xmax:g}, {ymax:g}")
+        got = f"from {xmin:g}, {ymin:g} to {xmax:g}, {ymax:g}"
+        raise _bad("a box whose corners are in the wrong order", "xmin <= xmax, ymin <= ymax", got)
     return [xmin - 1, ymin - 1, xmax, ymax]
 
 
 def _number(element: Element, path: str) -> float:
     text = element.findtext(path)
     if text is None:
-        raise ValueError(f"no {path} in {element.tag}")
-    number = float(text)
+        raise _bad("an element is missing", f"{path} in {element.tag}", "none")
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
     if not abs(number) < 1 << 24:  # NaN too; float32 has every whole number below
-        raise ValueError(f"{path} is {text[:40]!r}")
+        raise _bad("a bad number", f"{path}, below {1 << 24:,}", ascii(text[:40]))
     return number
 
 
 def _flag(element: Element, path: str) -> bool:
     text = (element.findtext(path) or "0").strip()
     if text not in ("0", "1"):
-        raise ValueError(f"{path} is {text[:40]!r}, neither 0 nor 1")
+        raise _bad("a flag that is neither 0 nor 1", path, ascii(text[:40]))
     return text == "1"
 
 
-def _choice(element: Element, path: str, among: tuple[str, ...]) -> int:
+def _choice(element: Element, path: str, among: tuple[str, ...], what: str) -> int:
     text = (element.findtext(path) or "").strip()
     if text not in among:
-        raise ValueError(f"{path} {text[:40]!r} of {element.tag}, none of {', '.join(among)}"[:150])
+        raise _bad(f"an unknown {what}", f"one of {', '.join(among)}"[:150], ascii(text[:40]))
     return among.index(text)
+
+
+def _bad(what: str, expected: str, got: str) -> DataError:
+    return DataError(f"bad annotation: {what}", expected=expected, got=got)

@@ -12,11 +12,16 @@ Fields, each optional but ``image``: ``image`` the published bytes; ``class_mask
 uint8 (?, ?), indices with 255 for the void border, (0, 0) where there is none; ``listed`` bool (?,)
 the objects that a layout or action set names (in the other sets all); those of ``_voc_xml.parse``.
 Boxes are edges counted from 0: as published, but 1 less for xmin and ymin.
+
+A sample has a problem if its annotation or a mask cannot be read, a box lies outside the picture by
+more than SLACK pixels, a mask has another size than the picture, or a class mask has indices that
+are no class. An annotation that only says another size than the picture's is remarked; ``size`` is
+then the picture's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +32,17 @@ from dsets.archive.blobs import Blobs
 from dsets.errors import DataError, ManifestError
 from dsets.field import Field
 from dsets.manifest.schema import Source
-from dsets.readers import Sample, _rows, _voc_index, _voc_xml
+from dsets.readers import Sample, _rows, _voc_index, _voc_xml, unusable
 from dsets.readers._voc_index import Index
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MASKS = ("class_mask", "object_mask")
+VOID = 255
+SLACK = 1  # who counts from 0 writes boxes from 0 to the width; the format counts from 1
+MEMBER_BYTES = 256 << 20
+_LONGEST = {"annotation": _voc_xml.XML_BYTES}
 _AHEAD = 16  # samples of which the kernel is told
 _KINDS: dict[str, tuple[str, tuple[int | None, ...]]] = {
     "image": ("uint8", (None,)),
@@ -114,55 +123,110 @@ def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
 
 def _sample(options: _Options, index: Index, blobs: Blobs, row: int) -> Sample:
     key = index.key(row)
-
-    def read(kind: str) -> bytes | None:
-        place = index.place(kind, row)
-        return None if place is None else blobs.read(*place, f"{kind} of {key}")
-
     where = f"{blobs.path}: {key}"
-    if (place := index.place("annotation", row)) and place.bytes > _voc_xml.XML_BYTES:
+    data: dict[str, bytes] = {}
+    long: DataError | None = None
+    for kind in ("image", "annotation", *(name for name in MASKS if name in options.fields)):
+        place, most = index.place(kind, row), _LONGEST.get(kind, MEMBER_BYTES)
+        if place and place.bytes > most:
+            expected, got = f"at most {most:,} bytes", f"{place.bytes:,}"
+            long = long or DataError(f"{kind} too long", where=where, expected=expected, got=got)
+        elif place:
+            data[kind] = blobs.read(*place, f"{kind} of {key}")
+    image = {"image": data["image"]} if "image" in data else {}
+    if long:
+        return unusable(key, image, long)
+    try:
+        values, remark = _values(options, index.listed(row), data, where)
+    except DataError as error:
+        return unusable(key, image, error)
+    return Sample(key, {name: values[name] for name in options.fields}, remark=remark)
+
+
+def _values(
+    options: _Options, listed: Any, data: Mapping[str, bytes], where: str
+) -> tuple[dict[str, Any], str]:
+    """Every field, and what contradicts itself. Raises DataError when the sample is bad."""
+    image, xml, remark = data["image"], data.get("annotation"), ""
+    try:
+        size = codecs.size_of(image)
+    except DataError as error:  # else whoever decodes the picture says so
+        if xml is None:
+            raise DataError(error.what, where=where, expected=error.expected) from error
+        size = None
+    values: dict[str, Any] = {"image": image}
+    if xml is None and size:
+        xml = _NOTHING % (size[1], size[0])
+    values |= _voc_xml.parse(xml or b"", where, options.classes)
+    if size:
+        _check_boxes(values["boxes"], size, where)
+        if (said := tuple(values["size"].tolist())) != size:
+            remark = f"the annotation says {_size(said)}, the picture is {_size(size)}"
+            values["size"] = np.array(size, np.int64)
+    values["listed"] = _listed(listed, len(values["labels"]), where)
+    for name in MASKS:
+        if name in options.fields:
+            classes = len(options.classes) if name == "class_mask" else None
+            values[name] = _mask(name, data.get(name), size, classes, where)
+    return values, remark
+
+
+def _check_boxes(boxes: Any, size: tuple[int, int], where: str) -> None:
+    height, width = size
+    most = np.array([width, height, width, height]) + SLACK
+    outside = np.flatnonzero(((boxes < -SLACK) | (boxes > most)).any(1))
+    if outside.size:
+        xmin, ymin, xmax, ymax = (boxes[outside[0]] + [1, 1, 0, 0]).tolist()
         raise DataError(
-            "annotation too long", where=where, expected=f"at most {_voc_xml.XML_BYTES:,} bytes"
+            "a box outside the picture",
+            where=f"{where}: object {outside[0] + 1}",
+            expected=f"within {_size(size)}",
+            got=f"from {xmin:g}, {ymin:g} to {xmax:g}, {ymax:g}",
         )
-    image = blobs.read(*(index.place("image", row) or (0, 0)), f"image of {key}")
-    xml = read("annotation")
-    if xml is None:
-        height, width = _size(image, where)
-        xml = _NOTHING % (width, height)
-    values: dict[str, Any] = {"image": image, **_voc_xml.parse(xml, where, options.classes)}
-    listed = index.listed(row)
-    count = len(values["labels"])
-    if not listed.size:
-        values["listed"] = np.ones(count, np.bool_)
-    elif listed.min() < 1 or (count and listed.max() > count):
+
+
+def _listed(numbers: Any, count: int, where: str) -> Any:
+    """bool (count,): which objects the image set names."""
+    if not numbers.size:
+        return np.ones(count, np.bool_)
+    if numbers.min() < 1 or (count and numbers.max() > count):
         raise DataError(
             "the image set names an object that is not there",
             where=where,
             expected=f"1 to {count}",
-            got=", ".join(map(str, listed.tolist())),
+            got=", ".join(map(str, numbers[:20].tolist())),
         )
-    else:
-        values["listed"] = np.isin(np.arange(1, count + 1), listed)
-    for name in MASKS:
-        if name in options.fields:
-            values[name] = _mask(read(name), f"{where}: {name}")
-    return Sample(key, {name: values[name] for name in options.fields})
+    return np.isin(np.arange(1, count + 1), numbers)
 
 
-def _size(image: bytes, where: str) -> tuple[int, int]:
-    try:
-        return codecs.size_of(image)
-    except DataError as error:
-        raise DataError(error.what, where=where, expected=error.expected) from error
-
-
-def _mask(data: bytes | None, where: str) -> Any:
+def _mask(
+    name: str,
+    data: bytes | None,
+    size: tuple[int, int] | None,
+    classes: int | None,
+    where: str,
+) -> Any:
+    """A mask of a picture of this size, its indices those of classes if they are said."""
     if data is None:
         return np.zeros((0, 0), np.uint8)
     try:
-        return codecs.decode_indices(data)
+        if size and (own := codecs.size_of(data)) != size:  # before it is decoded
+            raise DataError(
+                "of another size than its picture", expected=_size(size), got=_size(own)
+            )
+        mask = codecs.decode_indices(data)
+        if classes is not None and (none := mask[(mask > classes) & (mask < VOID)]).size:
+            expected = f"0 to {classes}, and {VOID} for void"
+            raise DataError("with indices that are no class", expected=expected, got=none[0])
     except DataError as error:
-        raise DataError(error.what, where=where, expected=error.expected, got=error.got) from error
+        raise DataError(
+            f"{name} {error.what}", where=where, expected=error.expected, got=error.got
+        ) from error
+    return mask
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[1]} x {size[0]}"
 
 
 def _opened(source: Source, options: _Options) -> Index:

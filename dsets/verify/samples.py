@@ -30,7 +30,9 @@ def samples(source: Source, progress: Progress = ignore) -> Report:
     """Read a whole split and compare it with its manifest.
 
     The checks: ``table`` (number of samples, unique keys), ``samples`` (each one's key, and dtype
-    and shape of each field), one a bad sample, called by its key, with the reason, one a field with
+    and shape of each field), one a bad sample, called by its key, with the reason; where there are
+    any, ``annotations`` that belong to no sample, and ``remarks`` and one a sample that contradicts
+    itself and yet can be used; one a field with
     classes (each value is one; ``counts`` in details) or withheld (each value says so), one for an
     encoded ``image`` (each begins like one; it is not decoded), one a published member of an
     archive (its size and digests; of an archive that several splits need, with the first). Damage
@@ -68,11 +70,17 @@ def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
     strange = ""
     outside: dict[Field, str] = {}
     bad: list[tuple[str, str]] = []
+    remarks: list[tuple[str, str]] = []
     count = 0
     for row, sample in _read(reader, source, len(table)):
         if isinstance(sample, DataError):
             bad.append((columns["key"][row], str(sample)))
             continue
+        if sample.problem:
+            bad.append((sample.key, sample.remark or str(sample.problem)))
+            continue
+        if sample.remark:
+            remarks.append((sample.key, sample.remark))
         if wrong := _mismatch(fields, sample, columns, row):
             bad.append((sample.key, wrong))
         for field, tally in tallies.items():
@@ -94,6 +102,7 @@ def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
     yield _summary(bad, count)
     if len(bad) > 1:
         yield from (Check(key, False, reason) for key, reason in bad[:REPORTED])
+    yield from _contradictions(remarks, readers.remarks(source))
     if formats:
         yield _images(formats, strange)
     for field, tally in tallies.items():
@@ -110,7 +119,7 @@ def _read(reader: Reader, source: Source, rows: int) -> Iterator[tuple[int, Samp
     while row < rows:
         try:
             for sample in reader.samples(source, range(row, row + 1 if alone else rows)):
-                yield row, sample.problem or sample
+                yield row, sample
                 row += 1
                 alone = max(0, alone - 1)
             if row < rows and not alone:
@@ -142,6 +151,16 @@ def _summary(bad: Sequence[tuple[str, str]], count: int) -> Check:
     details["bad"] = [list(one) for one in bad]
     more = f"{len(bad)} bad samples, the first: " if len(bad) > 1 else ""
     return Check("samples", False, more + bad[0][1], details)
+
+
+def _contradictions(samples: Sequence[tuple[str, str]], files: Sequence[str]) -> Iterator[Check]:
+    """What the files say that cannot be though every sample can be used, if anything."""
+    yield from (Check("annotations", False, one) for one in files)
+    if not samples:
+        return
+    message = f"{len(samples)} samples contradict themselves, which excludes none"
+    yield Check("remarks", False, message, {"samples": [list(one) for one in samples]})
+    yield from (Check(key, False, remark) for key, remark in samples[:REPORTED])
 
 
 def _table(source: Source, table: pd.DataFrame) -> Check:

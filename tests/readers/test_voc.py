@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
+import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dsets import codecs
 from dsets.errors import DataError, ManifestError
 from dsets.field import Field
 from dsets.manifest import File, Source, Split
@@ -38,6 +42,16 @@ def png(indices: Any, mode: str = "P") -> bytes:
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()
+
+
+def picture(width: int, height: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (width, height)).save(out, "JPEG")
+    return out.getvalue()
+
+
+#: Real ones, whose size can be read.
+PICTURES = {f"JPEGImages/00000{number}.jpg": picture(6, 4) for number in (1, 2)}
 
 
 def members(base: str = "VOCdevkit/VOC2007/", **changes: bytes | None) -> dict[str, bytes]:
@@ -118,11 +132,7 @@ def test_a_layout_set_lists_objects(tmp_path: Path) -> None:
 
 
 def test_an_archive_without_annotations(tmp_path: Path) -> None:
-    picture = io.BytesIO()
-    Image.new("RGB", (6, 4)).save(picture, "JPEG")
-    contents = members(
-        **{"Annotations/000001.xml": None, "JPEGImages/000001.jpg": picture.getvalue()},
-    )
+    contents = members(**PICTURES, **{"Annotations/000001.xml": None})
     sample = read(source(tmp_path, contents, annotated=0))[1]
     assert sample.values["boxes"].shape == (0, 4) and sample.values["labels"].shape == (0,)
     assert sample.values["size"].tolist() == [4, 6]
@@ -138,30 +148,173 @@ def xml(old: str, new: str) -> bytes:
 BOMB = b"""<!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;&b;">]><annotation>&c;</annotation>"""
 
 
+def grey(side: int, bits: int) -> bytes:
+    """A PNG of ``side`` x ``side`` in greys, all black, its pixels packed small."""
+    row = bytes(1 + (side * bits + 7) // 8)
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", side, side, bits, 0, 0, 0, 0))]
+    parts += [(b"IDAT", zlib.compress(row * side)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
+
+
+WRONG: dict[str, tuple[str, bytes, str, str]] = {
+    "a document type": ("Annotations/000001.xml", BOMB, "not sound XML", "document type"),
+    "not well-formed": ("Annotations/000001.xml", b"<annotation>", "not sound XML", "ParseError"),
+    "no XML": ("Annotations/000001.xml", bytes(range(256)), "not sound XML", "ParseError"),
+    "empty": ("Annotations/000001.xml", b"", "not sound XML", "ParseError"),
+    "another root": (
+        *("Annotations/000001.xml", b"<a>" * 5000 + b"</a>" * 5000),
+        *("bad annotation", "expected annotation, got a"),
+    ),
+    "no size": (
+        *("Annotations/000001.xml", b"<annotation/>"),
+        *("bad annotation: an element is missing", "size/height in annotation"),
+    ),
+    "class": (
+        *("Annotations/000001.xml", xml("bird", "emu")),
+        *("bad annotation: an unknown class", "object 1.*bird, cat, person, got 'emu'"),
+    ),
+    "NaN": (
+        *("Annotations/000001.xml", xml(">2<", ">nan<")),
+        *("bad annotation: a bad number", "object 1.*bndbox/xmin.*got 'nan'"),
+    ),
+    "a word": (
+        *("Annotations/000001.xml", xml(">2<", ">two<")),
+        *("bad annotation: a bad number", "'two'"),
+    ),
+    "order": (
+        *("Annotations/000001.xml", xml(">2<", ">9<")),
+        *("bad annotation: a box whose corners are in the wrong order", "from 9, 1 to 5, 4"),
+    ),
+    "negative": (
+        *("Annotations/000001.xml", xml(">2<", ">-3<")),
+        *("a box outside the picture", "object 1: .*within 6 x 4, got from -3, 1 to 5, 4"),
+    ),
+    "outside": (
+        *("Annotations/000001.xml", xml(">5.0<", ">8<")),
+        *("a box outside the picture", "object 1: .*within 6 x 4, got from 2, 1 to 8, 4"),
+    ),
+    "too long": (
+        *("Annotations/000001.xml", b" " * (1 << 20) + b"<annotation/>"),
+        *("annotation too long", "at most 1,048,576 bytes, got 1,048,589"),
+    ),
+    "colours": (
+        *("SegmentationClass/000001.png", png([[1, 2, 3, 0, 0, 0]] * 4, "RGB")),
+        *("class_mask not a map of indices", "got PNG, RGB"),
+    ),
+    "cut off": (
+        *("SegmentationClass/000001.png", png([[1] * 6] * 4)[:60]),
+        *("class_mask not a readable image", ""),
+    ),
+    "spread greys": (
+        *("SegmentationObject/000001.png", grey(6, 4)),
+        *("object_mask of another size", "expected 6 x 4, got 6 x 6"),
+    ),
+    "huge": (
+        *("SegmentationClass/000001.png", grey(20_000, 1)),
+        *("class_mask image too large", "at most 100000000 pixels"),
+    ),
+    "another size": (
+        *("SegmentationClass/000001.png", png([[1] * 4] * 6)),
+        *("class_mask of another size than its picture", "expected 6 x 4, got 4 x 6"),
+    ),
+    "objects' of another size": (
+        *("SegmentationObject/000001.png", png([[1] * 4] * 6)),
+        *("object_mask of another size than its picture", "expected 6 x 4, got 4 x 6"),
+    ),
+    "no class": (
+        *("SegmentationClass/000001.png", png([[0, 1, 2, 3, 4, 255]] * 4)),
+        *("class_mask with indices that are no class", "0 to 3, and 255 for void, got 4"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_with_one_image_is_the_problem_of_its_sample(
+    tmp_path: Path, case: str
+) -> None:
+    member, content, reason, detail = WRONG[case]
+    given = members(**PICTURES, **{member: content})
+    first, second = read(source(tmp_path, given))
+    assert first.problem is None and first.values["labels"].tolist() == [0, 2]
+    assert str(second.problem).startswith(reason) and "tmp" not in str(second.problem)
+    assert second.key == "000001" and dict(second.values) == {"image": picture(6, 4)}
+    assert re.search(f"v.tar: 000001.*{detail}", second.remark), second.remark
+
+
+def test_greys_of_four_bits_are_no_indices() -> None:
+    with pytest.raises(DataError, match="greys of 8 bits"):
+        codecs.decode_indices(grey(6, 4))
+    assert codecs.decode_indices(grey(6, 8)).shape == (6, 6)
+
+
+def test_a_problem_s_reason_is_the_same_wherever_the_archive_lies(tmp_path: Path) -> None:
+    given = members(**{"Annotations/000001.xml": b"<annotation><\x00"})
+    reasons = {str(read(source(tmp_path / name, given))[1].problem) for name in ("one", "two")}
+    assert reasons == {"not sound XML"}
+
+
+def test_an_image_set_that_names_an_object_too_many(tmp_path: Path) -> None:
+    given = members(**{"ImageSets/Layout/train.txt": b"000002 3\n000001 1\n"})
+    first, second = read(source(tmp_path, given, set="Layout/train"))
+    assert str(first.problem) == "the image set names an object that is not there"
+    assert "expected 1 to 2, got 3" in first.remark and second.problem is None
+
+
+def test_a_member_of_any_length_stops_nothing_but_its_own_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voc, "MEMBER_BYTES", 2000)
+    given = members(**{"JPEGImages/000001.jpg": b"\xff\xd8\xff" * 1000})
+    first, second = read(source(tmp_path, given))
+    assert first.problem is None and str(second.problem) == "image too long"
+    assert "at most 2,000 bytes, got 3,000" in second.remark and not second.values
+
+
+def test_an_annotation_with_another_size_than_the_picture_is_remarked(tmp_path: Path) -> None:
+    other = {"Annotations/000001.xml": xml("", "").replace(b"<height>4", b"<height>40")}
+    first, second = read(source(tmp_path, members(**PICTURES, **other)))
+    assert not first.remark and second.problem is None
+    assert second.remark == "the annotation says 6 x 40, the picture is 6 x 4"
+    assert second.values["size"].tolist() == [4, 6]
+
+
+@pytest.mark.parametrize("change", [(">2<", ">0<"), (">5.0<", ">7<"), (">5.0<", ">6.9<")])
+def test_boxes_one_pixel_beyond_are_as_published(tmp_path: Path, change: tuple[str, str]) -> None:
+    given = members(**PICTURES, **{"Annotations/000001.xml": xml(*change)})
+    second = read(source(tmp_path, given))[1]
+    assert second.problem is None and not second.remark
+
+
 @pytest.mark.parametrize(
-    ("member", "content", "message"),
+    ("content", "message"),
     [
-        ("Annotations/000001.xml", BOMB, "not sound XML.*document type"),
-        ("Annotations/000001.xml", b"<annotation>", "not sound XML"),
-        ("Annotations/000001.xml", b"<a>" * 5000 + b"</a>" * 5000, "bad annotation"),
-        ("Annotations/000001.xml", b"<annotation/>", "no size/height"),
-        ("Annotations/000001.xml", xml("bird", "emu"), "'emu'"),
-        ("Annotations/000001.xml", xml(">2<", ">nan<"), "'nan'"),
-        ("Annotations/000001.xml", xml(">2<", ">9<"), "a box from 9"),
-        ("Annotations/000001.xml", b" " * (1 << 20) + b"<annotation/>", "annotation too long"),
-        ("SegmentationClass/000002.png", png([[1, 2]] * 2, "RGB"), "not a map of indices"),
-        ("SegmentationClass/000002.png", png([[1, 2]] * 2)[:60], "not a readable image"),
-        ("ImageSets/Main/train.txt", b"../../etc/passwd\n", "bad line of an image set"),
-        ("ImageSets/Main/train.txt", b"000001\n000001\n", "is there twice"),
-        ("ImageSets/Main/train.txt", b"000009\n", "no image of it"),
-        ("ImageSets/Main/train.txt", b"\n", "empty image set"),
+        (
+            b"../../etc/passwd\n",
+            r"train.txt, line 1: bad line of an image set; expected an image's",
+        ),
+        (b"000001\n000001\n", "line 2: image 000001 is there twice"),
+        (b"000009\n", "no image of it"),
+        (b"\n", "empty image set"),
+        (b"000001\r\n\x00\x01\x02", r"not an image set; expected text.*byte 0x00 at 8"),
+        ("000001\n".encode("utf-16"), r"not an image set; expected text.*byte 0xff at 0"),
+        (b"\x89PNG\r\n\x1a\n", r"not an image set; expected text.*byte 0x89 at 0"),
+        (b"0" * (9 << 20), r"image set .*train.txt is too long; .*8,388,608 bytes, got 9,437,184"),
     ],
-)  # fmt: skip
-def test_hostile_and_damaged_members(
-    tmp_path: Path, member: str, content: bytes, message: str
+)
+def test_an_image_set_that_is_none_stops_the_reading(
+    tmp_path: Path, content: bytes, message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        read(source(tmp_path, members(**{member: content})))
+        read(source(tmp_path, members(**{"ImageSets/Main/train.txt": content})))
+
+
+def test_two_years_in_one_archive_are_told_apart(tmp_path: Path) -> None:
+    both = members() | members("VOCdevkit/VOC2012/")
+    with pytest.raises(DataError, match=r"several VOC folders.*VOC2007/ and in VOCdevkit/VOC2012/"):
+        read(source(tmp_path, both))
 
 
 def test_an_image_set_that_is_not_there_says_which_are(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from dsets import fetch, pack
+from dsets import fetch, pack, readers
 from dsets.errors import DataError, PrepareError
 from dsets.manifest import File, Manifest
 from dsets.pack import index
@@ -104,6 +104,8 @@ def _make(
             folder.sweep(plan, tell)
         if not folder.assembled(plan):
             keys.check(plan, plan.part)
+            for remark in readers.remarks(plan.source):
+                tell(remark)
             found = records(plan)
             with folder.writing(plan.part):
                 _assemble(plan, found, raw)

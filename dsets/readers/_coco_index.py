@@ -19,10 +19,10 @@ from dsets.archive.zipindex import Member
 from dsets.errors import DataError
 from dsets.manifest.schema import Source
 from dsets.readers import _coco_json, _index_file, _rows
-from dsets.readers._coco_json import File
+from dsets.readers._coco_json import File, Image, Rows
 from dsets.readers._coco_options import Options
 
-VERSION = 1
+VERSION = 2
 IMAGE_BYTES = 256 << 20
 _MEMBER = ("header", "end", "packed", "size", "crc", "method")
 _NUMBERS = {"id": "<i8", "label": "<i4", "area": "<f8", "crowd": "|i1", "end": "<i8"}
@@ -39,15 +39,18 @@ DTYPES = {
     "stuff": _NUMBERS | _TEXT | {"has": "|i1", "keypoints": "<f4"},
     "segment": _NUMBERS,
     "map": dict.fromkeys(_MEMBER, "<i8"),
+    "fault": {"row": "<i8", "text": "|u1", "text_start": "<i8", "text_end": "<i8"},
 }
 _FLAT = {f"{about}.{name}": t for about, names in DTYPES.items() for name, t in names.items()}
 
 
 class Index(NamedTuple):
-    """``maps`` is the file that holds the panoptic maps, where there are any."""
+    """``maps`` is the file that holds the panoptic maps, where there are any; ``remarks`` are about
+    annotations that no image has."""
 
     columns: dict[str, npt.NDArray[Any]]
     maps: str
+    remarks: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.columns["image.id"])
@@ -66,6 +69,15 @@ class Index(NamedTuple):
         found = Member(*(int(self.columns[f"{about}.{name}"][row]) for name in _MEMBER))
         return None if found.header < 0 else found
 
+    def fault(self, row: int) -> tuple[str, str] | None:
+        """What is wrong with an annotation of an image, in fixed words, and in full."""
+        rows = self.columns["fault.row"]
+        number = int(np.searchsorted(rows, row))
+        if number == len(rows) or rows[number] != row:
+            return None
+        what, _, full = self.text("fault", number).decode().partition("\n")
+        return what, full
+
     def key(self, row: int) -> str:
         return PurePosixPath(self.text("name", row).decode()).stem
 
@@ -83,7 +95,9 @@ def opened(source: Source, options: Options) -> Index:
         source,
         lambda path: _read(path, key),
         lambda: _made(source, options),
-        lambda path, index: _index_file.write(path, key, {"maps": index.maps}, index.columns),
+        lambda path, index: _index_file.write(
+            path, key, {"maps": index.maps, "remarks": index.remarks}, index.columns
+        ),
     )
     found = _read(_index_file.path(source), key) or made  # mapped, where it could be written
     _OPEN.clear()
@@ -95,8 +109,11 @@ def _read(path: Path, key: list[Any]) -> Index | None:
     kept = _index_file.read(path, key, _FLAT)
     if kept is None or type(kept.facts.get("maps")) is not str:
         return None
+    remarks = kept.facts.get("remarks")
+    if type(remarks) is not list or not all(type(one) is str for one in remarks):
+        return None
     columns = kept.columns
-    if "image.id" not in columns or not len(columns["image.id"]):
+    if not {"image.id", "fault.row"} <= set(columns) or not len(columns["image.id"]):
         return None
     rows = len(columns["image.id"])
     for name, column in columns.items():
@@ -110,37 +127,48 @@ def _read(path: Path, key: list[Any]) -> Index | None:
                 return None
             if not ((starts >= 0) & (starts <= column) & (column <= len(text))).all():
                 return None
-    return Index(columns, kept.facts["maps"])
+    return Index(columns, kept.facts["maps"], tuple(remarks))
 
 
 def _made(source: Source, options: Options) -> Index:
     remedy = _rows.remedy(source)
     info = read_json(source, options, options.outline)
-    images = info.images
-    rows = {image.id: row for row, image in enumerate(images)}
+    images, files = info.images, [info]
+
+    def opened(kind: str) -> File:
+        if kind != options.outline:
+            files.append(read_json(source, options, kind))
+        return files[-1] if kind != options.outline else info
+
+    rows = Rows({image.id: row for row, image in enumerate(images)}, len(images))
     found: dict[str, Mapping[str, npt.NDArray[Any]]] = {}
     if "instances" in options.kinds or "keypoints" in options.kinds:
         kind = "instances" if "instances" in options.kinds else "keypoints"
-        first = info if kind == options.outline else read_json(source, options, kind)
+        first = opened(kind)
         found["object"] = _coco_json.objects(first, rows, options.labels)
         if options.drop:
             counts = np.diff(found["object"]["end"], prepend=0)
-            images = [image for image, count in zip(images, counts, strict=True) if count]
-            rows = {image.id: row for row, image in enumerate(images)}
-            found["object"] = {**found["object"], "end": np.cumsum(counts[counts > 0])}
+            kept = counts > 0
+            kept[[rows.of[one] for one in first.faults if one in rows.of]] = True
+            rows = _renumbered(images, kept)
+            images = [image for image, there in zip(images, kept, strict=True) if there]
+            found["object"] = {**found["object"], "end": np.cumsum(counts[kept])}
         if kind == "instances" and "keypoints" in options.kinds:
-            found["person"] = _persons(source, options, rows, found["object"]["id"])
-    del info
+            people = opened("keypoints")
+            found["person"] = _persons(people, options, rows, found["object"]["id"])
     if "captions" in options.kinds:
-        found["caption"] = _coco_json.captions(read_json(source, options, "captions"), rows)
+        found["caption"] = _coco_json.captions(opened("captions"), rows)
     if "stuff" in options.kinds:
-        file = read_json(source, options, "stuff")
-        found["stuff"] = _coco_json.objects(file, rows, options.stuff_labels)
+        found["stuff"] = _coco_json.objects(opened("stuff"), rows, options.stuff_labels)
     maps = ""
     if "panoptic" in options.kinds:
-        file = read_json(source, options, "panoptic")
+        file = opened("panoptic")
         found["segment"], pngs = _coco_json.panoptic(file, rows, options.segment_labels)
-        maps, found["map"] = _maps(source, options, pngs, len(rows))
+        maps, found["map"] = _maps(source, options, pngs, len(images))
+        for row, name in pngs.items():
+            if found["map"]["header"][row] < 0:
+                file.fault(images[row].id, "the panoptic map is not there", name)
+    found["fault"] = _faults(files, rows)
     if not images:
         raise _error(source, options, "no images in the JSON")
     found["image"] = {
@@ -167,7 +195,32 @@ def _made(source: Source, options: Options) -> Index:
         for name, column in given.items()
         if name in DTYPES[about]
     }
-    return Index(columns, maps)
+    return Index(columns, maps, tuple(file.remark for file in files if file.remark))
+
+
+def _renumbered(images: list[Image], kept: npt.NDArray[np.bool_]) -> Rows:
+    """Rows of the images that are kept alone."""
+    row = np.where(kept, np.cumsum(kept) - 1, -1).tolist()
+    return Rows({image.id: row[i] for i, image in enumerate(images)}, int(kept.sum()))
+
+
+def _faults(files: list[File], rows: Rows) -> dict[str, npt.NDArray[Any]]:
+    """The first fault of each image that has any, and what of the others is of no image."""
+    first: dict[int, bytes] = {}
+    for file in files:
+        for image, texts in file.faults.items():
+            if (row := rows.of.get(image)) is None:
+                file.stray(f"of image {image}")
+            elif row >= 0:
+                first.setdefault(row, "\n".join(texts).encode())
+    order = sorted(first)
+    ends = np.cumsum([len(first[row]) for row in order], dtype=np.int64)
+    return {
+        "row": np.array(order, np.int64),
+        "text": np.frombuffer(b"".join(first[row] for row in order), np.uint8),
+        "text_start": np.append(0, ends)[:-1],
+        "text_end": ends,
+    }
 
 
 def _error(source: Source, options: Options, what: str) -> DataError:
@@ -202,10 +255,9 @@ def _find(blobs: Blobs, members: Mapping[str, Member], name: str) -> Member:
 
 
 def _persons(
-    source: Source, options: Options, rows: Mapping[int, int], ids: npt.NDArray[np.int64]
+    file: File, options: Options, rows: Rows, ids: npt.NDArray[np.int64]
 ) -> dict[str, npt.NDArray[Any]]:
     """``row`` (objects,): which row of ``keypoints`` an object has, or -1."""
-    file = read_json(source, options, "keypoints")
     found = _coco_json.objects(file, rows, options.labels)
     owners = found["id"][found["has"] > 0]
     row = np.full(len(ids), -1, np.int64)

@@ -2,14 +2,16 @@
 
 Only a file's outline is decoded at once. Each annotation is then decoded alone, its numbers go into
 typed arrays, and its segmentation is kept as the text that it is, drawn when its sample is read.
+One that cannot be is a fault of its image alone; one of no image is counted as stray.
 """
 
 from __future__ import annotations
 
+import re
 from array import array
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -26,9 +28,9 @@ T = TypeVar("T")
 
 class Image(msgspec.Struct, gc=False):
     id: int
-    width: int
-    height: int
     file_name: str
+    width: Any = None  # of a bad one anything
+    height: Any = None
 
 
 class Category(msgspec.Struct, gc=False):
@@ -53,6 +55,10 @@ class _Object(msgspec.Struct, gc=False):
     keypoints: list[float] = []
 
 
+class _Owned(msgspec.Struct, gc=False):
+    image_id: int
+
+
 class _Caption(msgspec.Struct, gc=False):
     image_id: int
     caption: str
@@ -72,48 +78,103 @@ class _Panoptic(msgspec.Struct, gc=False):
     segments_info: list[_Segment]
 
 
+class Rows(NamedTuple):
+    """The rows of a split: ``of`` has each image's id, with -1 where it is left out on purpose."""
+
+    of: Mapping[int, int]
+    number: int
+
+
 @dataclass(slots=True)
 class File:
-    """The outline of one file; ``where`` names it in errors."""
+    """The outline of one file; ``where`` names it in errors.
+
+    ``faults``: image → what is wrong with the first bad annotation of it, in fixed words, and in
+    full. ``strays``: how many annotations are of no image, and the first.
+    """
 
     where: str
     images: list[Image]
     categories: dict[int, str]
     annotations: list[msgspec.Raw]
+    faults: dict[int, tuple[str, str]] = field(default_factory=dict)
+    strays: tuple[int, str] = (0, "")
 
     def error(self, what: str, *, expected: object = None, got: object = None) -> DataError:
         return DataError(what, where=self.where, expected=expected, got=got)
 
+    def fault(self, image: int, what: str, got: object) -> None:
+        if image not in self.faults:
+            where = f"{self.where}: image {image}"
+            self.faults[image] = what, str(DataError(what, where=where, got=f"{got!s:.200}"))
+
+    def stray(self, what: str) -> None:
+        self.strays = self.strays[0] + 1, self.strays[1] or what
+
+    @property
+    def remark(self) -> str:
+        """About the strays, if there are any."""
+        number, first = self.strays
+        left = f"{number} annotations are of no image of the split and left out"
+        return f"{self.where}: {left}; the first is {first}" if number else ""
+
     def of(self, kind: type[T]) -> Iterator[T]:
-        """The annotations, one by one; each is forgotten when the next comes."""
+        """The annotations, one by one; each is forgotten when the next comes.
+
+        One that is no such annotation is noted as a fault of its image, or else as stray.
+        """
         decoder = msgspec.json.Decoder(kind)
         self.annotations.reverse()
         while self.annotations:
-            one = self.annotations.pop()
+            text = self.annotations.pop()
             try:
-                yield decoder.decode(one)
-            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                raise self.error("bad annotation", got=f"{error!s:.200}") from error
+                one = decoder.decode(text)
+            except _UNREADABLE as error:
+                try:
+                    image = _OWNED.decode(text).image_id
+                except _UNREADABLE:
+                    self.stray(f"{bytes(text)[:60]!r}, of which {error!s:.100}")
+                else:
+                    self.fault(image, "an annotation cannot be read", error)
+            else:
+                yield one
+
+
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+_OWNED = msgspec.json.Decoder(_Owned)
 
 
 def outline(data: bytearray, where: str) -> File:
     """The file's images, sorted by id, its categories, and its annotations still as text.
+
+    An image whose size cannot be is noted as a fault, and has none.
 
     Raises:
         DataError: it is not such a file.
     """
     try:
         found = msgspec.json.decode(data, type=_Outline)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise DataError("bad JSON of COCO", where=where, got=f"{error!s:.200}") from error
+    except msgspec.ValidationError as error:
+        raise _not_coco(where, f"{error!s:.200}") from error
+    except _UNREADABLE as error:
+        try:  # Python and NumPy write numbers that JSON does not have
+            found = msgspec.json.decode(_without_nan(data), type=_Outline)
+        except _UNREADABLE:
+            raise _not_coco(where, f"{error!s:.100}{_around(data, str(error))}") from error
     found.images.sort(key=lambda image: image.id)
     file = File(where, found.images, {}, found.annotations)
     before = None
     for image in found.images:
         if not 0 <= image.id < _LARGEST or image.id == before:
-            raise file.error("bad or repeated id of an image", got=image.id)
-        if min(image.width, image.height) < 1 or image.width * image.height > MAX_PIXELS:
-            raise file.error(f"image {image.id} has a bad size", got=(image.width, image.height))
+            raise file.error(
+                "bad or repeated id of an image",
+                expected="a number of its own, from 0 on",
+                got=image.id,
+            )
+        if not _possible(image.width, image.height):
+            got = f"width {image.width!a:.40}, height {image.height!a:.40}"
+            file.fault(image.id, "the JSON gives an image no possible size", got)
+            image.width = image.height = 0
         before = image.id
     for category in found.categories:
         if category.id in file.categories:
@@ -122,10 +183,37 @@ def outline(data: bytearray, where: str) -> File:
     return file
 
 
+def _possible(width: Any, height: Any) -> bool:
+    if not (type(width) in (int, float) and type(height) in (int, float)):
+        return False
+    whole = min(width, height) >= 1 and width * height <= MAX_PIXELS
+    return bool(whole and width == int(width) and height == int(height))
+
+
+def _not_coco(where: str, got: str) -> DataError:
+    expected = "JSON with images (id, width, height, file_name), annotations and categories"
+    return DataError("bad JSON of COCO", where=where, expected=expected, got=got)
+
+
+_NO_JSON = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?Infinity|NaN', re.DOTALL)
+
+
+def _without_nan(data: bytearray) -> bytes:
+    """The text with null in the place of what is no number, so that only its annotation is bad."""
+    return _NO_JSON.sub(lambda found: found[0] if found[0][:1] == b'"' else b"null", data)
+
+
+def _around(data: bytearray, error: str) -> str:
+    """The bytes about which a decoder complains."""
+    found = re.search(r"\(byte (\d+)\)", error)
+    place = int(found[1]) if found else 0
+    return f", in {bytes(data[max(place - 20, 0) : place + 20])!r}" if data else ", nothing"
+
+
 class _Gathering:
     """Numbers by annotation, and texts one after the other."""
 
-    def __init__(self, file: File, rows: Mapping[int, int], codes: Mapping[str, str]) -> None:
+    def __init__(self, file: File, rows: Rows, codes: Mapping[str, str]) -> None:
         self._file = file
         self._rows = rows
         self.numbers: dict[str, array[Any]] = {name: array(code) for name, code in codes.items()}
@@ -135,27 +223,28 @@ class _Gathering:
 
     def place(self, image: int) -> bool:
         """Note whose annotation comes; False when its image is not in the split."""
-        if image not in self._rows:
+        row = self._rows.of.get(image)
+        if row is None:
+            self._file.stray(f"of image {image}")
+        if row is None or row < 0:
             return False
-        self.row.append(self._rows[image])
+        self.row.append(row)
         return True
 
     def add(self, **values: float) -> None:
         for name, value in values.items():
-            if not -_LARGEST < value < _LARGEST:
-                raise self._file.error(f"bad {name} of an annotation", got=value)
             self.numbers[name].append(value)
 
     def write(self, text: Any) -> None:
         self.text += text
         self.text_end.append(len(self.text))
 
-    def columns(self, count: int) -> dict[str, npt.NDArray[Any]]:
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
         """In the order of the images; ``end`` (images,) says where each one's annotations end."""
         row = np.array(self.row, np.int64)
         order = np.argsort(row, kind="stable")
         found = {name: np.array(values)[order] for name, values in self.numbers.items()}
-        found["end"] = np.cumsum(np.bincount(row, minlength=count), dtype=np.int64)
+        found["end"] = np.cumsum(np.bincount(row, minlength=self._rows.number), dtype=np.int64)
         if len(self.text_end):
             ends = np.array(self.text_end, np.int64)
             found["text"] = np.frombuffer(self.text, np.uint8)  # as it is: only its bounds move
@@ -166,9 +255,7 @@ class _Gathering:
         return found
 
 
-def objects(
-    file: File, rows: Mapping[int, int], label: Mapping[str, int]
-) -> dict[str, npt.NDArray[Any]]:
+def objects(file: File, rows: Rows, label: Mapping[str, int]) -> dict[str, npt.NDArray[Any]]:
     """Instances, stuff or persons: id, label, x, y, width, height, area, crowd, text (the
     segmentation), end; keypoints float32 (n, 51) of those that have any, and has (0 or 1)."""
     labels = _labels(file, label)
@@ -176,15 +263,9 @@ def objects(
     gathering = _Gathering(file, rows, codes | dict.fromkeys(("x", "y", "width", "height"), "d"))
     points = array("f")
     for one in file.of(_Object):
-        if one.category_id not in labels:
-            raise file.error("an annotation of no category", got=one.category_id)
-        if one.iscrowd not in (0, 1) or min(one.bbox[2:]) < 0:
-            raise file.error(f"annotation {one.id} is impossible", got=(one.iscrowd, one.bbox))
-        if len(one.keypoints) not in (0, 3 * POINTS):
-            expected = f"{3 * POINTS} numbers"
-            raise file.error(
-                f"bad keypoints of {one.id}", expected=expected, got=len(one.keypoints)
-            )
+        if wrong := _wrong(one, labels) or _wrong_points(one.keypoints):
+            file.fault(one.image_id, *wrong)
+            continue
         if not gathering.place(one.image_id):
             continue
         x, y, width, height = one.bbox
@@ -193,7 +274,7 @@ def objects(
         gathering.write(one.segmentation)
         if one.keypoints:
             points.extend(one.keypoints)
-    columns = gathering.columns(len(rows))
+    columns = gathering.columns()
     order = np.argsort(np.array(gathering.row, np.int64), kind="stable")
     has = np.array(gathering.numbers["has"], np.bool_)
     place = (np.cumsum(has) - 1)[order][has[order]]
@@ -201,17 +282,41 @@ def objects(
     return columns
 
 
-def captions(file: File, rows: Mapping[int, int]) -> dict[str, npt.NDArray[Any]]:
+def _wrong(one: _Object | _Segment, labels: Collection[int]) -> tuple[str, str] | None:
+    """What an annotation says that cannot be, and how; None when all can."""
+    x, y, width, height = one.bbox
+    name = f"annotation {one.id}: "
+    if one.category_id not in labels:
+        return "an annotation of an unknown category", f"{name}category {one.category_id}"
+    if width < 0 or height < 0:
+        return "a box of negative size", f"{name}{one.bbox}"
+    if one.iscrowd not in (0, 1):
+        return "a crowd flag that is neither 0 nor 1", f"{name}{one.iscrowd}"
+    for value in (x, y, width, height, one.area, one.id):
+        if not -_LARGEST < value < _LARGEST:
+            return "a number out of all bounds", f"{name}{value}"
+    return None
+
+
+def _wrong_points(points: list[float]) -> tuple[str, str] | None:
+    if len(points) not in (0, 3 * POINTS):
+        return f"keypoints that are not {3 * POINTS} numbers", f"{len(points)}"
+    if points and not (min(points) > -_LARGEST and max(points) < _LARGEST):
+        return "a number out of all bounds", f"keypoints from {min(points)} to {max(points)}"
+    return None
+
+
+def captions(file: File, rows: Rows) -> dict[str, npt.NDArray[Any]]:
     """Captions: text in UTF-8, end."""
     gathering = _Gathering(file, rows, {})
     for one in file.of(_Caption):
         if gathering.place(one.image_id):
             gathering.write(one.caption.encode())
-    return gathering.columns(len(rows))
+    return gathering.columns()
 
 
 def panoptic(
-    file: File, rows: Mapping[int, int], label: Mapping[str, int]
+    file: File, rows: Rows, label: Mapping[str, int]
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[int, str]]:
     """Segments (id, label, x, y, width, height, area, crowd, end), and each row's PNG."""
     labels = _labels(file, label)
@@ -219,24 +324,33 @@ def panoptic(
     gathering = _Gathering(file, rows, codes | dict.fromkeys(("x", "y", "width", "height"), "d"))
     maps: dict[int, str] = {}
     for one in file.of(_Panoptic):
-        if (row := rows.get(one.image_id)) is None:
+        row = rows.of.get(one.image_id)
+        if row is None:
+            file.stray(f"of image {one.image_id}")
+        if row is None or row < 0:
             continue
         if row in maps:
-            raise file.error("two panoptic annotations of an image", got=one.image_id)
+            file.fault(one.image_id, "two panoptic annotations of one image", one.file_name)
+            continue
         maps[row] = one.file_name
         for segment in one.segments_info:
-            if segment.category_id not in labels or segment.iscrowd not in (0, 1):
-                raise file.error("a segment is impossible", got=segment.category_id)
+            if wrong := _wrong(segment, labels):
+                file.fault(one.image_id, *wrong)
+                continue
             gathering.place(one.image_id)
             x, y, width, height = segment.bbox
             gathering.add(id=segment.id, label=labels[segment.category_id], area=segment.area)
             gathering.add(crowd=segment.iscrowd, x=x, y=y, width=width, height=height)
-    return gathering.columns(len(rows)), maps
+    return gathering.columns(), maps
 
 
 def _labels(file: File, label: Mapping[str, int]) -> dict[int, int]:
     """Category id → label: the categories' ids have gaps, labels have none."""
     for name in file.categories.values():
         if name not in label:
-            raise file.error("a category that the manifest does not have", got=f"{name!r:.80}")
+            raise file.error(
+                "a category that the manifest does not have",
+                expected=f"one of {', '.join(label)}"[:200],
+                got=f"{name!r:.80}",
+            )
     return {number: label[name] for number, name in file.categories.items()}

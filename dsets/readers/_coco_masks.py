@@ -25,10 +25,10 @@ _DECODER = msgspec.json.Decoder(list[list[float]] | _Runs)
 def code(text: bytes, size: tuple[int, int], where: str) -> bytes:
     """The compressed run lengths of a segmentation in an image of ``size`` (height, width).
 
-    A polygon of fewer than three corners covers nothing.
+    No polygon at all covers nothing.
 
     Raises:
-        DataError: it is none, or not one of such an image.
+        DataError: it is none, or not one of such an image; ``what`` of it is in fixed words.
     """
     from pycocotools import mask as drawing
 
@@ -41,7 +41,10 @@ def code(text: bytes, size: tuple[int, int], where: str) -> bytes:
     if isinstance(found, _Runs):
         if found.size != size:
             raise DataError(
-                "a mask of another size than its image", where=where, expected=size, got=found.size
+                "a mask of another size than its picture",
+                where=where,
+                expected=f"size {list(size)}",
+                got=f"{list(found.size)}",
             )
         if isinstance(found.counts, str):
             packed = found.counts.encode()
@@ -60,15 +63,24 @@ def code(text: bytes, size: tuple[int, int], where: str) -> bytes:
         return _counts(drawn)
     # pycocotools walks along every edge: one that leads far away would cost any memory.
     far = 2 * max(size)
-    polygons = [polygon for polygon in found if len(polygon) >= 6]
-    for polygon in polygons:
-        if len(polygon) % 2 or not all(-far <= value <= 2 * far for value in polygon):
+    for polygon in found:
+        if len(polygon) < 6 or len(polygon) % 2:
             raise DataError(
-                "bad polygon", where=where, expected=f"pairs of numbers in {height} x {width}"
+                "a polygon that is none",
+                where=where,
+                expected="x and y of three corners at least",
+                got=f"{len(polygon)} numbers",
             )
-    if not polygons:
+        if not all(-far <= value <= 2 * far for value in polygon):
+            raise DataError(
+                "a polygon that leads far out of its picture",
+                where=where,
+                expected=f"corners from {-far} to {2 * far}",
+                got=f"{min(polygon):g} to {max(polygon):g}",
+            )
+    if not found:
         return _counts(mask.frPyObjects({"counts": [height * width], "size": list(size)}, *size))
-    return _counts(mask.merge(mask.frPyObjects(polygons, height, width)))
+    return _counts(mask.merge(mask.frPyObjects(found, height, width)))
 
 
 def _counts(drawn: Any) -> bytes:

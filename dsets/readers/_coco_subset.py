@@ -29,7 +29,7 @@ class _Named(msgspec.Struct, gc=False):
 
 class _Owned(msgspec.Struct, gc=False):
     image_id: int
-    category_id: int = -1
+    category_id: Any = -1  # of a bad annotation anything
 
 
 class _Parts(msgspec.Struct):
@@ -80,7 +80,7 @@ def pictures(source: Source, labels: Collection[int] | None) -> Iterator[Picture
         owners = {
             one.image_id
             for one in file.of(_Owned)
-            if labels is None or numbers.get(one.category_id) in labels
+            if labels is None or _label(numbers, one) in labels
         }
     seen: set[str] = set()
     for image in file.images:
@@ -112,8 +112,12 @@ def cut(source: Source, keys: Collection[str], labels: Collection[int] | None) -
             if PurePosixPath(image.file_name).stem in keys:
                 ids.add(image.id)
                 images.append(text)
-        for text, one in _each(source, _Owned, parts.annotations):
-            right = not labelled or numbers.get(one.category_id) in (labels or ())
+        for text in parts.annotations:
+            try:
+                one = _OWNED.decode(text)
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                continue  # of no image that could be told
+            right = not labelled or _label(numbers, one) in (labels or ())
             if one.image_id in ids and right:
                 annotations.append(text)
         data = b'{"info":%s,"licenses":%s,"categories":%s,\n"images":[\n%s\n],\n' % (
@@ -129,6 +133,13 @@ def cut(source: Source, keys: Collection[str], labels: Collection[int] | None) -
 def _numbers(options: Options, categories: dict[int, str]) -> dict[int, int]:
     """Category id → label."""
     return {i: options.labels[name] for i, name in categories.items() if name in options.labels}
+
+
+_OWNED = msgspec.json.Decoder(_Owned)
+
+
+def _label(numbers: dict[int, int], one: _Owned) -> int | None:
+    return numbers.get(one.category_id) if type(one.category_id) is int else None
 
 
 def _parts(source: Source, options: Options, kind: str) -> _Parts:

@@ -23,6 +23,11 @@ name among the classes; ``crowd``, ``areas``, ``annotation_ids``; ``mask``, ``ma
 after the other, ``caption_ends``; stuff likewise; ``panoptic_map`` int32 (height, width), segment
 ids (R + 256 G + 65536 B), and of m segments ``segment_ids``, ``segment_labels``, ``segment_boxes``,
 ``segment_crowd``, ``segment_areas``.
+
+A sample has a problem if an annotation of it cannot be read or says what cannot be, a mask is none
+(a polygon of fewer than three corners too), its panoptic map is not there, or the JSON gives the
+picture another size and has objects in it. Annotations of no image of the split are left out and
+remarked.
 """
 
 from __future__ import annotations
@@ -40,7 +45,7 @@ from dsets.archive.blobs import Blobs
 from dsets.codecs import rle
 from dsets.errors import DataError
 from dsets.manifest.schema import Source
-from dsets.readers import Sample, _coco_index, _coco_masks, _coco_options, _rows
+from dsets.readers import Sample, _coco_index, _coco_masks, _coco_options, _rows, unusable
 from dsets.readers._coco_index import Index
 from dsets.readers._coco_json import POINTS
 from dsets.readers._coco_options import FIELDS, Options
@@ -49,7 +54,7 @@ from dsets.readers._coco_subset import choice, cut, pictures
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check", "choice", "cut", "pictures", "samples", "table"]
+__all__ = ["check", "choice", "cut", "pictures", "remarks", "samples", "table"]
 
 _AHEAD = 16  # samples of which the kernel is told
 
@@ -85,6 +90,15 @@ def table(source: Source) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def remarks(source: Source) -> Sequence[str]:
+    """What of the JSON is of no image of the split and left out, a line a file.
+
+    Raises:
+        DataError: a file is not what the manifest or the format says.
+    """
+    return _coco_index.opened(source, _coco_options.read(source)).remarks
+
+
 def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
     """The samples of these rows, in the order asked for.
 
@@ -109,16 +123,38 @@ def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
 
 
 def _sample(options: Options, index: Index, blobs: Blobs, maps: Blobs | None, row: int) -> Sample:
-    columns = index.columns
     key = index.key(row)
     where = f"{blobs.path}: {key}"
-    size = int(columns["image.height"][row]), int(columns["image.width"][row])
-    values = {
+    image = _member(index, "file", blobs, row, key)
+    if isinstance(image, DataError):
+        return unusable(key, {}, image)
+    if fault := index.fault(row):
+        return Sample(key, {"image": image}, DataError(fault[0]), fault[1])
+    painted: bytes | DataError | None = None
+    if maps is not None and "segment.end" in index.columns and index.member("map", row):
+        painted = _member(index, "map", maps, row, key)
+    try:
+        if isinstance(painted, DataError):
+            raise painted
+        values, remark = _values(options, index, row, (image, painted), where)
+    except DataError as error:
+        return unusable(key, {"image": image}, error)
+    return Sample(key, {name: values[name] for name in options.fields}, remark=remark)
+
+
+def _values(
+    options: Options, index: Index, row: int, data: tuple[bytes, bytes | None], where: str
+) -> tuple[dict[str, Any], str]:
+    """Every field, and what contradicts itself. Raises DataError when the sample is bad."""
+    columns = index.columns
+    image, painted = data
+    size, remark = _size(index, row, image, where)
+    values: dict[str, Any] = {
         name: np.zeros([side or 0 for side in shape], dtype)
         for name, (dtype, shape) in FIELDS.items()
         if name in options.fields
     }
-    values["image"] = _member(index, "file", blobs, row, key)  # type: ignore[assignment]
+    values["image"] = image
     values["image_id"] = columns["image.id"][row].astype(np.int64)
     values["size"] = np.array(size, np.int64)
     if "object.end" in columns:
@@ -136,16 +172,51 @@ def _sample(options: Options, index: Index, blobs: Blobs, maps: Blobs | None, ro
         segments = _boxed(index, "segment", span)
         values |= {f"segment_{name}": value for name, value in segments.items()}
         values["segment_ids"] = columns["segment.id"][span].astype(np.int64)
-        if maps is not None and index.member("map", row):
-            values["panoptic_map"] = _map(_member(index, "map", maps, row, key), size, where)
-    return Sample(key, {name: values[name] for name in options.fields})
+        if painted is not None:
+            values["panoptic_map"] = _map(painted, size, where)
+    return values, remark
 
 
-def _member(index: Index, about: str, blobs: Blobs, row: int, key: str) -> bytes:
+def _size(index: Index, row: int, image: bytes, where: str) -> tuple[tuple[int, int], str]:
+    """The picture's height and width, and what the JSON says of it that is not so.
+
+    Raises:
+        DataError: it has objects, which lie on a picture of another size.
+    """
+    said = int(index.columns["image.height"][row]), int(index.columns["image.width"][row])
+    try:
+        size = codecs.size_of(image)
+    except DataError:  # whoever decodes the picture says so
+        return said, ""
+    if size == said:
+        return size, ""
+    wrong = DataError(
+        "the JSON gives another width and height than the picture has",
+        where=where,
+        expected=f"{size[1]} x {size[0]}",
+        got=f"{said[1]} x {said[0]}",
+    )
+    for about in ("object", "stuff", "segment"):
+        if f"{about}.end" in index.columns:
+            span = index.span(about, row)
+            if span.start < span.stop:
+                raise wrong
+    return size, str(wrong)
+
+
+def _member(index: Index, about: str, blobs: Blobs, row: int, key: str) -> bytes | DataError:
+    """A member's bytes, or what is wrong with it alone. Raises DataError for the whole archive."""
     member = index.member(about, row)
     if member is None:
         raise blobs.error(f"there is no {about} of {key}")
-    return bytes(zipindex.read(blobs, f"{about} of {key}", member, _coco_index.IMAGE_BYTES))
+    what = f"{about} of {key}"
+    try:
+        return bytes(zipindex.read(blobs, what, member, _coco_index.IMAGE_BYTES))
+    except DataError as error:
+        if member.size <= _coco_index.IMAGE_BYTES:  # is it the archive that ends early?
+            blobs.read(member.end - 1, 1, what)
+        got = f"{error.what}; expected {error.expected}, got {error.got}"
+        return DataError("the zip member is damaged", where=f"{blobs.path}: {key}", got=got)
 
 
 def _boxed(index: Index, about: str, span: slice) -> dict[str, Any]:
@@ -167,8 +238,9 @@ def _objects(
     found = _boxed(index, about, span)
     found["annotation_ids"] = index.columns[f"{about}.id"][span].astype(np.int64)
     if ("mask" if about == "object" else "stuff_mask") in options.fields:
+        ids = index.columns[f"{about}.id"]
         codes = (
-            _coco_masks.code(index.text(about, number), size, where)
+            _coco_masks.code(index.text(about, number), size, f"{where}: annotation {ids[number]}")
             for number in range(span.start, span.stop)
         )
         found["mask"], found["mask_ends"] = rle.join(codes)
@@ -193,14 +265,16 @@ def _keypoints(index: Index, row: int) -> Any:
 
 def _map(data: bytes, size: tuple[int, int], where: str) -> Any:
     try:
+        own = codecs.size_of(data)  # before it is decoded
+        if own != size:
+            raise DataError(
+                "of another size than its picture",
+                expected=f"{size[1]} x {size[0]}",
+                got=f"{own[1]} x {own[0]}",
+            )
         colours = codecs.decode(data).astype(np.int32)
     except DataError as error:
-        raise DataError(error.what, where=where, expected=error.expected) from error
-    if colours.shape[:2] != size:
         raise DataError(
-            "a panoptic map of another size than its image",
-            where=where,
-            expected=size,
-            got=colours.shape[:2],
-        )
+            f"panoptic map {error.what}", where=where, expected=error.expected, got=error.got
+        ) from error
     return colours[..., 0] + 256 * colours[..., 1] + 65536 * colours[..., 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -178,49 +179,203 @@ def instances(*given: dict[str, Any]) -> dict[str, Any]:
     return jsons(instances=one, person_keypoints=one | {"annotations": []})
 
 
-def drawn(segmentation: Any) -> dict[str, Any]:
-    return instances(annotation(1, 3, segmentation=segmentation))
+def test_sizes_may_be_written_with_a_point(tmp_path: Path) -> None:
+    given = [image | {"width": 6.0} for image in images()]
+    found = read(source(tmp_path, jsons(instances=jsons()["instances"] | {"images": given})))
+    assert all(one.problem is None and one.values["size"].tolist() == [4, 6] for one in found)
 
 
 def shown(image: dict[str, Any]) -> dict[str, Any]:
     return jsons(instances={"images": [images()[0] | image]})
 
 
-FAR = [0, 0, 1e12, 0, 1, 1e12]
 LIES: dict[str, tuple[Any, str]] = {
-    "no JSON": (jsons(instances=b"<html>"), "bad JSON of COCO"),
+    "no JSON": (jsons(instances=b"<html>"), "bad JSON of COCO.*byte 0.*<html>"),
+    "nothing": (jsons(instances=b""), "bad JSON of COCO.*nothing"),
+    "cut off": (jsons(instances=b'{"images":[{"id":1,'), "bad JSON of COCO"),
     "nested without end": (jsons(instances=b"[" * 10**6), "bad JSON of COCO"),
     "an integer too long": (jsons(instances=b'{"images":[{"id":1e400}]}'), "bad JSON of COCO"),
+    "no object": (jsons(instances=b"[]"), "bad JSON of COCO; expected JSON with images"),
+    "a name that is none": (shown({"file_name": 6}), r"bad JSON of COCO.*images\[0\].file_name"),
     "no image": (jsons(instances={"images": []}), "no images in the JSON|categor"),
     "ids repeated": (jsons(instances={"images": images() * 2}), "bad or repeated id"),
-    "size": (shown({"width": 10**6, "height": 10**6}), "bad size"),
     "escape": (shown({"file_name": "../../etc/passwd"}), "1 images are missing"),
-    "category": (instances(annotation(1, 3, category_id=2)), "an annotation of no category"),
-    "box": (instances(annotation(1, 3, bbox=[0, 0, -1, 1])), "is impossible"),
-    "box of three": (instances(annotation(1, 3, bbox=[0, 0, 1])), "bad annotation"),
-    "a huge number": (instances(annotation(1, 3, area=1e300)), "bad area of an annotation"),
-    "keypoints": (instances(annotation(1, 3, keypoints=[1, 2, 3])), "bad keypoints"),
-    "polygon leading far away": (drawn([FAR]), "bad polygon"),
-    "odd polygon": (drawn([[1, 1, 2, 2, 3, 3, 4]]), "bad polygon"),
-    "no segmentation": (drawn("x"), "bad segmentation"),
-    "runs too long": (drawn(RUNS | {"counts": [4, 2**40]}), "bad run lengths"),
-    "negative runs": (drawn(RUNS | {"counts": [30, -6]}), "bad run lengths"),
-    "packed runs that lie": (drawn(RUNS | {"counts": "oooo0"}), "bad run lengths"),
-    "another size": (drawn(RUNS | {"size": [6, 4]}), "another size"),
+    "another class": (
+        jsons(instances={"images": images(), "categories": [{"id": 1, "name": "emu"}]}),
+        "a category that the manifest does not have; expected one of person, cat, got 'emu'",
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", LIES)
-def test_annotations_that_lie_are_refused(tmp_path: Path, case: str) -> None:
+def test_files_that_lie_are_refused(tmp_path: Path, case: str) -> None:
     given, message = LIES[case]
     with pytest.raises(DataError, match=message):
         read(source(tmp_path, given))
 
 
-def test_a_polygon_of_two_corners_covers_nothing(tmp_path: Path) -> None:
-    first = read(source(tmp_path, instances(annotation(1, 3, segmentation=[[0, 0, 3, 3]]))))[0]
-    (mask,) = rle.masks(first.values["mask"], first.values["mask_ends"], (4, 6))
-    assert not mask.any()
+def bad(**changes: Any) -> dict[str, Any]:
+    """An annotation that cannot be, and a good one of the same image, and of another."""
+    return instances(annotation(1, 3, **changes), annotation(2, 3), annotation(3, 7))
+
+
+def bad_of(kind: str, one: Any) -> dict[str, Any]:
+    given = jsons()
+    given[kind]["annotations"].append(one)
+    return given
+
+
+FAR = [0, 0, 1e12, 0, 1, 1e12]
+SEGMENT = {"id": 1, "category_id": 92, "bbox": [0, 0, 6, 4]}
+WRONG: dict[str, tuple[Any, str, str]] = {
+    "category": (bad(category_id=2), "an annotation of an unknown category", "1: category 2"),
+    "box": (bad(bbox=[0, 0, -1, 1]), "a box of negative size", "-1.0"),
+    "box of three": (bad(bbox=[0, 0, 1]), "an annotation cannot be read", "length 4"),
+    "box of words": (bad(bbox=["a", 0, 1, 1]), "an annotation cannot be read", "got `str`"),
+    "no box": (bad(bbox=None), "an annotation cannot be read", "bbox"),
+    "NaN": (bad(bbox=[float("nan"), 0, 1, 1]), "an annotation cannot be read", "got `null`"),
+    "infinite": (bad(area=float("-inf")), "an annotation cannot be read", "got `null`"),
+    "a huge number": (bad(area=1e300), "a number out of all bounds", "1: 1e.300"),
+    "a huge id": (instances(annotation(10**30, 3)), "a number out of all bounds", "1000000"),
+    "crowd": (bad(iscrowd=2), "a crowd flag that is neither 0 nor 1", "1: 2"),
+    "keypoints": (bad(keypoints=[1, 2, 3]), "keypoints that are not 51 numbers", ": image 3"),
+    "huge keypoints": (bad(keypoints=[1e99] * 51), "a number out of all bounds", "1e.99"),
+    "a polygon of three numbers": (bad(segmentation=[[1, 2, 3]]), "a polygon that is none", "3"),
+    "a polygon of two corners": (bad(segmentation=[[0, 0, 3, 3]]), "a polygon that is none", "4"),
+    "no corner": (bad(segmentation=[[]]), "a polygon that is none", "0 numbers"),
+    "odd polygon": (bad(segmentation=[[1, 1, 2, 2, 3, 3, 4]]), "a polygon that is none", "7"),
+    "polygon leading far away": (bad(segmentation=[FAR]), "a polygon that leads far", "1e.12"),
+    "no segmentation": (bad(segmentation="x"), "bad segmentation", "annotation 1.*got `str`"),
+    "runs too long": (bad(segmentation=RUNS | {"counts": [4, 2**40]}), "bad run lengths", "4 x 6"),
+    "negative runs": (bad(segmentation=RUNS | {"counts": [30, -6]}), "bad run lengths", "4 x 6"),
+    "packed runs that lie": (bad(segmentation=RUNS | {"counts": "oooo0"}), "bad run lengths", ""),
+    "another size": (bad(segmentation=RUNS | {"size": [6, 4]}), "a mask of another size", "6, 4"),
+    "no size": (
+        jsons(instances={"images": [images()[1] | {"width": 10**6, "height": 10**6}, images()[2]]}),
+        *("the JSON gives an image no possible size", "width 1000000, height 1000000"),
+    ),
+    "a width in words": (
+        jsons(instances={"images": [images()[1] | {"width": "6"}, images()[2]]}),
+        *("the JSON gives an image no possible size", "width '6', height 4"),
+    ),
+    "half a pixel": (
+        jsons(instances={"images": [images()[1] | {"width": 6.5}, images()[2]]}),
+        *("the JSON gives an image no possible size", "width 6.5, height 4"),
+    ),
+    "caption": (
+        bad_of("captions", {"image_id": 3, "caption": 5}),
+        *("an annotation cannot be read", "captions_val.json: image 3.*got `int`"),
+    ),
+    "person": (
+        bad_of("person_keypoints", annotation(1, 3, keypoints="x")),
+        *("an annotation cannot be read", "person_keypoints_val.json: image 3"),
+    ),
+    "stuff": (
+        bad_of("stuff", annotation(5, 3, category_id=92, segmentation=[[1]])),
+        *("a polygon that is none", "annotation 5"),
+    ),
+    "segment": (
+        bad_of("panoptic", {"image_id": 3, "file_name": "007.png", "segments_info": [5]}),
+        *("an annotation cannot be read", "panoptic_val.json: image 3"),
+    ),
+    "no map": (
+        bad_of("panoptic", {"image_id": 3, "file_name": "3.png", "segments_info": [SEGMENT]}),
+        *("the panoptic map is not there", "3.png"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_bad_annotation_is_the_problem_of_its_sample(tmp_path: Path, case: str) -> None:
+    given, reason, detail = WRONG[case]
+    one = source(tmp_path, given)
+    for _ in range(2):  # the second time from the index that was kept
+        first, second = read(one)[:2]
+        assert str(first.problem).startswith(reason) and str(tmp_path) not in str(first.problem)
+        assert first.key == "003" and dict(first.values) == {"image": b"picture 3"}
+        assert str(tmp_path) in first.remark and re.search(detail, first.remark), first.remark
+        assert second.problem is None and not second.remark and second.key == "007"
+        assert not coco.remarks(one)
+        _coco_index._OPEN.clear()
+
+
+def test_two_panoptic_annotations_of_an_image(tmp_path: Path) -> None:
+    again = {"image_id": 7, "file_name": "007.png", "segments_info": [SEGMENT]}
+    found = read(source(tmp_path, bad_of("panoptic", again)))
+    assert [str(one.problem or "") for one in found] == [
+        *("", "two panoptic annotations of one image", "")
+    ]
+
+
+def test_images_whose_only_annotation_is_bad_are_not_dropped_in_silence(tmp_path: Path) -> None:
+    given = instances(annotation(1, 3, bbox=[]), annotation(3, 7))
+    found = read(source(tmp_path, given, without_annotations="drop"))
+    assert [(one.key, one.problem is None) for one in found] == [("003", False), ("007", True)]
+
+
+def test_annotations_of_no_image_are_counted(tmp_path: Path) -> None:
+    given = instances(annotation(1, 3), annotation(2, 12345), annotation(3, 77, bbox="x"))
+    given["captions"]["annotations"] += [{"image_id": 8, "caption": "x"}, {"caption": "of none"}]
+    one = source(tmp_path, given)
+    for _ in range(2):
+        first, second = coco.remarks(one)
+        assert re.search("instances_val.json: 2 annotations are of no .* of image 12345", first)
+        assert re.search("captions_val.json: 2 annotations are of no image.* of image 8", second)
+        assert all(sample.problem is None for sample in read(one))
+        _coco_index._OPEN.clear()
+
+
+def test_captions_of_images_that_are_dropped_are_no_strays(tmp_path: Path) -> None:
+    given = bad_of("captions", {"image_id": 9, "caption": "x"})
+    one = source(tmp_path, given, without_annotations="drop")
+    assert len(read(one)) == 2 and not coco.remarks(one)
+
+
+def with_picture(root: Path, size: tuple[int, int], number: int) -> Source:
+    """The usual files, but that one picture is a real one."""
+    one = source(root, jsons())
+    pictures = {f"val/{image['file_name']}": b"picture" for image in images()}
+    out = io.BytesIO()
+    Image.new("RGB", size).save(out, "JPEG")
+    pictures[f"val/{number:03}.jpg"] = out.getvalue()
+    (root / "images.zip").write_bytes(packed(pictures))
+    return one
+
+
+def test_a_size_that_is_not_the_picture_s(tmp_path: Path) -> None:
+    second = read(with_picture(tmp_path / "annotated", (5, 4), 7))[1]
+    wrong = "the JSON gives another width and height than the picture has"
+    assert str(second.problem) == wrong
+    assert "annotated/images.zip: 007: " in second.remark
+    assert second.remark.endswith("expected 5 x 4, got 6 x 4")
+    last = read(with_picture(tmp_path / "empty", (5, 4), 9))[2]
+    assert last.problem is None and wrong in last.remark and last.values["size"].tolist() == [4, 5]
+    assert not read(with_picture(tmp_path / "right", (6, 4), 7))[1].remark
+
+
+def test_a_damaged_picture_is_the_problem_of_its_sample(tmp_path: Path) -> None:
+    one = source(tmp_path, jsons())
+    archive = tmp_path / "images.zip"
+    data = bytearray(packed({f"val/{i['file_name']}": b"picture" for i in images()}, 0))
+    data[data.index(b"picture")] ^= 1  # of image 9, the first in the zip
+    archive.write_bytes(data)
+    found = read(one)
+    assert [str(sample.problem or "") for sample in found] == [
+        *("", "", "the zip member is damaged")
+    ]
+    assert "CRC-32" in found[2].remark
+
+
+def test_a_subset_is_chosen_beside_bad_annotations_and_takes_them_along(tmp_path: Path) -> None:
+    given = instances(
+        annotation(1, 3, bbox="x"), annotation(2, 7, category_id=[]), annotation(3, 7), {"id": 4}
+    )
+    one = source(tmp_path, given, keypoints=None, captions=None, stuff=None, panoptic=None)
+    assert [picture.key for picture in coco.pictures(one, {1})] == ["003", "007"]
+    (cutting,) = coco.cut(one, {"003", "007"}, {1})
+    assert [found["id"] for found in json.loads(cutting.data)["annotations"]] == [1, 3]
+    (cutting,) = coco.cut(one, {"003", "007"}, None)
+    assert [found["id"] for found in json.loads(cutting.data)["annotations"]] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -98,10 +99,17 @@ def _data(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
+            size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise _error(path, "a file that can be read", error.strerror) from error
     if len(data) > _MOST_BYTES:
-        raise _error(path, f"at most {_MOST_BYTES:,} bytes", "more")
+        raise DataError(
+            "too long for a listing or a table of classes",
+            where=path,
+            expected=f"at most {_MOST_BYTES:,} bytes",
+            got=f"{size:,}",
+            remedy=_REMEDY,
+        )
     return data
 
 

@@ -152,3 +152,12 @@ def test_a_table_of_classes_that_is_none_is_refused(
     (tmp_path / "vocabulary.csv").write_text(text)
     with pytest.raises(DataError, match="not what the manifest says it is"):
         listed(found, tmp_path)
+
+
+def test_a_table_that_is_too_long_says_how_long(found: Manifest, tmp_path: Path) -> None:
+    with (tmp_path / "vocabulary.csv").open("wb") as file:
+        file.truncate(300_000_000)
+    with pytest.raises(
+        DataError, match=r"too long for a .* at most 67,108,864 bytes, got 300,000,000; remove it"
+    ):
+        listed(found, tmp_path)

@@ -404,7 +404,7 @@ def odd_coco(folder: Path, seed: int) -> None:
 
 
 def odd_voc(folder: Path, seed: int) -> None:
-    """VOC 2012's tar with made pictures: parts, missing flags, fractions, masks of any index."""
+    """VOC 2012's tar with made pictures: parts, missing flags, fractions, masks of any class."""
     chance = random.Random(seed)
     names = next(f.classes for f in manifest.find("voc2012").fields if f.name == "labels")
     home = "VOCdevkit/VOC2012"

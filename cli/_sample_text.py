@@ -37,7 +37,9 @@ def shown(source: Source, reader: Reader, limit: int, png: Path | None, *, as_js
     count = min(limit, len(reader.table(source)))
     blocks, data, drawn = [], [], 0
     for sample in islice(reader.samples(source, range(count)), count):
-        texts = {"problem": plain(str(sample.problem))} if sample.problem else {}
+        wrong = sample.remark or str(sample.problem or "")
+        name = "problem" if sample.problem else "contradiction"
+        texts = {name: plain(wrong)} if wrong else {}
         texts |= dict(_texts(sample, fields))
         if png is not None and not sample.problem:
             try:

@@ -3,20 +3,24 @@
 many PACKS OUT          one group for several runs: what they do is written to OUT/said.RANK.json
 run PACKS OUT           one run, as any user's script does it
 die PACKS OUT STEP      the same, saving after every step, but rank 1 kills itself after STEP
+relay PACKS OUT         one run of ODD batches, which LEGS of several processes take over in turn
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
+import socket
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -31,6 +35,8 @@ from tests.train.test_running import RECIPE, dropping
 RANK = int(os.environ.get("RANK", "0"))
 #: Two processes do not divide its batches, and the last one of an epoch even less.
 ODD = replace(RECIPE, batch_size=7)
+#: How many processes, and after how many steps of theirs they stop; 0 for never.
+LEGS = ((2, 2), (3, 2), (4, 4), (3, 0))
 
 
 def plain(shape: tuple[int, int, int], classes: int) -> nn.Module:
@@ -89,6 +95,37 @@ def many(packs: Path, out: Path) -> dict[str, Any]:
     return said
 
 
+def relay(packs: Path, out: Path) -> int:
+    """Each leg's processes are forked from this one, so that torch is loaded once; what a launcher
+    says to them they are told here. Each writes what it saw to ``seen.LEG.RANK.json``."""
+    for leg, (world, steps) in enumerate(LEGS):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            os.environ["MASTER_PORT"] = str(free.getsockname()[1])
+        os.environ.update(MASTER_ADDR="127.0.0.1", WORLD_SIZE=str(world))
+        crew = []
+        for rank in range(world):
+            if child := os.fork():
+                crew.append(child)
+                continue
+            os.environ["RANK"] = str(rank)
+            _forked(packs, out, steps, f"seen.{leg}.{rank}.json")
+        if any([os.waitpid(child, 0)[1] for child in crew]):
+            return 1
+    return 0
+
+
+def _forked(packs: Path, out: Path, steps: int, name: str) -> NoReturn:
+    taken = itertools.count(1)
+    try:
+        with seeing() as seen:
+            run("plain", packs, out / "out", lambda: next(taken) == steps, recipe=ODD)
+        (out / name).write_text(json.dumps(seen))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
 def run(
     model: str, packs: Path, out: Path, stop: Callable[[], bool] = lambda: False, **options: Any
 ) -> train.Result:
@@ -106,6 +143,8 @@ def main(part: str, packs: str, out: str, step: str = "0") -> int:
         Path(out, f"said.{RANK}.json").write_text(json.dumps(said))
         distributed.destroy_process_group()
         return 0
+    if part == "relay":
+        return relay(Path(packs), Path(out))
     taken = 0
 
     def stop() -> bool:

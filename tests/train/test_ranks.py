@@ -22,13 +22,17 @@ from tests.train import crew
 from tests.train.packs import make_packs
 from tests.train.test_running import RECIPE, ROOT, assert_same, dropping, lines
 
+#: Python code that is ``crew``.
+CREW = (
+    f"import runpy, sys; sys.path.append({str(ROOT)!r}); "
+    "runpy.run_module('tests.train.crew', run_name='__main__')"
+)
+
 
 def launch(part: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Start two processes of ``crew`` and wait for their end."""
-    start = f"import runpy, sys; sys.path.append({str(ROOT)!r}); "
-    start += "runpy.run_module('tests.train.crew', run_name='__main__')"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", "--no-python", sys.executable, "-P", "-c", start, part]
+    command += ["--nproc-per-node", "2", "--no-python", sys.executable, "-P", "-c", CREW, part]
     command += [str(argument) for argument in arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
 
@@ -146,6 +150,24 @@ def test_when_a_process_is_killed_the_other_ends_and_the_run_goes_on_with_any_nu
     assert [(line["step"], line["ranks"]) for line in told] == [(0, 2), (3, 1)]
     kept = checkpoint.load(tmp_path / "one" / "checkpoint.pt")
     assert [(entry["step"], entry["ranks"]) for entry in kept.environments] == [(0, 2), (3, 1)]
+
+
+@pytest.mark.timeout(300)  # it starts twelve processes
+def test_within_an_epoch_two_three_and_four_processes_take_over_from_one_another(
+    place: Path, tmp_path: Path
+) -> None:
+    """Six steps an epoch, of 7 samples, which none of them divides; the last has 5."""
+    command = [sys.executable, "-P", "-c", CREW, "relay", str(place / "packs"), str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    seen = Counter(
+        tuple(one) for part in tmp_path.glob("seen.*.json") for one in json.loads(part.read_text())
+    )
+    assert seen == Counter((epoch, sample) for epoch in range(2) for sample in range(40))
+    told = [line for line in lines(tmp_path / "out") if line["kind"] == "environment"]
+    assert [(one["step"], one["ranks"]) for one in told] == [(0, 2), (2, 3), (4, 4), (8, 3)]
+    alone("plain", place / "packs", tmp_path / "one", recipe=crew.ODD)
+    assert_close(tmp_path / "out", tmp_path / "one")
 
 
 def test_a_line_of_the_log_that_two_processes_began_and_one_ends_has_all_images(

@@ -1,9 +1,11 @@
 """The optional C extension; everything else about the package stands in pyproject.toml.
 
 A machine without a compiler gets the package without it, one without libjpeg-turbo's headers gets
-it without its JPEG half. ``dsets.extension`` says what was built.
+it without its JPEG half; ``DSETS_EXTENSION=0`` leaves it out. ``dsets.extension`` says what was
+built.
 """
 
+import os
 import tempfile
 import warnings
 from pathlib import Path
@@ -62,7 +64,9 @@ setup(
             py_limited_api=True,
             optional=True,
         )
-    ],
+    ]
+    if os.environ.get("DSETS_EXTENSION") != "0"
+    else [],
     cmdclass={"build_ext": Build},
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

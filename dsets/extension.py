@@ -1,11 +1,13 @@
 """The optional C extension: there, or not. Everything works without it, only slower.
 
+``DSETS_EXTENSION=0`` leaves it out: of the package when it is installed, of a process later on.
 Each kernel has an equal in Python that is its specification: the results have the same bits.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 #: Of what this code calls; counts up with ``INTERFACE`` in native/module.c.
@@ -13,7 +15,9 @@ _INTERFACE = 3
 
 
 def _found() -> Any:
-    """The extension, unless it was built from other sources than these and not built again."""
+    """The extension, unless it is not wanted, or was not built again from these sources."""
+    if os.environ.get("DSETS_EXTENSION") == "0":
+        return None
     try:
         built = importlib.import_module("dsets._native")
     except ImportError:

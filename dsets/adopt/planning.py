@@ -81,8 +81,8 @@ def plan(
         lacks += lacking
     used = {part for chosen in splits for part in chosen.parts if isinstance(part, Stranger)}
     notes += [
-        f"{part.path}: not used for {purpose(manifest, name)}; it is not the official {name} "
-        f"({part.why})"
+        f"{part.path}: not used for {purpose(manifest, name)}{_without(manifest, name, lacks)}; "
+        f"it is not the official {name} ({part.why})"
         for name, part in strangers.items()
         if part not in used
     ]
@@ -133,6 +133,16 @@ def _looked_into(
             why = difference(manifest.file(name), os.stat(path).st_size, proofs.get(path))
             alike.setdefault(name, []).append(Stranger(name, Path(path), why))
     return left
+
+
+def _without(manifest: Manifest, name: str, lacks: Sequence[Lack]) -> str:
+    """What the pictures in an archive cannot be used without."""
+    missing = [
+        lack.what
+        for lack in lacks
+        if manifest.split(lack.split).options.get("images") == name and lack.what != name
+    ]
+    return f" without {' and '.join(missing)}" if missing else ""
 
 
 def _places(splits: Sequence[Chosen]) -> dict[str, Set[str]]:

@@ -79,6 +79,14 @@ def lines(truth: list[int]) -> bytes:
     return "".join(f"{number}\n" for number in truth).encode()
 
 
+def test_an_archive_that_nothing_labels_says_what_it_lacks(
+    official: Manifest, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "given", {"renamed.tar": short(FILES[1])}) / "renamed.tar"
+    (note,) = adopt.plan(official, [path]).notes
+    assert note.startswith(f"{path}: not used for images of val without {DEVKIT}; it is not the")
+
+
 def test_an_archive_that_is_cut_short_is_refused_by_its_own_name(
     official: Manifest, tmp_path: Path
 ) -> None:

@@ -179,13 +179,16 @@ def _choose(
     if lacks:
         return None, lacks
     wanted = split.files
-    if any(isinstance(parts[name], Stranger) for name in wanted):  # others of the kind go with them
-        more = [name for value in split.options.values() for name in _listed(value)]
-        wanted += tuple(
-            name
-            for name in dict.fromkeys(more)
-            if name not in wanted and isinstance(parts.get(name), Stranger)
-        )
+    # Others of the kind go with strangers; and what nothing can prove is meant where it is given.
+    strange = any(isinstance(parts[name], Stranger) for name in wanted)
+    more = [name for value in split.options.values() for name in _listed(value)]
+    wanted += tuple(
+        name
+        for name in dict.fromkeys(more)
+        if name not in wanted
+        and isinstance(parts.get(name), Stranger)
+        and (strange or not manifest.file(name).digest)
+    )
     chosen = tuple(parts[name] for name in wanted)
     names = dict(zip(wanted, (part.name for part in chosen), strict=True))
     return Chosen(split, chosen, _renamed(split.options, names)), []

@@ -100,7 +100,7 @@ def write(target: Path, key: object, facts: Mapping[str, Any], columns: Columns)
         for begin in range(0, len(block), _PIECE):
             crc = google_crc32c.extend(crc, block[begin : begin + _PIECE])
             _let_go(block)
-    with atomic.replacing(target) as part, part.open("wb") as file:
+    with atomic.sweeping(target) as part, part.open("wb") as file:
         file.write(_HEAD.pack(_MAGIC, crc, len(header)))
         for block in blocks:
             for begin in range(0, len(block), _PIECE):

@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
 import tarfile
@@ -565,6 +566,58 @@ def test_a_table_larger_than_the_memory_that_a_process_may_have(tmp_path: Path) 
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
     )
     assert done.stdout.strip() == "2000000", done.stderr
+
+
+INDEXING = """
+    import os, pickle, signal, sys
+    from dsets import atomic
+    from dsets.readers import _grouped, _openimages_csv, openimages
+
+    _openimages_csv.PIECE = 1000
+
+    def die(*given):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    class Dying(_grouped.Grouped):
+        adds = 0
+
+        def add(self, records):
+            super().add(records)
+            Dying.adds += 1
+            if Dying.adds == 3:
+                die()
+
+    if sys.argv[2] == "joining":
+        from dsets.readers import _openimages_annotations
+        _openimages_annotations.Grouped = Dying
+    if sys.argv[2] == "naming":
+        os.replace = die
+    print(openimages.table(pickle.loads(open(sys.argv[1], "rb").read()))["boxes"].sum())
+"""
+
+
+@pytest.mark.parametrize("moment", ["joining", "naming"])
+def test_an_index_whose_maker_was_killed_is_made_whole_by_the_next(
+    tmp_path: Path, moment: str
+) -> None:
+    raws = tmp_path / "raw"
+    raws.mkdir()
+    one = source(raws, TARS | {"b.csv": table(BOX, *[GOOD] * 6_000)}, FROM_B)
+    (tmp_path / "source").write_bytes(pickle.dumps(one))
+    index = store.index(one.manifest.name)
+
+    def run(when: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", textwrap.dedent(INDEXING), str(tmp_path / "source"), when]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    for _ in range(3):
+        assert run(moment).returncode == -signal.SIGKILL
+        left = sorted(path.name for path in index.iterdir() if path.stat().st_size)
+        assert len(left) == (moment == "naming") and not list(index.glob("*.columns"))
+    done = run("")
+    assert done.stdout.strip() == "6000", done.stderr
+    assert [path.suffix for path in index.iterdir() if path.stat().st_size] == [".columns"]
+    assert openimages.table(one)["boxes"].sum() == 6_000
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no Open Images miniature here")

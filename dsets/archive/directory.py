@@ -82,9 +82,13 @@ def members(
     start: int = 0,
     wanted: Collection[str] | None = None,
     largest: int = LARGEST,
+    unusable: dict[str, str] | None = None,
 ) -> dict[str, Member]:
     """Every file in the zip of ``size`` bytes at ``start``, by name; or those ``wanted`` that it
     has, in bounded memory.
+
+    A member that cannot be read (encrypted, there twice, packed by a strange method, …) is an
+    error, or, with ``unusable``, left out and put in there with the reason.
 
     Raises:
         DataError: it is no zip, damaged, cut short or hostile, or the directory has more than
@@ -98,6 +102,12 @@ def members(
             expected=f"at most {largest:,} bytes",
             got=f"{bounds.size:,}",
         )
+
+    def refuse(name: str, what: str) -> None:
+        if unusable is None:
+            raise archive.error(f"zip member {names.shown(name)} {what}")
+        unusable.setdefault(name, what)
+
     offsets = array("q")
     chosen: dict[str, _Entry] = {}
     for entry in _entries(archive, start, size, tail, bounds):
@@ -107,7 +117,8 @@ def members(
             if wanted is None or name in wanted or entry.name in wanted:
                 if name is None or name in chosen:
                     what = "has a hostile name" if name is None else "is there twice"
-                    raise archive.error(f"zip member {names.shown(entry.name)} {what}")
+                    refuse(entry.name, what)
+                    continue
                 chosen[name] = entry
     places = np.unique(np.frombuffer(offsets, np.int64))
     headers = Counter(entry.header for entry in chosen.values())
@@ -118,8 +129,9 @@ def members(
         problem = _problem(entry, end)
         if headers[entry.header] > 1:
             problem = "overlaps another one"
-        if problem:
-            raise archive.error(f"zip member {names.shown(entry.name)} {problem}")
+        if problem or (unusable is not None and name in unusable):
+            refuse(name, problem or "")
+            continue
         base = start + bounds.shift
         found[name] = Member(
             base + entry.header, base + end, entry.packed, entry.size, entry.crc, entry.method

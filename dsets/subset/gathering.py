@@ -36,6 +36,7 @@ ABSENT = "not in the archive"
 GONE = "not on the host"
 LARGE = "larger than an image may be"
 DAMAGED = "damaged in the archive"
+UNUSABLE = "in the archive it {}"  # "is encrypted", "is there twice", …
 UNDECODABLE = "does not decode"
 _EXTRA = (1 << 16) - 1  # bytes of a local header that the directory does not know of
 
@@ -119,7 +120,11 @@ def gather(
 
 def _take_out(remote: Remote, left: dict[str, str], spool: Spool, how: How, stop: Stop) -> None:
     """Bring what the archive has; it leaves ``left``, where the rest gets its reason."""
-    found = directory.members(remote, remote.size, wanted=left.keys(), largest=DIRECTORY_BYTES)
+    unusable: dict[str, str] = {}
+    found = directory.members(
+        remote, remote.size, wanted=left.keys(), largest=DIRECTORY_BYTES, unusable=unusable
+    )
+    left |= {name: UNUSABLE.format(what) for name, what in unusable.items() if name in left}
     for name, member in list(found.items()):
         if max(member.size, member.packed) > IMAGE_BYTES:
             left[name] = LARGE

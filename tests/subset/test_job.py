@@ -11,6 +11,7 @@ import sys
 import threading
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -187,6 +188,81 @@ def test_what_the_host_lacks_is_listed_and_tried_again(
     whole = made(patience)
     assert not whole.lacking["val"] and whole.manifest.split("val").samples == 5
     assert whole.received < 5 * 30_000
+
+
+class _Pipe(io.RawIOBase):
+    """What a zip is streamed into: sizes and CRC-32 come behind each member."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        self.data += data
+        return len(data)
+
+
+def unzipped(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_streamed_or_zip64_archive_from_a_server_that_cuts_and_tells_no_length(
+    server: Server,
+    patience: Patience,
+    tmp_path: Path,
+    contents: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    large: bool,
+) -> None:
+    wanted = places(planned())
+    members, pipe = unzipped(contents["val.zip"]), _Pipe()
+    with monkeypatch.context() as patch:
+        if large:  # as if it had more than 4 GiB: every size and offset is in 8 bytes
+            patch.setattr(zipfile, "ZIP64_LIMIT", 1)
+        with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[arg-type]
+            for name, data in members.items():
+                archive.writestr(name, data)
+    packed = bytes(pipe.data)
+    assert (b"PK\6\6" in packed[-200:]) == large and b"PK\7\x08" in packed
+    resized(server, tmp_path, contents, packed)
+    server.routes["/val.zip"].cut_after, server.routes["/val.zip"].cuts = 500, 4
+    server.routes["/val.zip"].length = None
+    done = made(patience)
+    assert not done.lacking["val"]
+    assert {one.values["image"] for one in samples("mine", "val")} == {members[n] for n in wanted}
+
+
+def test_members_that_cannot_be_taken_out_are_listed_and_the_rest_comes(
+    server: Server, patience: Patience, tmp_path: Path, contents: dict[str, bytes]
+) -> None:
+    encrypted, twice, strange, link, good = places(planned())
+    out, members = io.BytesIO(), unzipped(contents["val.zip"])
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in members.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (0o120777 if name == link else 0o100644) << 16
+            method = zipfile.ZIP_BZIP2 if name == strange else zipfile.ZIP_STORED
+            archive.writestr(info, data, method)
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr(twice, b"another")
+    data = bytearray(out.getvalue())
+    entry = data.rfind(encrypted.encode()) - 46
+    assert data[entry : entry + 4] == b"PK\1\2"
+    data[entry + 8] |= 1
+    resized(server, tmp_path, contents, bytes(data))
+    done = made(patience)
+    assert [(one.place, one.reason) for one in done.lacking["val"]] == [
+        (encrypted, "in the archive it is encrypted"),
+        (twice, "in the archive it is there twice"),
+        (strange, "in the archive it is packed by method 12, neither stored nor deflated"),
+        (link, "in the archive it is a symbolic link"),
+    ]
+    assert [one.values["image"] for one in samples("mine", "val")] == [members[good]]
+    assert sound(done.manifest)
 
 
 def test_a_second_address_has_what_the_first_lacks(

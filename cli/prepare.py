@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from dsets import prepare
+from dsets import manifest, prepare
 from dsets.pack import Index
 
 from ._in_force import in_force
@@ -18,7 +18,7 @@ from ._job_options import MaxBad, planned, where_to_run
 from ._pack_text import quarantine_text
 from ._prepare_events import events, failures
 from ._progress import bars
-from ._text import count, size, table
+from ._text import count, plain, size, table
 
 
 @click.command()
@@ -74,6 +74,8 @@ def command(
         left = [one.name for one in found.default_splits if not named and one.name not in planned]
         if left:
             click.echo(f"dsets: note: left out, no files here: {', '.join(left)}", err=True)
+        if unnamed := manifest.unnamed(found):
+            click.echo(plain(f"dsets: warning: {unnamed}"), err=True)
         if dry_run:
             for one in plan.packs:
                 prepare.check_index(one, plan.shard_bytes)

@@ -89,6 +89,8 @@ def load(
         message += f"; 'dsets show {name}' says more"
         warnings.warn(message, stacklevel=2)
     plan = prepare.plan(found, pipeline=pipeline)
+    if unnamed := manifest.unnamed(found):
+        warnings.warn(f"{name}: {unnamed}", stacklevel=2)
     missing = [one for one in plan.packs if not _there(one)]
     if missing:
         files = [file for one in missing for file in one.split.files]

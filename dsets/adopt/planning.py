@@ -96,6 +96,11 @@ def plan(
     notes += [f"{path}: {why}" for path, why in [*useless.items()][:_SHOWN]]
     if len(useless) > _SHOWN:
         notes.append(f"… and {len(useless) - _SHOWN:,} more files that are of no use")
+    notes += [
+        f"{name} is not among the files: labels get no names of classes, and are not compared"
+        for name in dict.fromkeys(name for _, name in manifest.class_files if splits)
+        if name not in parts
+    ]
     planned = {chosen.split.name for chosen in splits}
     before = {} if folder != store.raw(manifest.name) else variant.kept(manifest)[0]
     for name in before.keys() - planned:

@@ -1,6 +1,6 @@
 """Manifests: TOML that says what one dataset officially is."""
 
-from dsets.manifest.adopted import adopted, current, left_out
+from dsets.manifest.adopted import adopted, current, left_out, unnamed
 from dsets.manifest.find import find, names
 from dsets.manifest.listed import listed
 from dsets.manifest.parse import check_name, parse, read
@@ -26,4 +26,5 @@ __all__ = [
     "parse",
     "read",
     "render",
+    "unnamed",
 ]

@@ -36,6 +36,25 @@ def left_out(found: Manifest) -> tuple[str, ...]:
     return tuple(one.name for one in find(found.name).default_splits if one.name not in names)
 
 
+def unnamed(found: Manifest) -> str:
+    """What to warn of where a table of classes is not here: whose labels nothing is compared with.
+
+    Nothing where all tables are here that the official manifest names, or where a split demands
+    them, so that nothing is done without.
+    """
+    here = {field.name for field in found.fields if field.classes}
+    demanded = {name for split in found.splits for name in split.files}
+    lacking: dict[str, list[str]] = {}
+    for field, table in find(found.name).class_files:
+        if field not in here and table not in demanded:
+            lacking.setdefault(table, []).append(field)
+    return "; ".join(
+        f"{table} is not here: {' and '.join(fields)} have no names of classes, and are not "
+        f"compared with them; fetch it with any part, or adopt it beside the records"
+        for table, fields in lacking.items()
+    )
+
+
 def adopted(name: str) -> Manifest | None:
     """The variant in the store, or None.
 

@@ -42,7 +42,8 @@ _ENDS = (("id_end", "id"), ("label_end", "label"), *(("segment_end", name) for n
 class Index:
     """One row a record, and a last one of no bytes where the file breaks off: ``end`` says why.
 
-    A record that has no id of its own, or cannot be read at all, has an empty id.
+    A record that has no id of its own, or cannot be read at all, has an empty id; so has one whose
+    id an earlier record of the file has.
     """
 
     name: str
@@ -52,11 +53,22 @@ class Index:
     def __len__(self) -> int:
         return len(self.columns["offset"])
 
-    def key(self, row: int) -> str:
-        """The video's id; of a record without one, the file and where it lies there."""
-        start = int(self.columns["id_end"][row - 1]) if row else 0
-        found = self.columns["id"][start : self.columns["id_end"][row]].tobytes().decode("ascii")
+    def key(self, row: int, *, again: bool = False) -> str:
+        """The video's id; of a record without one, the file and where it lies there.
+
+        The same where ``again`` says that an earlier file has the id.
+        """
+        found = "" if again else self.id(row)
         return found or f"{self.name}@{int(self.columns['offset'][row])}"
+
+    def id(self, row: int) -> str:
+        """The id by which the record goes in its file, or nothing."""
+        start = int(self.columns["id_end"][row - 1]) if row else 0
+        return self.columns["id"][start : self.columns["id_end"][row]].tobytes().decode("ascii")
+
+    def keys(self, again: frozenset[int]) -> list[str]:
+        """The keys of all rows; ``again`` has those whose id an earlier file has."""
+        return [self.key(row, again=row in again) for row in range(len(self))]
 
     def several(self, ends: str, name: str) -> list[tuple[Any, ...]]:
         """The values of a column of lists, a tuple a row."""

@@ -35,13 +35,17 @@ def values(parsed: Parsed, options: Options) -> dict[str, Any]:
         field.name: (_frames if field.name in FRAMES else _numbers)(field, parsed)
         for field in options.fields
     }
-    counts = {name: len(made[name]) for name in SEGMENTS if name in made}
-    if len(set(counts.values())) > 1:
-        raise DataError(
-            "the segments' lists do not agree",
-            expected="as many of each",
-            got=", ".join(f"{count} {name}" for name, count in counts.items()),
-        )
+    for what, names in (
+        ("the segments' lists do not agree", SEGMENTS),
+        ("rgb and audio have different numbers of frames", FRAMES),
+    ):
+        counts = {name: len(made[name]) for name in names if name in made}
+        if len(set(counts.values())) > 1:
+            raise DataError(
+                what,
+                expected="as many of each",
+                got=", ".join(f"{count} {name}" for name, count in counts.items()),
+            )
     return made
 
 

@@ -11,7 +11,8 @@ where the manifest says so, which are dequantised; ``segment_start_times``, ``se
 seconds, ``segment_labels`` int64 (?,), ``segment_scores`` float32 (?,).
 
 A record that is damaged, or lacks what the fields want, is the ``problem`` of its own sample; so is
-the rest of a file behind a broken length, where no record can be found any more.
+one whose id an earlier record of the split has, and the rest of a file behind a broken length,
+where no record can be found any more. Their keys are the file and where they lie there.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ import numpy as np
 from dsets.archive import example, tfrecord
 from dsets.errors import DataError
 from dsets.manifest.schema import Source
-from dsets.readers import Sample, _rows, _youtube8m_index, _youtube8m_options, _youtube8m_record
+from dsets.readers import (
+    Sample,
+    _rows,
+    _youtube8m_index,
+    _youtube8m_options,
+    _youtube8m_record,
+    _youtube8m_repeats,
+)
 from dsets.readers._youtube8m_index import Index
 from dsets.readers._youtube8m_options import SEGMENTS, Options
 
@@ -53,12 +61,13 @@ def table(source: Source) -> pd.DataFrame:
 
     options = _youtube8m_options.read(source)
     segments = [field.name for field in options.fields if field.name in SEGMENTS]
+    repeats = _youtube8m_repeats.opened(source, options)
     parts: list[dict[str, Any]] = []
     codes: list[Any] = []
     for number, name in enumerate(options.shards):
         index = _youtube8m_index.opened(source, options, name)
         part: dict[str, Any] = {
-            "key": list(map(index.key, range(len(index)))),
+            "key": index.keys(repeats.of(number)),
             "labels": index.several("label_end", "label"),
             "frames": index.columns["frames"],
             **{name: index.several("segment_end", name) for name in segments},
@@ -83,9 +92,9 @@ def table(source: Source) -> pd.DataFrame:
 def keys(source: Source) -> Iterator[Sequence[str]]:
     """The table's keys in its order, those of a file at a time. Raises as ``table``."""
     options = _youtube8m_options.read(source)
-    for name in options.shards:
-        index = _youtube8m_index.opened(source, options, name)
-        yield list(map(index.key, range(len(index))))
+    repeats = _youtube8m_repeats.opened(source, options)
+    for number, name in enumerate(options.shards):
+        yield _youtube8m_index.opened(source, options, name).keys(repeats.of(number))
 
 
 def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
@@ -104,6 +113,7 @@ def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
         )
     ends = np.cumsum(counts, dtype=np.int64)
     wanted = _rows.chosen(source, rows, int(ends[-1]))
+    repeats = _youtube8m_repeats.opened(source, options)
     for start in range(0, len(wanted), _AT_ONCE):
         some = wanted[start : start + _AT_ONCE]
         shards = np.searchsorted(ends, some, "right")
@@ -111,12 +121,11 @@ def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
         pairs = zip(shards.tolist(), within.tolist(), strict=True)
         for shard, those in groupby(pairs, key=lambda pair: pair[0]):
             numbers = [number for _, number in those]
-            yield from _of_file(source, options, options.shards[shard], numbers, counts[shard])
+            index = _counted(source, options, options.shards[shard], counts[shard])
+            yield from _of_file(source, options, index, shard, numbers, repeats.of(shard))
 
 
-def _of_file(
-    source: Source, options: Options, name: str, rows: Sequence[int], count: int
-) -> Iterator[Sample]:
+def _counted(source: Source, options: Options, name: str, count: int) -> Index:
     index = _youtube8m_index.opened(source, options, name)
     if len(index) != count:
         raise DataError(
@@ -126,16 +135,30 @@ def _of_file(
             got=f"{len(index):,}",
             remedy=_rows.remedy(source),
         )
+    return index
+
+
+def _of_file(
+    source: Source,
+    options: Options,
+    index: Index,
+    shard: int,
+    rows: Sequence[int],
+    again: frozenset[int],
+) -> Iterator[Sample]:
+    path = source.path(options.shards[shard])
     last = len(index) - 1 if index.end else None
     whole = [row for row in rows if row != last]
     places = (index.columns[column][whole].tolist() for column in ("offset", "bytes"))
-    with tfrecord.Records(source.path(name), remedy=_rows.remedy(source)) as records:
+    with tfrecord.Records(path, remedy=_rows.remedy(source)) as records:
         found = _parsed(records, options, *places)
         for row in rows:
             if row == last:
                 yield Sample(index.key(row), {}, index.end)
             else:
-                yield _sample(options, index, row, *next(found))
+                key = index.key(row, again=row in again)
+                own = bool(index.id(row)) and row not in again
+                yield _sample(options, key, own, *next(found))
 
 
 def _parsed(
@@ -154,14 +177,18 @@ def _parsed(
 
 
 def _sample(
-    options: Options, index: Index, row: int, parsed: example.Parsed | DataError, data: bytes
+    options: Options, key: str, own: bool, parsed: example.Parsed | DataError, data: bytes
 ) -> Sample:
-    key = index.key(row)
+    """The sample of a record, whose key is its ``own`` id or else the place where it lies."""
     if isinstance(parsed, DataError):
         return Sample(
             key, {"record": data}, DataError(parsed.what, expected=parsed.expected, got=parsed.got)
         )
     try:
+        if not own and (found := _youtube8m_record.identity(parsed)):
+            raise DataError(
+                "an earlier record of the split has its id", expected="each id once", got=found
+            )
         return Sample(key, _youtube8m_record.values(parsed, options))
     except DataError as error:
         return Sample(

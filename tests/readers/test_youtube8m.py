@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import dsets
 from dsets import adopt, extension, manifest, prepare, readers, store, stream, verify
-from dsets.errors import AdoptError, DataError, ManifestError
+from dsets.errors import DataError, ManifestError
 from dsets.manifest import Manifest, Source
 from dsets.pack import Pack
+from dsets.readers import _cache, _index_file, _youtube8m_repeats
 from dsets.transforms import dequantize
 from tests.archive.records import example, framed, sequence, written
 from tests.readers import tiny_youtube8m as tiny
@@ -183,36 +187,117 @@ def test_compressed_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack:
     assert [sample.key for sample in read(source_of(found))] == ["00a", "00b", "00c", "00d"]
 
 
-def test_an_id_that_comes_twice_and_an_empty_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_empty_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = tiny.files(tmp_path / "given", names=["00"])
-    written(given / "train00.tfrecord", [tiny.video("same"), tiny.video("same")])
     written(given / "trainaa.tfrecord", [])
     found = adopted(tmp_path, monkeypatch, "video", given)
-    keys = readers.load("youtube8m").table(source_of(found))["key"].tolist()
-    assert keys[0] == "same" and keys[1].startswith("adopted-train3276@")
-    assert found.split("train").options["counts"] == (0, 2)
+    assert found.split("train").options["counts"] == (0, 4)
+    assert [sample.key for sample in read(source_of(found))] == ["00a", "00b", "00c", "00d"]
 
 
-def test_an_id_in_two_files_is_named_with_both_places(
+@pytest.mark.parametrize("second", ["the same file", "another file"])
+def test_a_record_whose_id_came_before_is_quarantined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: str
+) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "vocabulary.csv").write_text(tiny.VOCABULARY)
+    records = [tiny.video("one"), tiny.video("same"), tiny.video("two")]
+    again = [tiny.video("six"), tiny.video("same", labels=[2])]
+    if second == "the same file":
+        written(given / "train00.tfrecord", records + again)
+        place = "adopted-train3276@"
+    else:
+        written(given / "trainaa.tfrecord", records)
+        written(given / "train00.tfrecord", again)
+        place = "adopted-train3276@"
+    found = adopted(tmp_path, monkeypatch, "video", given)
+    source = source_of(found)
+    samples = read(source)
+    keys = [sample.key for sample in samples]
+    assert keys[:-1] == ["one", "same", "two", "six"] and keys[-1].startswith(place)
+    assert [key for piece in readers.keys(source) for key in piece] == keys
+    assert readers.load("youtube8m").table(source)["key"].tolist() == keys
+    reason = "an earlier record of the split has its id; expected each id once, got same"
+    assert [str(one.problem) for one in samples if one.problem] == [reason]
+    assert [one.key for one in readers.load("youtube8m").samples(source, [4, 1])] == [
+        keys[4],
+        "same",
+    ]
+    assert not verify.samples(source).ok
+    made = prepare.plan(found, out=tmp_path / "packs")
+    prepare.run(made)
+    pack = Pack.open(made.packs[0].out)
+    assert len(pack) == 4 and [one.reason for one in pack.index.quarantine] == [reason]
+    _cache.DECODED.clear()
+    monkeypatch.setattr(_youtube8m_repeats, "_found", None)  # the second time out of the store
+    assert [sample.key for sample in read(source)] == keys
+
+
+def test_a_vocabulary_that_is_missing_is_warned_of(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cli: Callable[[Sequence[str]], int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = tiny.files(tmp_path / "given", names=["00"])
+    written(given / "train00.tfrecord", [tiny.video("good"), tiny.video("high", labels=[9])])
+    words = (given / "vocabulary.csv").rename(tmp_path / "vocabulary.csv")
+    folder = tiny.manifest(tmp_path / "catalogue", "video")
+    monkeypatch.setenv("DSETS_MANIFESTS", str(folder))
+    plan = adopt.plan(manifest.find("tinytube"), [given])
+    assert any("vocabulary.csv is not among the files" in note for note in plan.notes)
+    adopt.adopt(plan, unverified=True)
+    told = "vocabulary.csv is not here: labels have no names of classes, and are not compared"
+    assert cli(["prepare", "tinytube", "--dry-run"]) == 0
+    assert f"dsets: warning: {told}" in capsys.readouterr().err
+    with (
+        pytest.warns(UserWarning, match="is adopted, unverified"),
+        pytest.warns(UserWarning, match=told),
+    ):
+        assert len(dsets.load("tinytube", offline=True)["train"]) == 2
+    plan = adopt.plan(manifest.find("tinytube"), [given, words])
+    assert not any("is not among" in note for note in plan.notes)
+    adopt.adopt(plan, unverified=True)
+    assert cli(["prepare", "tinytube", "--out", str(tmp_path / "packs")]) == 0
+    out, err = capsys.readouterr()
+    assert "vocabulary" not in err and "labels has what is no class" in out
+
+
+def test_damaged_notes_of_repeated_ids_are_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second, both = tmp_path / "1", tmp_path / "2", tmp_path / "both"
-    for folder, names in ((first, ["00"]), (second, ["aa"]), (both, ["00", "aa"])):
-        folder.mkdir()
-        for name in names:
-            written(folder / f"train{name}.tfrecord", [tiny.video(name), tiny.video("same")])
-    twice = (
-        r"one key; expected each key once, got 'same' in row 1 \(.*0000.*\) and in row 3 \(.*3276"
-    )
-    with pytest.raises(AdoptError, match=twice):
-        adopted(tmp_path, monkeypatch, "video", both)
-    adopted(tmp_path, monkeypatch, "video", first)
-    found = adopted(tmp_path, monkeypatch, "video", second)
-    assert not all(one.ok for one in verify.samples(source_of(found)).checks)
-    with pytest.raises(DataError, match=r"'same' in row 1 .*leave the file out"):
-        prepare.run(prepare.plan(found, out=tmp_path / "packs"))
+    found = adopted(tmp_path, monkeypatch, "video", tiny.files(tmp_path / "given"))
+    source = source_of(found)
+    keys = [sample.key for sample in read(source)]
+    (kept,) = store.index("tinytube").glob("*-ids.columns")
+    for column, value in (("shard", 2), ("shard", -1), ("row", None)):
+        columns = {"shard": np.array([1], "<i4"), "row": np.array([0], "<i8")}
+        columns[column] = columns[column][:0] if value is None else np.array([value], "<i4")
+        files = [_index_file.identity(source.path(name)) for name in source.split.files[1:]]
+        key = [1, hashlib.sha256(repr(files).encode()).hexdigest()]
+        _index_file.write(kept, key, {}, columns)
+        _cache.DECODED.clear()
+        assert [sample.key for sample in read(source)] == keys
+
+
+def test_another_number_of_frames_in_audio_is_quarantined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, either: None
+) -> None:
+    given = tiny.files(tmp_path / "given", "frame", ["00"])
+    row = bytes(range(10))
+    lists = {"rgb": [[row[:8]]] * 3, "audio": [[row[8:]]] * 2}
+    odd = sequence({"id": [b"odd"], "labels": np.array([1])}, lists)
+    written(given / "train00.tfrecord", [tiny.frames("good"), odd])
+    found = adopted(tmp_path, monkeypatch, "frame", given)
+    for pipeline in ("frames", "video"):
+        made = prepare.plan(found, splits=["train"], pipeline=pipeline, out=tmp_path / pipeline)
+        prepare.run(made)
+        (bad,) = Pack.open(made.packs[0].out).index.quarantine
+        assert bad.key == "odd" and bad.reason == (
+            "rgb and audio have different numbers of frames; expected as many of each, "
+            "got 3 rgb, 2 audio"
+        )
 
 
 def test_what_was_adopted_without_training_is_what_is_meant(

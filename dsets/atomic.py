@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -50,6 +50,11 @@ def sweep(path: Path) -> None:
     ours = re.compile(re.escape(f".{path.name}.") + r"\d+-\d+\.part")
     with os.scandir(path.parent) as entries:
         parts = [Path(entry) for entry in entries if ours.fullmatch(entry.name)]
+    drop(parts)
+
+
+def drop(parts: Iterable[Path]) -> None:
+    """Remove those of the parts that nobody locks."""
     for part in parts:
         with suppress(OSError), holding(part, wait=False):
             part.unlink()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dsets.adopt import hashing
 from dsets.adopt.parts import Official, Part, Stranger, Tree
-from dsets.atomic import flush
+from dsets.atomic import drop, flush
 from dsets.errors import AdoptError
 from dsets.fetch import receipts
 from dsets.fetch.hashing import CHUNK, Digester, digests
@@ -20,13 +20,20 @@ from dsets.progress import Event, Progress
 from dsets.readers import _listing
 
 _HALF = re.compile(r"\.(.+)\.\d+\.part")
+_RECEIPT = re.compile(r"\.\.(.+)\.receipt\.json\.\d+-\d+\.part")
 
 
 def sweep(folder: Path, names: Collection[str]) -> None:
-    """Remove the half copies that killed jobs left of these files. We hold the folder's lock."""
+    """Remove the half copies and receipts that killed jobs left of these files.
+
+    We hold the folder's lock, but a fetch that writes a receipt does not.
+    """
     for path in folder.glob(".*.part"):
+        receipt = _RECEIPT.fullmatch(path.name)
         half = _HALF.fullmatch(path.name)
-        if half and half[1] in names:
+        if receipt and receipt[1] in names:
+            drop([path])
+        elif half and half[1] in names:
             path.unlink(missing_ok=True)
 
 

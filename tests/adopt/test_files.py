@@ -13,6 +13,7 @@ import pytest
 
 from dsets import adopt, fetch, manifest, store
 from dsets.errors import AdoptError, ManifestError, UsageError
+from dsets.locks import holding
 from dsets.manifest import Manifest, parse
 from dsets.progress import Event
 from tests.cli import tiny
@@ -84,6 +85,34 @@ def test_what_kill_9_left_of_a_copy_is_swept_by_the_next_run(digits: Manifest, g
     adopt.adopt(adopt.plan(digits, [given]), copy=True)
     assert states(digits) == ["have"] * 4
     assert list(store.raw("tiny").glob(".*.part")) == [mine]
+
+
+KILLED_AT_RECEIPT = """
+import os, signal, sys
+from pathlib import Path
+from dsets import adopt, manifest
+
+def replace(source, target):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+os.replace = replace
+adopt.adopt(adopt.plan(manifest.find("tiny"), [Path(sys.argv[1])]))
+"""
+
+
+def test_what_kill_9_left_of_a_receipt_is_swept_by_the_next_run(
+    digits: Manifest, given: Path
+) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED_AT_RECEIPT, str(given)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (half,) = store.raw("tiny").glob(".*.receipt.json.*.part")
+    name = half.name.rpartition(".receipt")[0]
+    busy = half.with_name(f"{name}.receipt.json.1-1.part")
+    with holding(busy):
+        adopt.adopt(adopt.plan(digits, [given]))
+        assert list(store.raw("tiny").glob(".*.part")) == [busy], "somebody writes this one"
+    adopt.adopt(adopt.plan(digits, [given]))
+    assert not list(store.raw("tiny").glob(".*.part"))
 
 
 def test_planning_changes_nothing(digits: Manifest, given: Path, home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,8 @@ def plan(
             chosen, lacking = pictures.choose(split, parts, notes)
         else:
             chosen, lacking = _choose(manifest, split, parts)
+        if chosen is None and lacking:
+            lacking[0] = _to_unpack(lacking[0], split, parts)
         splits += [chosen] if chosen else []
         lacks += lacking
     used = {part for chosen in splits for part in chosen.parts if isinstance(part, Stranger)}
@@ -159,6 +162,22 @@ def _places(splits: Sequence[Chosen]) -> dict[str, Set[str]]:
                 folder = os.path.normpath(root.path / below)
                 found[folder] = found.get(folder, frozenset()) | frozenset(names)
     return found
+
+
+def _to_unpack(lack: Lack, split: Split, parts: Mapping[str, Part]) -> Lack:
+    """The lack, with the command where a file of the split is here, but gzipped."""
+    packed = [(name, parts.get(f"{name}.gz")) for name in split.files if name not in parts]
+    lines: list[str] = []
+    for name, part in packed:
+        if isinstance(part, (Official, Stranger)):
+            path = shlex.quote(str(part.path))
+            size = part.path.stat().st_size
+            lines += [
+                f"{part.path} has it, but gzipped, to be read only in order; unpack it once:",
+                f"gunzip < {path} > {shlex.quote(str(part.path.with_name(name)))}",
+                f"(that takes {size:,} bytes of room or somewhat more), then adopt {name}",
+            ]
+    return replace(lack, details=(*lack.details, *lines))
 
 
 def _only(name: str, found: Sequence[Stranger], notes: list[str]) -> Stranger:

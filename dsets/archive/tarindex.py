@@ -147,7 +147,8 @@ def _check_plain(stream: Stream) -> None:
             where=stream.where,
             expected="a plain tar",
             got="gzip",
-            remedy="unpack it with gunzip",
+            remedy="unpack it once, beside: gunzip < FILE.tar.gz > FILE.tar; that takes its own "
+            "size or somewhat more",
         )
 
 

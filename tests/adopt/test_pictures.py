@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 import dsets
 from dsets import adopt, manifest, prepare, readers, store, verify
 from dsets.adopt import Stranger, Tree
-from dsets.errors import AdoptError, PrepareError
+from dsets.errors import AdoptError, DataError, PrepareError
 from dsets.manifest import Manifest, Source
 from dsets.pack import Pack
 from dsets.readers import imagenet
@@ -173,6 +175,26 @@ def test_a_release_without_a_list_of_classes_is_adopted(tmp_path: Path) -> None:
         assert table["label"].tolist() == [0] * 6 + [1] * 6 + [2] * 6
         (sample,) = imagenet.samples(source, [17])
         assert sample.values["wnid"] == int(tinynet.CLASSES[2][1:])
+
+
+def test_a_gzipped_release_is_met_with_the_command_that_unpacks_it(tmp_path: Path) -> None:
+    found = manifest.find("imagenet21k")
+    packed = gzip.compress(tinynet.tar(tinynet.class_tars()))
+    given = write(tmp_path / "it's here", {"winter21_whole.tar.gz": packed})
+    (lack,) = adopt.plan(found, [given]).lacks
+    said, command, then = lack.details
+    assert str(given / "winter21_whole.tar.gz") in said and f"{len(packed):,} bytes" in then
+    subprocess.run(command, shell=True, check=True)
+    plan = adopt.plan(found, [given])
+    assert not plan.lacks
+    taken = adopt.adopt(plan, unverified=True).manifest
+    assert taken.split("train").samples == 18
+    (given / "winter21_whole.tar").write_bytes(packed)  # whoever renamed it instead
+    source = Source(taken, taken.split("train"), store.raw("imagenet21k"))
+    with pytest.raises(
+        DataError, match=r"cannot be read by offset.*a plain tar, got gzip.*gunzip <"
+    ):
+        imagenet.table(source)
 
 
 def test_pictures_of_another_year_are_not_taken(official: Manifest, given: Path) -> None:

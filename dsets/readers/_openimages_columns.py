@@ -52,8 +52,6 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "relationships": ("image", "label1", "label2", *CORNERS, "relation"),
     "rotation": ("image", "rotation"),
 }
-#: Kinds with texts that people wrote, which are quoted where they hold commas.
-_WORDS = ("points", "rotation")
 #: Other names of a column, without case and signs.
 _ALSO = {
     "imageid": "image",
@@ -119,8 +117,7 @@ def layout(start: bytes, kind: str, where: str) -> Layout:
             got=len(rows),
             remedy=REMEDY,
         )
-    quoted = b'"' in head + second or kind in _WORDS
-    return Layout(tuple(named), first, quoted, mark + (len(head) if first == 2 else 0))
+    return Layout(tuple(named), first, mark + (len(head) if first == 2 else 0))
 
 
 def _check(cells: list[str], named: Sequence[str], kind: str, where: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Generator, Iterator
 from typing import Any, BinaryIO
 
@@ -56,13 +55,12 @@ def _pieces(table: Table, kind: str, file: BinaryIO) -> Iterator[Piece]:
         "header": None,
         "names": names,
         "skip_blank_lines": False,
-        "quoting": csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
         "engine": "c",
         "encoding_errors": "backslashreplace",
     }
     done = commas = 0
     # A handle of our own: pandas takes an address or a compressed file for what it is not.
-    counted = Counted(file, head[layout.start :], layout.quoted)
+    counted = Counted(file, head[layout.start :])
     handle = counted.buffered()
     try:
         for frame in pd.read_csv(handle, dtype=dtypes, chunksize=PIECE, **settings):

@@ -31,18 +31,16 @@ class Layout(NamedTuple):
 
     columns: tuple[str, ...]
     first: int
-    quoted: bool
     start: int
 
 
 class Counted(io.RawIOBase):
     """The rest of a file after ``ahead``, which was read already: it counts the NUL bytes, and the
-    commas, of ``quoted`` tables those outside quotes, that are read from it."""
+    commas outside quotes that are read from it."""
 
-    def __init__(self, file: BinaryIO, ahead: bytes, quoted: bool) -> None:
+    def __init__(self, file: BinaryIO, ahead: bytes) -> None:
         self._file = file
         self._ahead = ahead
-        self._quoted = quoted
         self._within = False  # quotes
         self.commas = self.nuls = 0
 
@@ -59,7 +57,7 @@ class Counted(io.RawIOBase):
         data = np.frombuffer(buffer, np.uint8, count)
         self.nuls += count - int(np.count_nonzero(data))
         commas = data == _COMMA
-        if self._quoted and (quotes := data == _QUOTE).any():
+        if (quotes := data == _QUOTE).any():
             within = np.bitwise_xor.accumulate(quotes) ^ self._within
             commas &= ~within
             self._within = bool(within[-1])
@@ -92,10 +90,6 @@ def rows(table: Table, layout: Layout) -> Iterator[tuple[int, list[str]]]:
     with table.opened() as file:
         file.read(layout.start)
         found = lines(file)
-        if not layout.quoted:
-            for number, line in enumerate(found, layout.first):
-                yield number, line.rstrip("\r\n").split(",") if line.strip("\r\n") else []
-            return
         number = layout.first
         reader = csv.reader(found)
         try:

@@ -92,7 +92,7 @@ def wrong(table: Table, layout: Layout, row: int, what: str, expected: str, name
         return odd
     number, got = _openimages_lines.cell(table, layout, row, name)
     where = f"{table.where}, line {number}"
-    shown = ascii(got.strip()[:60]) if got.strip() else "nothing"
+    shown = ascii(got[:60]) if got.strip() else "nothing"
     return DataError(what, where=where, expected=expected, got=shown, remedy=REMEDY)
 
 

@@ -108,10 +108,9 @@ def _rows(
             yield head[: layout.start].decode("latin-1")
         image = layout.columns.index("image")
         label = layout.columns.index("label") if mids is not None else image
-        rest = Counted(file, head[layout.start :], layout.quoted).buffered()
+        rest = Counted(file, head[layout.start :]).buffered()
         for line in _openimages_lines.lines(rest):
-            quoted = layout.quoted and '"' in line
-            cells = next(csv.reader([line]), []) if quoted else line.split(",")
+            cells = next(csv.reader([line]), []) if '"' in line else line.split(",")
             if (
                 len(cells) > max(image, label)
                 and cells[image].strip(" \r\n").lower() in keys

@@ -169,6 +169,12 @@ RELEASES = {
     + table(BOX, f"{A},xclick,/m/01yrx,1,0,1,0,0.5").replace(b"\n", b"\r\n"),
     "bom, no header": b"\xef\xbb\xbf" + table("", f"{A},xclick,/m/01yrx,1,0,1,0,0.5"),
     "quoted": table('"' + BOX.replace(",", '","') + '"', f'"{A}","x","/m/01yrx",1,0,1,0,0.5'),
+    "quoted where it must be": table(
+        f"{BOX},Name", f"{C},x,/m/01yrx,1,0,1,0,0.5,Cat", f'{A},x,/m/01yrx,1,0,1,0,0.5,"Cat, tame"'
+    ),
+    "quoted here and there": table(
+        BOX, f"{C},x,/m/01yrx,1,0,1,0,0.5", f'"{A}","x",/m/01yrx,1,0,1,0,0.5'
+    ),
     "returns": table(BOX, f"{A},xclick,/m/01yrx,1,0,1,0,0.5").replace(b"\n", b"\r"),
     "returns, no header": f"{A},xclick,/m/01yrx,1,0,1,0,0.5\r".encode(),
     "empty lines": table(BOX, "", f"{A},xclick,/m/01yrx,1,0,1,0,0.5", "", ""),
@@ -201,6 +207,8 @@ GOOD = f"{A},xclick,/m/01yrx,1,0,1,0,0.5"
         ([GOOD, "\0" * 40, GOOD], 3, "got NUL bytes"),
         ([GOOD, "," * 7, GOOD], 3, "got nothing in any"),
         ([GOOD, "   ", GOOD], 3, "expected 8 columns, got 1"),
+        ([GOOD, " " + GOOD], 3, "bad image id.*got ' 0000"),
+        ([GOOD, GOOD.replace("xclick", '"xclick'), GOOD], 3, "expected 8 columns, got 2"),
         ([GOOD, "zzzz" + GOOD[16:]], 3, "bad image id.*got 'zzzz'; "),
         ([GOOD, GOOD + ",1"], 3, "not like the others"),
         ([GOOD + ",1"], 2, "not like the others"),

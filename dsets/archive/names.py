@@ -6,7 +6,9 @@ import re
 
 LONGEST = 4096  # as long as a path may be on Linux
 #: A name that needs no closer look: by far the most, and a look costs more than reading a header.
-_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-][A-Za-z0-9_.-]{0,200}")
+_PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}"
+_PLAIN = re.compile(f"{_PART}(?:/{_PART}){{0,8}}")
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f]")
 
 
 def safe(name: str) -> str | None:
@@ -19,7 +21,7 @@ def safe(name: str) -> str | None:
         or name.startswith("/")
         or ".." in parts
         or "\\" in name
-        or any(ord(letter) < 32 or ord(letter) == 127 for letter in name)
+        or _CONTROL.search(name)
         or (parts and parts[0][1:2] == ":")
         or len(name) > LONGEST
     )

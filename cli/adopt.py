@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -213,4 +213,9 @@ def _done_text(plan: Plan, done: Adopted) -> str:
     for split in done.splits:
         what = f"unverified, {count(split.samples)} samples"
         rows.append((f"{plan.manifest.name}/{split.name}", what))
-    return "\n\n".join([table(rows) or "nothing new", _missing(done.lacks)])
+    taken = {split.name for split in done.splits}
+    some = [one for one in plan.splits if one.split.name in taken]
+    strange = _strange_rows(replace(plan, splits=tuple(some)))
+    parts = [table(rows) or "nothing new"]
+    parts += [section("taken as they are", [table(strange)])] if strange else []
+    return "\n\n".join([*parts, _missing(done.lacks)])

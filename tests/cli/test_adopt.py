@@ -71,6 +71,15 @@ def test_strangers_are_one_line_and_exit_code_1(cli: Run, loose: str, capsys: Sa
     assert "--unverified" in errors[0]
 
 
+def test_what_was_taken_unverified_is_told_with_where_it_came_from(
+    cli: Run, loose: str, capsys: Said
+) -> None:
+    assert cli(["adopt", "tinynet", loose, "--unverified", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    taken = out[out.index("taken as they are") : out.index("missing")].splitlines()
+    assert [line for line in taken if f"{loose}/train" in line and "18 loose files" in line]
+
+
 def test_what_was_adopted_is_marked_wherever_it_is_shown(
     cli: Run, loose: str, tmp_path: Path, capsys: Said
 ) -> None:

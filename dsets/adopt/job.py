@@ -64,7 +64,9 @@ def adopt(
     official = tuple(plan.folder / one.name for one in plan.official)
     counted = {split.name for split in taken}  # rather than guessed from names
     guessed = tuple(lack for lack in plan.lacks if lack.split not in counted)
-    return Adopted(official, taken, guessed + lacks, now or plan.manifest)
+    order = [split.name for split in plan.manifest.splits]
+    told = sorted(guessed + lacks, key=lambda lack: order.index(lack.split))
+    return Adopted(official, taken, tuple(told), now or plan.manifest)
 
 
 def foreseen(plan: Plan) -> tuple[Lack, ...]:

@@ -729,3 +729,15 @@ def test_the_first_release_is_adopted_and_read(tmp_path: Path) -> None:
     assert [s.values["human_confidences"].tolist() for s in samples.values()] == [[1], [0]]
     values = samples[B].values
     assert rle.split(values["human_mids"], values["human_mid_ends"]) == [b"/m/0zz"]
+
+
+def test_what_is_missing_after_an_adoption_stands_in_the_order_of_the_splits(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "validation.tar.gz").write_bytes(tar({f"validation/{A}.jpg": jpeg()}))
+    (tmp_path / "validation-annotations-bbox.csv").write_bytes(table(BOX))
+    (tmp_path / "test-annotations-bbox.csv").write_bytes(table(BOX))
+    official = manifest.find("openimages-v4")
+    done = adopt.adopt(adopt.plan(official, [tmp_path]), unverified=True)
+    names = list(dict.fromkeys(lack.split for lack in done.lacks))
+    assert names == ["train", "validation", "test"]

@@ -146,12 +146,14 @@ def names() -> list[str]:
 
 
 def forget(source: Source) -> None:
-    """Drop what readers keep of earlier readings: what lies on the disk is to be read anew."""
+    """Drop what readers keep of a split that is about to move.
+
+    What they keep of one file alone stays: some readers know it again in another folder.
+    """
     from dsets.readers import _cache, _index_file
 
     _cache.DECODED.clear()
-    for name in ("", *source.split.files):
-        _index_file.path(source, name).unlink(missing_ok=True)
+    _index_file.path(source).unlink(missing_ok=True)
 
 
 def kept(dataset: str) -> list[Path]:

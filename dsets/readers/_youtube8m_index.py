@@ -6,6 +6,7 @@ Making it reads every byte, so that damage is known before a job begins; opening
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -53,22 +54,29 @@ class Index:
     def __len__(self) -> int:
         return len(self.columns["offset"])
 
-    def key(self, row: int, *, again: bool = False) -> str:
-        """The video's id; of a record without one, the file and where it lies there.
+    def ids(self, rows: Sequence[int]) -> list[str]:
+        """The ids by which records go in their file, or nothing, one for each of the rows."""
+        ends, chosen = self.columns["id_end"], np.array(rows, np.int64)
+        if not len(chosen):
+            return []
+        starts, stops = np.where(chosen > 0, ends[chosen - 1], 0), ends[chosen]
+        low, high = int(starts.min()), int(stops.max())
+        text = self.columns["id"][low:high].tobytes().decode("ascii")
+        bounds = zip((starts - low).tolist(), (stops - low).tolist(), strict=True)
+        return [text[a:b] for a, b in bounds]
 
-        The same where ``again`` says that an earlier file has the id.
+    def keys(self, again: frozenset[int], rows: Sequence[int] | None = None) -> list[str]:
+        """The videos' ids; of a record without one, the file and where it lies there.
+
+        Of all rows, or of these. ``again`` has those whose id an earlier file has: they go by
+        their places, too.
         """
-        found = "" if again else self.id(row)
-        return found or f"{self.name}@{int(self.columns['offset'][row])}"
-
-    def id(self, row: int) -> str:
-        """The id by which the record goes in its file, or nothing."""
-        start = int(self.columns["id_end"][row - 1]) if row else 0
-        return self.columns["id"][start : self.columns["id_end"][row]].tobytes().decode("ascii")
-
-    def keys(self, again: frozenset[int]) -> list[str]:
-        """The keys of all rows; ``again`` has those whose id an earlier file has."""
-        return [self.key(row, again=row in again) for row in range(len(self))]
+        rows = range(len(self)) if rows is None else rows
+        offsets = self.columns["offset"][np.array(rows, np.int64)].tolist()
+        return [
+            found if found and row not in again else f"{self.name}@{offset}"
+            for row, found, offset in zip(rows, self.ids(rows), offsets, strict=True)
+        ]
 
     def several(self, ends: str, name: str) -> list[tuple[Any, ...]]:
         """The values of a column of lists, a tuple a row."""
@@ -83,8 +91,11 @@ def opened(source: Source, options: Options, name: str) -> Index:
         DataError: the file is not there, or no file of records at all.
     """
     path = source.path(name)
-    key = [VERSION, _index_file.identity(path), list(options.features), list(options.lists or ())]
-    known = (__name__, repr(key))
+    # Without its path: adopting makes the index before the file comes to its place, and to make it
+    # again would be to read every byte again.
+    same = _index_file.identity(path)[1:]
+    key = [VERSION, same, list(options.features), list(options.lists or ())]
+    known = (__name__, str(path), repr(key))
     with DECODED.lock:
         index: Index | None = DECODED.get(known)
         if index is None:

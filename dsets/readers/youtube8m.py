@@ -148,17 +148,16 @@ def _of_file(
 ) -> Iterator[Sample]:
     path = source.path(options.shards[shard])
     last = len(index) - 1 if index.end else None
+    keys, ids = index.keys(again, rows), index.ids(rows)
     whole = [row for row in rows if row != last]
     places = (index.columns[column][whole].tolist() for column in ("offset", "bytes"))
     with tfrecord.Records(path, remedy=_rows.remedy(source)) as records:
         found = _parsed(records, options, *places)
-        for row in rows:
+        for row, key, own in zip(rows, keys, ids, strict=True):
             if row == last:
-                yield Sample(index.key(row), {}, index.end)
+                yield Sample(key, {}, index.end)
             else:
-                key = index.key(row, again=row in again)
-                own = bool(index.id(row)) and row not in again
-                yield _sample(options, key, own, *next(found))
+                yield _sample(options, key, bool(own) and row not in again, *next(found))
 
 
 def _parsed(

@@ -19,7 +19,7 @@ from dsets import adopt, extension, manifest, prepare, readers, store, stream, v
 from dsets.errors import DataError, ManifestError
 from dsets.manifest import Manifest, Source
 from dsets.pack import Pack
-from dsets.readers import _cache, _index_file, _youtube8m_repeats
+from dsets.readers import _cache, _index_file, _youtube8m_index, _youtube8m_repeats
 from dsets.transforms import dequantize
 from tests.archive.records import example, framed, sequence, written
 from tests.readers import tiny_youtube8m as tiny
@@ -72,6 +72,15 @@ def test_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, either: None) -
         assert sample.values["labels"].tolist() == [1]
     labels = next(field for field in found.fields if field.name == "labels")
     assert labels.classes == ("Game", "/m/1", "Car", "Dance", "Guitar")
+
+
+def test_what_adopting_found_out_is_not_found_out_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = adopted(tmp_path, monkeypatch, "video", tiny.files(tmp_path / "given"))
+    _cache.DECODED.clear()
+    monkeypatch.setattr(_youtube8m_index, "_made", None)
+    assert len(read(source_of(found))) == 8
 
 
 def test_rows_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,8 @@
 
 Written by torch.save beside its final name and renamed, so a killed run leaves the previous one
 whole. It holds tensors and plain data only and is read with ``weights_only=True``: a stranger's
-checkpoint runs no code.
+checkpoint runs no code. A digest of all contents lies within: torch does not look at the sums of
+its zip files, so a disk that flips a bit would change weights in silence.
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ from typing import Any
 
 import torch
 
-from dsets import atomic
 from dsets.errors import TrainError
-from dsets.train import strictly
-from dsets.train.log import unwritten
+from dsets.train import contents, strictly
+from dsets.train.log import writing
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,7 @@ class Checkpoint:
     @property
     def environment(self) -> dict[str, Any]:
         """The environment that the last steps were taken in."""
-        last = self.environments[-1] if self.environments else {}
-        return {name: value for name, value in last.items() if name != "step"}
+        return {name: value for name, value in self.environments[-1].items() if name != "step"}
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -59,14 +58,12 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
     Raises:
         TrainError: torch cannot write it, as where the disk is full; the one before is still there.
+        TypeError: it holds what no checkpoint can.
     """
     plain = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
-    try:
-        with atomic.replacing(path) as part:
-            torch.save({"format": FORMAT, **plain}, part)
-    # A RuntimeError is all that torch's writer in C++ says of a full disk; an OSError is fsync's.
-    except (RuntimeError, OSError) as error:
-        raise unwritten("the checkpoint", path, error) from error
+    digest = contents.digest(plain)
+    with writing("the checkpoint", path) as part:
+        torch.save({"format": FORMAT, **plain, "digest": digest}, part)
 
 
 def load(path: Path) -> Checkpoint:
@@ -99,7 +96,16 @@ def load(path: Path) -> Checkpoint:
             )
     if name := strictly.fault(held):
         raise TrainError(f"checkpoint has a bad {name}", where=path, remedy=remedy)
-    return Checkpoint(**{name: held[name] for name in kinds})
+    plain = {name: held[name] for name in kinds}
+    if (found := contents.digest(plain)) != held.get("digest"):
+        raise TrainError(
+            "checkpoint is damaged: its contents are not those that were saved",
+            where=path,
+            expected=f"digest {held.get('digest')}",
+            got=found,
+            remedy=f"put a copy of it back; or {remedy}",
+        )
+    return Checkpoint(**plain)
 
 
 #: What a digest alone does not tell.

@@ -90,8 +90,8 @@ def find(path: Path, folder: Path, split: str | None = None) -> Run:
     shape = read.images.shape(image)
     model = models.find(name).build(shape, len(label.classes))
     try:
-        model.load_state_dict(kept.model)
-    except (RuntimeError, ValueError, TypeError) as error:
+        weights.load(model, kept.model)
+    except ValueError as error:
         raise TrainError(f"checkpoint does not fit its model: {error}", where=where) from error
     return Run(path, kept, read, training, pack, model, shape)
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dsets import atomic
 from dsets.closing import Closing
 from dsets.errors import TrainError
 
@@ -19,8 +20,8 @@ class Log(Closing):
     else to its whole lines.
 
     Raises:
-        TrainError: the file is shorter than that, so lines that we wrote are gone; or it cannot be
-            written to.
+        TrainError: the file is shorter than that, so lines that we wrote are gone, or has no end of
+            a line there, so it has others; or it cannot be written to.
     """
 
     def __init__(self, path: Path, length: int | None = None) -> None:
@@ -37,6 +38,14 @@ class Log(Closing):
         with self._telling():
             # Without a buffer: what a full disk refused comes with no later line.
             self._file = path.open("ab", buffering=0)
+            if length and _whole(path, length) != length:
+                self._file.close()
+                raise TrainError(
+                    "the log is not the one that its checkpoint saw",
+                    where=path,
+                    expected=f"the end of a line at {length} bytes",
+                    remedy="put it back, or give another --out to start from the beginning",
+                )
             if length is None:
                 length = _whole(path, there)
             if length != there:
@@ -80,6 +89,28 @@ class Log(Closing):
             yield
         except OSError as error:
             raise unwritten("the log", self._path, error) from error
+
+
+@contextmanager
+def writing(what: str, path: Path) -> Iterator[Path]:
+    """``atomic.replacing``, which tells what file could not be written, and why.
+
+    Raises:
+        TrainError: as where the disk is full. The room it tells is what was left beside the part,
+            which is removed; the file before is still there.
+    """
+    told = None
+    try:
+        with atomic.replacing(path) as part:
+            try:
+                yield part
+                atomic.flush(part)
+            # A RuntimeError is all that torch's writer in C++ says of a full disk.
+            except (RuntimeError, OSError) as error:
+                told = unwritten(what, path, error)
+                raise
+    except (RuntimeError, OSError) as error:
+        raise told or unwritten(what, path, error) from error
 
 
 def unwritten(what: str, path: Path, error: Exception) -> TrainError:

@@ -10,6 +10,9 @@ from torch import nn, optim
 
 from dsets.train.update import Update
 
+#: What the recipe decides of every step alike; a rule has some of them.
+_CONSTANT = ("momentum", "weight_decay", "nesterov", "alpha", "eps")
+
 
 def optimizer(model: nn.Module, update: Update) -> optim.Optimizer:
     """The optimiser of that rule over the model's weights."""
@@ -29,7 +32,7 @@ def optimizer(model: nn.Module, update: Update) -> optim.Optimizer:
 def restore(optimizer: optim.Optimizer, saved: Mapping[str, Any]) -> None:
     """Give the optimiser the state of one of the same rule over the same weights.
 
-    Rates and the like are the recipe's, whatever ``saved`` says.
+    The rate is the recipe's, whatever ``saved`` says.
 
     Raises:
         ValueError, TypeError, KeyError: it is none.
@@ -42,6 +45,11 @@ def restore(optimizer: optim.Optimizer, saved: Mapping[str, Any]) -> None:
         or [group["params"] for group in saved["param_groups"]] != [g["params"] for g in groups]
     ):
         raise ValueError("the optimiser's state is of other weights")
+    for theirs, ours in zip(saved["param_groups"], groups, strict=True):
+        for name in _CONSTANT:
+            there, here = theirs.get(name), ours.get(name)
+            if isinstance(there, torch.Tensor) or there != here:
+                raise ValueError(f"the optimiser's {name} is not the recipe's")
     names = _names(optimizer)
     for number, state in states.items():
         shape = weights[number].shape
@@ -51,7 +59,11 @@ def restore(optimizer: optim.Optimizer, saved: Mapping[str, Any]) -> None:
             if values is None and name == "momentum_buffer":
                 continue  # of a weight that had no gradient yet
             expected = torch.Size() if name == "step" else shape
-            if type(values) is not torch.Tensor or values.shape != expected:
+            if (
+                type(values) is not torch.Tensor
+                or values.shape != expected
+                or values.dtype != torch.float32
+            ):
                 raise ValueError(f"the optimiser's {name} does not fit its weight")
     optimizer.load_state_dict({"state": states, "param_groups": groups})
 

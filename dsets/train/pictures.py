@@ -100,17 +100,27 @@ def _plain(name: str) -> str:
 
 def _lines(log: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The lines about training and about evaluations."""
+    found: dict[str, list[dict[str, Any]]] = {"train": [], "evaluation": []}
+    number = 0
     try:
-        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-        training = [line for line in lines if line["kind"] == "train"]
-        evaluated = [line for line in lines if line["kind"] == "evaluation"]
-        for line in [*training, *evaluated]:
-            _ = float(line["step"]), float(line["loss"]), float(line["top1"])
+        lines = log.read_bytes().splitlines(keepends=True)
+        if len(lines) > 1 and not lines[-1].endswith(b"\n"):
+            lines.pop()  # what a kill, or a full disk, cut
+        for text in lines:
+            number += 1
+            line = json.loads(text)
+            if line["kind"] in found:
+                _ = float(line["step"]), float(line["loss"]), float(line["top1"])
+                found[line["kind"]].append(line)
     except OSError as error:
         raise TrainError("cannot read the log", where=log, got=error.strerror) from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise TrainError("not a run's log", where=log, got=repr(error)) from error
-    return training, evaluated
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise TrainError(
+            f"not a run's log: line {number} is not of a run",
+            where=log,
+            remedy="put the log back as the run left it",
+        ) from error
+    return found["train"], found["evaluation"]
 
 
 def _both(training: list[dict[str, Any]], evaluated: list[dict[str, Any]], name: str) -> list[Line]:

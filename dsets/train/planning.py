@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from dsets.transforms import recipe as transforms
 
 #: Of several packs beside the training one, the first of these names is evaluated on.
 EVALUATION_SPLITS = ("validation", "val", "test")
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +124,8 @@ def plan(
     recipe = recipe or recipes.of(model)
     if not 0 <= seed < 2**32:
         raise UsageError("bad seed", expected="0 to 2**32 - 1", got=seed)
-    if threads is not None and not 1 <= threads <= 1024:
-        raise UsageError("bad number of threads", expected="1 to 1024", got=threads)
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise UsageError("bad number of threads", expected=f"1 to {MOST_THREADS}", got=threads)
     device = processes.own_device(device)
     check_device(device)
     training, evaluation = _packs(Path(folder))
@@ -151,8 +153,14 @@ def plan(
     kept = checkpoint.load(here.checkpoint)
     checkpoint.check(here.checkpoint, kept, identity)
     before = kept.environment
-    on = replace(here, taken=kept.step, threads=threads or before.get("threads", here.threads))
+    on = replace(here, taken=kept.step, threads=threads or _threads(before) or here.threads)
     return replace(on, changes=determinism.changes(before, on.environment()))
+
+
+def _threads(environment: Mapping[str, Any]) -> int | None:
+    """The number of threads that a checkpoint tells, if it can be meant."""
+    told = environment.get("threads")
+    return told if type(told) is int and 1 <= told <= MOST_THREADS else None
 
 
 def _place(identity: dict[str, Any]) -> Path:

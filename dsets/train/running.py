@@ -12,7 +12,8 @@
    the environment, and may change: each sample still counts once an epoch.
 2. A checkpoint is written before anything else, after every epoch, and between steps at least every
    30 seconds. A run asked to stop finishes its step and writes one.
-3. Files in the folder that no checkpoint accounts for are not ours, and are never written over.
+3. Files in the folder that no checkpoint accounts for are not ours, and are never written over;
+   nor is a result that tells of other weights than the checkpoint has.
 4. One run at a time: a second one is refused.
 5. Of several processes (``torchrun``) the first writes all files; ``out`` is on storage that all
    see. When one dies the others end with an error, and the run goes on from its checkpoint.
@@ -28,12 +29,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsets import atomic, codecs, locks, models, stream
+from dsets import codecs, locks, models, stream
 from dsets.errors import TrainError
 from dsets.stream import Stream
 from dsets.train import determinism, pictures, weights
 from dsets.train import ranks as processes
-from dsets.train.log import Log, unwritten
+from dsets.train.log import Log, writing
 from dsets.train.planning import Plan
 from dsets.train.ranks import Ranks
 from dsets.train.work import Hook, Logs, Moment, Work
@@ -86,7 +87,8 @@ def run(
 
     Raises:
         TrainError: the checkpoint is of another run or damaged, a file cannot be written (the last
-            checkpoint stays), foreign files are in the way, or the loss is no longer a number.
+            checkpoint stays), foreign files are in the way, a result of other weights is, or the
+            loss is no longer a number.
         BusyError: another process trains into the same folder.
     """
     with (
@@ -187,9 +189,34 @@ def _write_result(plan: Plan, result: Result, work: Work) -> None:
         "curves.png": codecs.encode_png(pictures.curves(plan.out / "log.jsonl")),
         "result.json": f"{json.dumps(told, indent=1)}\n".encode(),
     }
+    if _told_before(plan.out / "result.json", told["weights"]):
+        del files["result.json"]
     for name, content in files.items():
-        try:
-            with atomic.replacing(plan.out / name) as part:
-                part.write_bytes(content)
-        except OSError as error:
-            raise unwritten(f"the run's {name}", plan.out / name, error) from error
+        with writing(f"the run's {name}", plan.out / name) as part:
+            part.write_bytes(content)
+
+
+def _told_before(path: Path, digest: str) -> bool:
+    """Whether the result is there already, of these weights. Raises TrainError if of others."""
+    try:
+        told = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrainError(
+            "cannot be read, and is not written over",
+            where=path,
+            got=str(error),
+            remedy="move it, and give the same command again to have it made",
+        ) from error
+    got = told.get("weights") if isinstance(told, dict) else None
+    if got != digest:
+        raise TrainError(
+            "the result is of other weights than the checkpoint",
+            where=path,
+            expected=f"weights {digest}",
+            got=got,
+            remedy="put the checkpoint back that it was made of; or move it, and give the same "
+            "command again to have it made of this one",
+        )
+    return True

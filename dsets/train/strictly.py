@@ -10,9 +10,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
-#: Deeper than any identity, environment or provenance chain.
+#: Deeper than any identity, environment, provenance chain or optimiser's state.
 DEEPEST = 20
 #: What an evaluation is remembered by, besides figures that not every one has.
 FIGURES = ("images", "loss", "top1", "seconds")
@@ -43,12 +44,25 @@ def number(value: Any) -> bool:
     return type(value) is float and math.isfinite(value)
 
 
+def dense(value: Any) -> bool:
+    """Whether it is a tensor of real numbers that are all in memory: not sparse, not without
+    storage, not few numbers that are shown as many."""
+    return (
+        type(value) is Tensor
+        and value.layout is torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+        and not value.is_complex()
+        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+    )
+
+
 def _whole(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**63
 
 
 def _environments(value: Any) -> bool:
-    return all(
+    return bool(value) and all(
         type(one) is dict
         and _whole(one.get("step"))
         and plain(one)
@@ -67,7 +81,21 @@ def _history(value: Any) -> bool:
 
 
 def _tensors(value: Any) -> bool:
-    return all(type(name) is str and type(one) is Tensor for name, one in value.items())
+    return all(type(name) is str and dense(one) for name, one in value.items())
+
+
+def _optimizer(value: Any, depth: int = DEEPEST) -> bool:
+    """Plain data and tensors; tables by text, or by the number of a weight."""
+    if type(value) is Tensor:
+        return dense(value)
+    if depth and type(value) in (list, tuple):
+        return all(_optimizer(entry, depth - 1) for entry in value)
+    if depth and type(value) is dict:
+        return all(
+            type(name) in (int, str) and _optimizer(entry, depth - 1)
+            for name, entry in value.items()
+        )
+    return plain(value, 0)
 
 
 def _ranks(value: Any) -> bool:
@@ -91,6 +119,7 @@ _RIGHT: dict[str, Callable[[Any], bool]] = {
     "log_bytes": _whole,
     "history": _history,
     "model": _tensors,
+    "optimizer": _optimizer,
     "scaler": plain,
     "stream": plain,
     "ranks": _ranks,

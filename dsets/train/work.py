@@ -262,7 +262,7 @@ class Work:
     def _restore(self, kept: Checkpoint) -> None:
         self.step, self.history, self._seconds = kept.step, list(kept.history), kept.seconds
         try:
-            self.model.load_state_dict(kept.model)
+            weights.load(self.model, kept.model)
             optimizers.restore(self._loop.optimizer, kept.optimizer)
             self._gradient.load(kept.scaler)
             self._training.load_state_dict(kept.stream)
@@ -280,6 +280,14 @@ class Work:
             raise TrainError(
                 f"checkpoint does not fit its run: {error}", where=self._plan.checkpoint
             ) from error
+        last = kept.history[-1]["step"] if kept.history else 0
+        if kept.step == self._plan.steps != last:
+            raise TrainError(
+                "checkpoint does not fit its run: it was not evaluated at its end",
+                where=self._plan.checkpoint,
+                expected=f"an evaluation at step {kept.step}",
+                got=f"the last at step {last}",
+            )
         if self._streamed() != kept.step:
             raise TrainError(
                 "checkpoint does not fit its run: its stream stands elsewhere",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
+import random
 import resource
+import shutil
 import signal
 import zipfile
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dsets.errors import TrainError
-from dsets.train import checkpoint
+from dsets.train import checkpoint, contents
 from dsets.train.checkpoint import FORMAT, Checkpoint
 
 KEPT = Checkpoint(
@@ -47,6 +50,51 @@ def test_what_was_saved_is_what_is_loaded(tmp_path: Path) -> None:
     for name in ("identity", "environments", "packs", "step", "seconds", "log_bytes", "history"):
         assert getattr(loaded, name) == getattr(KEPT, name)
     assert os.listdir(tmp_path) == ["checkpoint.pt"]
+
+
+def parts(kept: Checkpoint) -> dict[str, Any]:
+    return {field.name: getattr(kept, field.name) for field in fields(kept)}
+
+
+def test_a_bit_that_flips_is_refused_or_changes_nothing_that_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, replace(KEPT, model={"weight": torch.arange(999.0)}))
+    good = path.read_bytes()
+    weight = good.index(torch.arange(999.0).numpy().tobytes())
+    chance = random.Random(0)
+    places = [
+        *range(weight, weight + 999 * 4, 97),
+        *(chance.randrange(len(good)) for _ in "x" * 300),
+    ]
+    refused = 0
+    for number, place in enumerate(places):
+        bad = bytearray(good)
+        bad[place] ^= 1 << number % 8
+        path.write_bytes(bad)
+        try:
+            loaded = checkpoint.load(path)
+        except TrainError:
+            refused += 1
+            continue
+        assert not weight <= place < weight + 999 * 4
+        assert parts(replace(loaded, model={}, optimizer={}, ranks=[])) == parts(
+            replace(KEPT, model={}, optimizer={}, ranks=[])
+        )
+        for name in ("model", "optimizer", "ranks"):  # to the bit, tensors too
+            assert contents.digest(getattr(loaded, name)) == contents.digest(
+                {"weight": torch.arange(999.0)} if name == "model" else getattr(KEPT, name)
+            )
+    assert refused > 42
+
+
+def test_weights_that_were_changed_and_written_again_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, KEPT)
+    held = torch.load(path, weights_only=True)
+    held["model"]["weight"][0] = float("nan")
+    torch.save(held, path)
+    with pytest.raises(TrainError, match=r"checkpoint is damaged.*put a copy of it back"):
+        checkpoint.load(path)
 
 
 def test_a_failed_save_leaves_the_checkpoint_before_it(tmp_path: Path) -> None:
@@ -102,7 +150,7 @@ def test_a_hostile_checkpoint_runs_nothing(tmp_path: Path) -> None:
     ("held", "what"),
     [
         ([1, 2], "another format"),
-        ({"format": 1}, "expected 2, got 1"),
+        ({"format": 1}, f"expected {FORMAT}, got 1"),
         ({"format": FORMAT}, "bad identity"),
         ({"format": FORMAT, **asdict(KEPT), "step": "7"}, "bad step; expected int, got str"),
     ],
@@ -120,6 +168,7 @@ def test_another_kind_of_file_is_refused(tmp_path: Path, held: object, what: str
         {"environments": [torch.zeros(2)]},
         {"environments": [{"step": 0, "ranks": [[]]}]},
         {"environments": [{"threads": 1}]},
+        {"environments": []},
         {"history": [3]},
         {"history": [{**KEPT.history[0], "seconds": torch.zeros(2)}]},
         {"history": [{**KEPT.history[0], "top1": float("nan")}]},
@@ -127,6 +176,13 @@ def test_another_kind_of_file_is_refused(tmp_path: Path, held: object, what: str
         {"seconds": float("inf")},
         {"log_bytes": 2**70},
         {"model": {"weight": "x"}},
+        {"model": {"weight": torch.eye(3).to_sparse()}},
+        {"model": {"weight": torch.zeros(2, device="meta")}},
+        {"model": {"weight": torch.zeros(2, dtype=torch.complex64)}},
+        {"model": {"weight": torch.zeros(1).expand(10**12)}},
+        {"optimizer": {"state": {0: {"momentum_buffer": torch.eye(2).to_sparse()}}}},
+        {"optimizer": {"state": {0: {"momentum_buffer": torch.zeros(2, device="meta")}}}},
+        {"optimizer": {"state": {None: 1}}},
         {"stream": {"epoch": {1: 2}}},
         {"ranks": []},
         {"ranks": [{**KEPT.ranks[0], "meter": [0.1, 0.2, 0.3, float("nan")]}]},
@@ -138,7 +194,7 @@ def test_a_part_that_is_no_such_part_is_refused_before_anything_uses_it(
     tmp_path: Path, change: dict[str, Any]
 ) -> None:
     path = tmp_path / "checkpoint.pt"
-    checkpoint.save(path, replace(KEPT, **change))
+    torch.save({"format": FORMAT, **parts(KEPT), **change, "digest": "0" * 64}, path)
     (part,) = change
     with pytest.raises(TrainError, match=f"checkpoint has a bad {part}"):
         checkpoint.load(path)
@@ -171,6 +227,27 @@ def test_a_full_disk_is_said_and_leaves_the_checkpoint_before_it(
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     assert checkpoint.load(path).step == 7
     assert os.listdir(tmp_path) == ["checkpoint.pt"]
+
+
+def test_the_room_that_is_told_was_measured_beside_what_did_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside: list[str] = []
+
+    def usage(folder: Path) -> Any:
+        beside.extend(os.listdir(folder))
+        return SimpleNamespace(free=0)
+
+    def full(held: object, part: Path) -> None:
+        part.write_bytes(b"some of it")
+        raise RuntimeError("PytorchStreamWriter failed writing file data/3")
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(TrainError, match="got 0 bytes free"):
+        checkpoint.save(tmp_path / "checkpoint.pt", KEPT)
+    assert [name.endswith(".part") for name in beside] == [True]
+    assert os.listdir(tmp_path) == []
 
 
 def test_an_empty_file_a_zip_and_a_folder_are_refused(tmp_path: Path) -> None:

@@ -36,6 +36,13 @@ def test_a_log_that_lost_lines_is_refused_and_left_as_it_is(tmp_path: Path) -> N
     assert (tmp_path / "log").read_text() == "{}\n"
 
 
+def test_a_log_of_other_lines_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text('{"step": 1}\n{"step": 2}\n')
+    with pytest.raises(TrainError, match=r"not the one that its checkpoint saw.*; put it back"):
+        Log(tmp_path / "log", 10)
+    assert (tmp_path / "log").read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
 def test_what_is_not_a_number_never_gets_into_the_log(tmp_path: Path) -> None:
     with Log(tmp_path / "log", 0) as log, pytest.raises(ValueError, match="JSON"):
         log.write({"loss": math.nan})

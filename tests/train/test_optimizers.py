@@ -134,16 +134,25 @@ def stepped(update: Update) -> torch.optim.Optimizer:
 
 
 @pytest.mark.parametrize("update", [*UPDATES, Update(0.1, momentum=0)], ids=str)
-def test_a_saved_state_is_restored_and_the_recipes_constants_stay(update: Update) -> None:
+def test_a_saved_state_is_restored_and_the_recipes_rate_stays(update: Update) -> None:
     saved = copy.deepcopy(stepped(update).state_dict())
-    saved["param_groups"][0]["momentum"] = "none of it"
+    saved["param_groups"][0]["lr"] = "none of it"
     fresh = optimizers.optimizer(nn.Linear(4, 1), update)
     optimizers.restore(fresh, saved)
-    assert fresh.param_groups[0]["momentum"] == update.momentum
+    assert fresh.param_groups[0]["lr"] == update.rate
     kept = fresh.state_dict()["state"]
     assert kept.keys() == saved["state"].keys()
     for number, state in saved["state"].items():
         assert all(torch.equal(kept[number][name], state[name]) for name in state)
+
+
+@pytest.mark.parametrize("update", UPDATES, ids=str)
+@pytest.mark.parametrize("momentum", [5.0, None, torch.zeros(2)])
+def test_another_momentum_than_the_recipes_is_refused(update: Update, momentum: Any) -> None:
+    saved = stepped(update).state_dict()
+    saved["param_groups"][0]["momentum"] = momentum
+    with pytest.raises(ValueError, match="the optimiser's momentum is not the recipe's"):
+        optimizers.restore(stepped(update), saved)
 
 
 @pytest.mark.parametrize("update", UPDATES, ids=str)

@@ -82,7 +82,7 @@ def test_a_log_that_is_none_is_an_error_of_ours(tmp_path: Path, text: str) -> No
     with pytest.raises(TrainError, match="cannot read the log"):
         pictures.curves(log)
     log.write_text(text)
-    with pytest.raises(TrainError, match="not a run's log"):
+    with pytest.raises(TrainError, match=r"not a run's log: line 1 .*; put the log back"):
         pictures.curves(log)
 
 
@@ -92,5 +92,9 @@ def test_curves_have_a_panel_for_each_figure(tmp_path: Path) -> None:
     for step in (1, 2):
         lines.append({"kind": "train", "step": step, "rate": 0.1, "loss": 1.0, "top1": 0.5})  # type: ignore[dict-item]
     lines.append({"kind": "evaluation", "step": 2, "loss": 1.0, "top1": 0.5, "top5": 0.9})  # type: ignore[dict-item]
-    log.write_text("\n".join(map(json.dumps, lines)))
-    assert pictures.curves(log).shape[0] == 4 * chart.HEIGHT
+    log.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    whole = pictures.curves(log)
+    assert whole.shape[0] == 4 * chart.HEIGHT
+    with log.open("a") as file:
+        file.write('{"kind": "tra')  # as a kill leaves it
+    assert np.array_equal(pictures.curves(log), whole)

@@ -366,6 +366,59 @@ def test_a_finished_run_given_again_changes_nothing_but_tells_its_result(
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
+@pytest.mark.parametrize("told", ["{", "[]", '{"weights": "another"}'])
+def test_a_finished_run_given_again_never_writes_over_a_result_of_other_weights(
+    packs: Path, tmp_path: Path, told: str
+) -> None:
+    run(packs, tmp_path / "out")
+    result = tmp_path / "out" / "result.json"
+    good = result.read_text()
+    result.write_text(told)
+    with pytest.raises(TrainError, match=r"result.json: .*move it, and give the same command"):
+        run(packs, tmp_path / "out")
+    assert result.read_text() == told
+    result.unlink()
+    run(packs, tmp_path / "out")
+    assert result.read_text() == good
+
+
+def test_a_finished_run_whose_checkpoint_has_other_weights_is_refused(
+    packs: Path, tmp_path: Path
+) -> None:
+    run(packs, tmp_path / "out")
+    path = tmp_path / "out" / "checkpoint.pt"
+    kept = checkpoint.load(path)
+    before = (tmp_path / "out" / "result.json").read_bytes()
+    kept.model["1.weight"][0] += 1
+    checkpoint.save(path, kept)  # by whoever knows the format, with a digest that holds
+    with pytest.raises(TrainError, match="the result is of other weights than the checkpoint"):
+        run(packs, tmp_path / "out")
+    assert (tmp_path / "out" / "result.json").read_bytes() == before
+
+
+def test_a_finished_checkpoint_without_its_evaluation_is_refused(
+    packs: Path, tmp_path: Path
+) -> None:
+    run(packs, tmp_path / "out")
+    path = tmp_path / "out" / "checkpoint.pt"
+    kept = checkpoint.load(path)
+    for history in ([], kept.history[:1]):
+        checkpoint.save(path, replace(kept, history=history))
+        with pytest.raises(TrainError, match="it was not evaluated at its end"):
+            run(packs, tmp_path / "out")
+
+
+def test_a_number_of_threads_that_cannot_be_is_not_taken_from_a_checkpoint(
+    packs: Path, tmp_path: Path
+) -> None:
+    run(packs, tmp_path / "out", stop=after(3))
+    path = tmp_path / "out" / "checkpoint.pt"
+    kept = checkpoint.load(path)
+    for threads in ("many", 10**9, True):
+        checkpoint.save(path, replace(kept, environments=[{"step": 0, "threads": threads}]))
+        assert train.plan("tiny", packs, tmp_path / "out", recipe=RECIPE).threads == 1
+
+
 def test_the_log_is_the_whole_loss_curve_and_the_result_its_end(
     packs: Path, tmp_path: Path
 ) -> None:
@@ -441,12 +494,21 @@ def test_a_checkpoint_whose_log_is_gone_is_refused(packs: Path, tmp_path: Path) 
         run(packs, tmp_path / "out")
 
 
+def changed(optimizer: dict[str, Any], **values: Any) -> dict[str, Any]:
+    (group,) = optimizer["param_groups"]
+    return {**optimizer, "param_groups": [{**group, **values}]}
+
+
 def test_a_checkpoint_of_other_tensors_is_refused(packs: Path, tmp_path: Path) -> None:
     run(packs, tmp_path / "out", stop=after(3))
     path = tmp_path / "out" / "checkpoint.pt"
     kept = checkpoint.load(path)
     for change in (
         {"model": {}},
+        {"model": {**kept.model, "1.weight": kept.model["1.weight"].double()}},
+        {"model": {**kept.model, "another": torch.zeros(1)}},
+        {"optimizer": changed(kept.optimizer, momentum=5.0)},
+        {"optimizer": changed(kept.optimizer, weight_decay=torch.zeros(3))},
         {"optimizer": {"state": {}, "param_groups": []}},
         {"ranks": [{**kept.ranks[0], "meter": [1.0]}]},
         {"ranks": [{"meter": kept.ranks[0]["meter"]}]},

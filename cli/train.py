@@ -62,6 +62,12 @@ EVERY_S = 5.0  # between lines about training; every evaluation gets one
     help="Compute each batch in so many pieces, to fit into memory; the step is the same.",
 )
 @click.option("--compile", "compiled", is_flag=True, help="Compile the model by torch.compile.")
+@click.option(
+    "--channels-last/--no-channels-last",
+    default=True,
+    show_default=True,
+    help="How images and kernels lie in memory; the others are row-major.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print plan, result or list as JSON.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
@@ -97,7 +103,7 @@ def command(
         known = ", ".join(models.MODELS)
         raise click.BadParameter(f"{model!r} is not one of {known}", param_hint="MODEL")
     numerics = train.Numerics(
-        *(options.pop(name) for name in ("precision", "accumulate", "compiled"))
+        *(options.pop(name) for name in ("precision", "accumulate", "compiled", "channels_last"))
     )
     planned = _plan(model, folder, numerics, **options)
     others = train.launched()[0] > 0  # the first process speaks for all

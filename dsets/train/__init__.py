@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dsets.errors import MissingLibraryError
 
 if TYPE_CHECKING:
-    from dsets.train import crops
+    from dsets.train import crops, evaluating
     from dsets.train.images import Images
     from dsets.train.numerics import Numerics
     from dsets.train.planning import Plan, plan
@@ -36,6 +36,7 @@ __all__ = [
     "Step",
     "Update",
     "crops",
+    "evaluating",
     "launched",
     "plan",
     "run",
@@ -52,6 +53,7 @@ _ELSEWHERE = {
     "Schedule": "schedule",
     "Update": "update",
     "crops": "crops",
+    "evaluating": "evaluating",
     "launched": "ranks",
     "plan": "planning",
     "run": "running",
@@ -69,4 +71,4 @@ def __getattr__(name: str) -> Any:
         raise MissingLibraryError(
             "training needs torch, which is not installed", remedy="pip install 'dsets[torch]'"
         ) from error
-    return module if name == "crops" else getattr(module, name)
+    return module if name == _ELSEWHERE[name] else getattr(module, name)

@@ -71,6 +71,7 @@ def environment(
         "device": device if device == "cpu" else torch.cuda.get_device_name(device),
         "accumulate": numerics.accumulate,
         "compiled": numerics.compiled,
+        "channels_last": numerics.channels_last,
     }
 
 

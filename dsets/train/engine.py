@@ -40,7 +40,8 @@ class Batch(Protocol):
 class Loop:
     """What takes part in every step.
 
-    ``rate`` gives the learning rate of a step from the number of steps behind it.
+    ``rate`` gives the learning rate of a step from the number of steps behind it; images are laid
+    out as ``layout`` says.
     """
 
     model: nn.Module
@@ -50,6 +51,7 @@ class Loop:
     meter: Meter
     clock: Clock
     gradient: Gradient
+    layout: torch.memory_format = torch.channels_last
 
     def epoch(self, stream: Iterable[Batch], step: int) -> Iterator[int]:
         """Train on what is left of the stream's epoch; after each step yield how many are taken."""
@@ -64,7 +66,7 @@ class Loop:
             yield step
 
     def _step(self, batch: Batch, rate: float) -> None:
-        images, labels, valid = _tensors(batch)
+        images, labels, valid = _tensors(batch, self.layout)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.model.train()
@@ -78,10 +80,15 @@ class Loop:
         self.clock.add(len(images) * self.gradient.ranks.world)
 
 
-def evaluate(model: nn.Module, stream: Iterable[Batch], meter: Meter) -> Figures:
+def evaluate(
+    model: nn.Module,
+    stream: Iterable[Batch],
+    meter: Meter,
+    layout: torch.memory_format = torch.channels_last,
+) -> Figures:
     """The model's figures over one epoch of the stream, without changing anything in it."""
     meter.reset()
-    for logits, labels, valid in predictions(model, stream):
+    for logits, labels, valid in predictions(model, stream, layout):
         losses = functional.cross_entropy(logits, labels, reduction="none")
         meter.add(logits, labels, losses, valid)
     return meter.figures()
@@ -89,7 +96,9 @@ def evaluate(model: nn.Module, stream: Iterable[Batch], meter: Meter) -> Figures
 
 @torch.inference_mode()
 def predictions(
-    model: nn.Module, stream: Iterable[Batch]
+    model: nn.Module,
+    stream: Iterable[Batch],
+    layout: torch.memory_format = torch.channels_last,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Logits float32 (n, classes), labels and valid of each batch of one epoch of the stream.
 
@@ -98,21 +107,24 @@ def predictions(
     """
     model.eval()
     for batch in stream:
-        images, labels, valid = _tensors(batch)
+        images, labels, valid = _tensors(batch, layout)
         if images.dim() == 5:
             count = images.shape[1]
-            shown = crops.flat(images).contiguous(memory_format=torch.channels_last)
+            shown = crops.flat(images).contiguous(memory_format=layout)
             yield crops.average_softmax(model(shown).float(), count).log(), labels, valid
         else:
             yield model(images).float(), labels, valid
 
 
-def placed(model: nn.Module, device: str) -> nn.Module:
-    """The model on the device, its kernels laid out channels last.
+def placed(
+    model: nn.Module, device: str, layout: torch.memory_format = torch.channels_last
+) -> nn.Module:
+    """The model on the device, its kernels laid out like that.
 
-    So convolutions take 0.55 (lenet) to 0.75 (cifar_quick) of the CPU time they take otherwise.
+    Channels last, convolutions take 0.55 (lenet) to 0.75 (cifar_quick) of the CPU time they take
+    otherwise.
     """
-    return model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return model.to(device).to(memory_format=layout)  # type: ignore[call-overload,no-any-return]
 
 
 def _losses(
@@ -130,8 +142,8 @@ def _losses(
     return logits, losses
 
 
-def _tensors(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def _tensors(batch: Batch, layout: torch.memory_format) -> tuple[Tensor, Tensor, Tensor]:
     images, labels = batch["image"], batch["label"]
     if images.dim() == 4:
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=layout)
     return images, labels, torch.as_tensor(batch.valid, device=labels.device)

@@ -19,7 +19,8 @@ class Numerics:
 
     Weights, sums, losses and the update are float32 whatever it is. ``accumulate``: in how many
     pieces a batch is computed, to fit into memory; the step is that of the whole batch, except that
-    batch norm sees a piece. ``compiled``: by torch.compile.
+    batch norm sees a piece. ``compiled``: by torch.compile. ``channels_last``: how images and
+    kernels lie in memory; otherwise row-major (C, H, W).
 
     Raises:
         UsageError: a value that cannot be meant.
@@ -28,6 +29,7 @@ class Numerics:
     precision: str = "float32"
     accumulate: int = 1
     compiled: bool = False
+    channels_last: bool = True
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -56,6 +58,11 @@ class Numerics:
         # ours is compiled, since the compiler passes over calls of torch's own modules.
         model.forward = torch.compile(forward) if self.compiled else forward
         return model
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """The layout of images and kernels, as torch calls it."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def autocast(self, device: str) -> torch.autocast:
         """The context in which that precision is computed in; of float32 it does nothing."""

@@ -17,7 +17,7 @@ from dsets.errors import TrainError, UsageError
 from dsets.field import Field
 from dsets.pack import Pack
 from dsets.provenance import packed
-from dsets.train import checkpoint, determinism, recipes
+from dsets.train import checkpoint, determinism, recipes, shares
 from dsets.train import ranks as processes
 from dsets.train.numerics import Numerics
 from dsets.train.recipe import Recipe
@@ -117,7 +117,8 @@ def plan(
     Raises:
         UsageError: no such model or device, a bad seed or number of threads, a recipe that cannot
             show these images, such as a crop that is larger.
-        TrainError: the packs cannot be trained on, or ``out`` holds another run.
+        TrainError: the packs cannot be trained on, or not by this model or in such batches; ``out``
+            holds another run.
         PackError: a pack is damaged.
     """
     models.find(model)
@@ -146,6 +147,8 @@ def plan(
         taken=0,
         changes=(),
     )
+    shown = shares.Shares(len(training), recipe.batch_size, fresh.ranks, recipe.steps)
+    shares.check(model, fresh.shape, fresh.classes, shown)
     identity = fresh.identity()
     here = replace(fresh, out=Path(out) if out is not None else _place(identity))
     if not here.checkpoint.exists():

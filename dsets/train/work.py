@@ -87,7 +87,8 @@ class Work:
         self._training = training
         self._evaluation = evaluation
         built = models.find(plan.model).build(plan.shape, plan.classes)
-        self.model = plan.numerics.applied(engine.placed(built, plan.device), plan.device)
+        placed = engine.placed(built, plan.device, plan.numerics.layout)
+        self.model = plan.numerics.applied(placed, plan.device)
         self._gradient = Gradient(self.model, plan.numerics, ranks, plan.device)
         self._loop = engine.Loop(
             model=self.model,
@@ -97,6 +98,7 @@ class Work:
             meter=Meter(plan.classes, plan.device, ranks),
             clock=Clock(),
             gradient=self._gradient,
+            layout=plan.numerics.layout,
         )
         self.step = 0
         self.history: list[dict[str, Any]] = []
@@ -213,7 +215,7 @@ class Work:
 
     def _log_evaluation(self, logs: Logs | None, progress: Callable[[Moment], None]) -> None:
         meter = Meter(self._plan.classes, self._plan.device, self._ranks)
-        figures = engine.evaluate(self.model, self._evaluation, meter)
+        figures = engine.evaluate(self.model, self._evaluation, meter, self._plan.numerics.layout)
         self._check_finite(figures)
         where = {"epoch": -(-self.step // self._plan.epoch_steps), "step": self.step}
         if logs is not None:

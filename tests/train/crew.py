@@ -55,10 +55,10 @@ def seeing() -> Iterator[list[tuple[int, int]]]:
     seen: list[tuple[int, int]] = []
     tensors = engine._tensors
 
-    def look(batch: Any) -> Any:
+    def look(batch: Any, layout: Any) -> Any:
         if torch.is_grad_enabled():
             seen.extend((batch.epoch, int(sample)) for sample in batch.index[batch.valid])
-        return tensors(batch)
+        return tensors(batch, layout)
 
     engine._tensors = look
     try:

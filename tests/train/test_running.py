@@ -191,6 +191,36 @@ def test_pieces_may_change_on_the_way_and_are_recorded_but_precision_may_not(
         plan(Numerics())
 
 
+def test_the_layout_is_recorded_and_changes_no_more_than_rounding_does(
+    packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid_out = []
+
+    def look(images: torch.Tensor) -> None:
+        laid_out.append(images.is_contiguous(memory_format=torch.channels_last))
+
+    def convolving(shape: tuple[int, int, int], classes: int) -> nn.Module:
+        layers = (nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3, stride=4), nn.Flatten())
+        net = nn.Sequential(*layers, nn.Linear(8 * 9, classes))
+        net[1].register_forward_pre_hook(lambda layer, taken: look(taken[0]))
+        net[1].register_forward_pre_hook(lambda layer, taken: look(layer.weight))
+        return net
+
+    monkeypatch.setitem(models.MODELS, "tiny", Model(convolving, (16, 16, 1), 10, "for tests"))
+    for out, last in (("last", True), ("first", False)):
+        laid_out.clear()
+        numerics = Numerics(channels_last=last)
+        where = tmp_path / out
+        plan = train.plan("tiny", packs, where, recipe=RECIPE, threads=1, numerics=numerics)
+        train.run(plan)
+        assert laid_out and set(laid_out) == {last}
+        told = json.loads((where / "result.json").read_text())["environment"]
+        kept = checkpoint.load(where / "checkpoint.pt")
+        assert told["channels_last"] is kept.environment["channels_last"] is last
+    for name, values in weights(tmp_path / "last").items():
+        torch.testing.assert_close(values, weights(tmp_path / "first")[name], rtol=1e-3, atol=1e-4)
+
+
 def test_changed_code_is_told(packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(packs, tmp_path / "out", stop=after(3))
     monkeypatch.setattr(code, "digest", lambda: "f" * 64)

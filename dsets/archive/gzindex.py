@@ -1,28 +1,43 @@
 """Gzip entered in the middle: points from which inflating can begin, found once, then kept.
 
 A point is the 32 KiB of history that deflate may refer to, and a place in the file, every SPACING
-bytes: 0.0125 percent of what is inside. Bytes between two points cost inflating what is before
-them, so whoever reads in ascending order inflates a file once. The index is ``indexed_gzip``'s
-(zran).
+bytes: 0.1 percent of what is inside. Bytes between two points cost inflating what is before them;
+whoever reads in ascending order inflates a file once, since inflating goes on where it was.
+
+The points are ``indexed_gzip``'s (zran), in its own format. Reading is zlib's: zran begins every
+read at a point anew, with a buffer of four spacings.
 """
 
 from __future__ import annotations
 
-import io
+import os
+import struct
 import threading
-from collections.abc import Iterator
+import zlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
-from dsets.archive import tarindex
-from dsets.archive.gz import MAGIC, Damaged
-from dsets.archive.stream import REMEDY
-from dsets.archive.tarindex import Members
+import numpy as np
+import numpy.typing as npt
+
+from dsets.archive.gz import MAGIC, Damaged, Inflater
+from dsets.archive.stream import CHUNK_BYTES, MEMORY
 from dsets.closing import Closing
 from dsets.errors import DataError
 
-SPACING = 256 << 20
+SPACING = 32 << 20  # zran wants 4 of them as a buffer, and all points in memory: 176 MiB for 49 GB
+_INPUT_BYTES = 1 << 18
 _FAILURES = (OSError, EOFError, ValueError, MemoryError)  # ZranError and CrcError are OSErrors
+_HEAD = struct.Struct("<5sBBQQIII")  # magic, version, flags, both sizes, spacing, window, points
+_POINT = np.dtype([("at", "<u8"), ("offset", "<u8"), ("bits", "u1"), ("windowed", "u1")])
+_WINDOW = 1 << 15
+_TRAILER = 8  # bytes of CRC-32 and length after deflate's last block
+
+# A point may lie within a byte, and zlib's Python interface takes whole ones. So the bits of that
+# byte that are before the point are made the end of blocks that hold nothing: one with fixed codes
+# has 10 bits, this one, with codes of its own, 95. Some of them end at any bit of a byte.
+_FIXED, _FIXED_BITS = 0b10, 10
+_OWN, _OWN_BITS = int.from_bytes(bytes.fromhex("04c001090000000090ffab13"), "little"), 95
 
 
 def compressed(path: Path) -> bool:
@@ -34,85 +49,153 @@ def compressed(path: Path) -> bool:
         raise DataError(f"cannot be opened ({error.strerror})", where=path) from error
 
 
-class Walk:
-    """The members of a compressed tar; once they are all read, ``points`` can be kept."""
+def points(path: Path, out: int) -> int:
+    """Write the points of a gzip file, which is known to be sound, to the descriptor ``out``.
 
-    def __init__(self, path: Path, limit: int, *, remedy: str = REMEDY) -> None:
-        self._path = path
-        self._limit = limit
-        self._remedy = remedy
-        self._points = b""
+    They are in memory meanwhile. How many bytes they are is returned.
 
-    def __iter__(self) -> Iterator[Members]:
-        """Offsets are those in the inflated archive, of at most ``limit`` bytes. Raises DataError
-        as ``tarindex.inflated`` does."""
-        made: list[_Inflater] = []
+    Raises:
+        DataError: there is not enough memory, or the file was changed.
+    """
+    import indexed_gzip
 
-        def inflater(file: BinaryIO) -> _Inflater:
-            made.append(_Inflater(file))
-            return made[0]
+    try:
+        with path.open("rb") as raw, open(out, "wb", closefd=False) as kept:
+            before = kept.tell()
+            file: Any = indexed_gzip.IndexedGzipFile(
+                fileobj=raw, spacing=SPACING, readbuf_size=1 << 20, buffer_size=1 << 16
+            )
+            with file:
+                file.build_full_index()
+                file.export_index(fileobj=kept)
+            return kept.tell() - before
+    except _FAILURES as error:  # zran says of memory that it lacks what it says of damage
+        raise DataError(
+            "it is sound, and where it can be entered could not be kept",
+            where=path,
+            got=str(error)[:120] or type(error).__name__,
+            remedy=MEMORY,
+        ) from error
 
-        yield from tarindex.inflated(
-            self._path, self._limit, remedy=self._remedy, inflater=inflater
-        )
-        self._points = made[0].points()
 
-    @property
-    def points(self) -> bytes:
-        """What ``Inflated`` needs, in ``indexed_gzip``'s own format."""
-        return self._points
+class _Point(NamedTuple):
+    """``at``: the first whole byte of the file; before it are ``bits`` bits more that count."""
+
+    at: int
+    offset: int
+    bits: int
+    window: bytes
 
 
-class _Inflater:
-    def __init__(self, file: BinaryIO) -> None:
-        import indexed_gzip
+class _Points:
+    """Those of a file, of which only what is asked for is looked at."""
 
-        self._file: Any = indexed_gzip.IndexedGzipFile(
-            fileobj=file, spacing=SPACING, readbuf_size=1 << 20, buffer_size=1 << 20
-        )
+    def __init__(self, data: npt.NDArray[np.uint8]) -> None:
+        """Raises ValueError when the bytes are not what ``points`` writes."""
+        if len(data) < _HEAD.size:
+            raise ValueError("too short")
+        magic, version, _, _, _, _, window, count = _HEAD.unpack(data[: _HEAD.size].tobytes())
+        end = _HEAD.size + count * _POINT.itemsize
+        if (magic, version, window) != (b"GZIDX", 1, _WINDOW) or end > len(data):
+            raise ValueError("not such an index")
+        self._table = np.frombuffer(data[_HEAD.size : end].tobytes(), _POINT)
+        self._places = end + _WINDOW * (np.cumsum(self._table["windowed"], dtype=np.int64) - 1)
+        self._data = data
+        windows = int(np.count_nonzero(self._table["windowed"]))
+        good = (np.diff(self._table["offset"].astype(np.int64)) >= 0).all()
+        good = good and (self._table["windowed"] <= 1).all() and (self._table["bits"] < 8).all()
+        if not good or end + windows * _WINDOW != len(data):
+            raise ValueError("not such an index")
+
+    def before(self, offset: int) -> _Point | None:
+        """The last at or before ``offset``; None for the file's beginning."""
+        row = int(np.searchsorted(self._table["offset"], offset, "right")) - 1
+        if row < 0 or not self._table["offset"][row]:
+            return None
+        at, where, bits, windowed = self._table[row].tolist()
+        place = int(self._places[row])
+        window = self._data[place : place + _WINDOW].tobytes() if windowed else b""
+        return _Point(at, where, bits, window)
+
+
+class _Entered:
+    """The bytes inside a gzip file from a point on, in order."""
+
+    def __init__(self, file: BinaryIO, point: _Point) -> None:
+        self._file = file
+        zdict = {"zdict": point.window} if point.window else {}
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS, **zdict)
+        self._next: Inflater | None = None
+        file.seek(point.at - (point.bits > 0))
+        self._input = _led(file.read(1), point.bits) if point.bits else b""
 
     def read(self, size: int) -> bytes:
-        try:
-            return bytes(self._file.read(size))
-        except _FAILURES as error:
-            raise Damaged(f"damaged gzip data ({error})") from error
+        """From 1 to ``size`` bytes; none only at the end. Raises Damaged."""
+        while self._next is None:
+            if self._inflate.eof:
+                self._file.seek(_TRAILER - len(self._inflate.unused_data), os.SEEK_CUR)
+                head = self._file.read(1)
+                if head in (b"", b"\0"):  # nothing follows but what tapes are padded with
+                    return b""
+                self._file.seek(-1, os.SEEK_CUR)
+                self._next = Inflater(self._file)
+                break
+            try:
+                output = self._inflate.decompress(self._input, size)
+            except zlib.error as error:
+                raise Damaged(f"damaged gzip data ({error})") from error
+            self._input = self._inflate.unconsumed_tail
+            if output:
+                return output
+            if not self._inflate.eof and not self._input:
+                self._input = self._file.read(_INPUT_BYTES)
+                if not self._input:
+                    raise Damaged("gzip data cut short")
+        return self._next.read(size)
 
-    def points(self) -> bytes:
-        kept = io.BytesIO()
-        self._file.export_index(fileobj=kept)
-        return kept.getvalue()
+
+def _led(byte: bytes, bits: int) -> bytes:
+    """Empty blocks that end where the last ``bits`` bits of the byte begin, and these."""
+    before = 8 - bits
+    value, count = (_OWN, _OWN_BITS) if before % 2 else (0, 0)
+    while count % 8 != before:
+        value, count = value | _FIXED << count, count + _FIXED_BITS
+    value |= byte[0] >> before << count
+    return value.to_bytes((count + bits) // 8, "little")
 
 
 class Inflated(Closing):
     """What is inside a gzip file, read by offset. Safe for threads, which take turns."""
 
-    def __init__(self, path: Path, points: bytes, remedy: str) -> None:
+    def __init__(self, path: Path, points: npt.NDArray[np.uint8], remedy: str) -> None:
         """Raises DataError when the file cannot be opened, or ``points`` are not its."""
-        import indexed_gzip
-
         self.path = path
         self._remedy = remedy
         self._lock = threading.Lock()
+        self._inflater: Inflater | _Entered | None = None
+        self._at = 0
         try:
-            self._raw = path.open("rb")
+            self._points = _Points(points)
+        except ValueError as error:
+            raise self.error("its index is damaged", got=str(error)) from error
+        try:
+            self._file = path.open("rb")
         except OSError as error:
             raise self.error(f"cannot be opened ({error.strerror})") from error
-        try:
-            self._file: Any = indexed_gzip.IndexedGzipFile(
-                fileobj=self._raw, spacing=SPACING, readbuf_size=1 << 20, buffer_size=1 << 16
-            )
-            self._file.import_index(fileobj=io.BytesIO(points))
-        except _FAILURES as error:
-            self._raw.close()
-            raise self.error("its index is damaged", got=str(error)[:120]) from error
 
     def read(self, offset: int, size: int, what: str) -> bytes:
         """``size`` bytes, which are ``what``. Raises DataError when they are not all there."""
+        data = bytearray()
         try:
             with self._lock:
-                self._file.seek(offset)
-                data = bytes(self._file.read(size))
-        except _FAILURES as error:
+                self._seek(offset)
+                while len(data) < size and (piece := self._next(size - len(data))):
+                    data += piece
+        except MemoryError as error:
+            raise DataError(
+                f"not enough memory for {what}", where=self.path, remedy=MEMORY
+            ) from error
+        except (Damaged, OSError) as error:
             raise self.error(f"{what} cannot be read", got=str(error)[:120]) from error
         if len(data) != size:
             raise self.error(
@@ -120,6 +203,28 @@ class Inflated(Closing):
                 expected=f"{size:,} bytes at {offset:,}",
                 got=f"{len(data):,}",
             )
+        return bytes(data)
+
+    def _seek(self, offset: int) -> None:
+        """Have ``offset`` come next: from where inflating is, or a point that is nearer."""
+        point = self._points.before(offset)
+        begin = point.offset if point else 0
+        if self._inflater is None or not begin <= self._at <= offset:
+            self._inflater = None
+            self._file.seek(0)
+            self._inflater = _Entered(self._file, point) if point else Inflater(self._file)
+            self._at = begin
+        while self._at < offset and self._next(offset - self._at):
+            pass
+
+    def _next(self, size: int) -> bytes:
+        assert self._inflater is not None
+        try:
+            data = self._inflater.read(min(size, CHUNK_BYTES))
+        except BaseException:
+            self._inflater = None  # it may be anywhere
+            raise
+        self._at += len(data)
         return data
 
     def announce(self, offset: int, size: int) -> None:
@@ -131,4 +236,3 @@ class Inflated(Closing):
 
     def close(self) -> None:
         self._file.close()
-        self._raw.close()

@@ -7,16 +7,17 @@ stream says how many bytes it may yield at most: a bomb costs no more time or me
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any
 
 from dsets.archive.gz import MAGIC, Damaged, Inflater
 from dsets.closing import Closing
 from dsets.errors import DataError
 
 REMEDY = "the file is not the published one: fetch it again"
+MEMORY = "let this process have more memory: its limit (ulimit, a container's) is too low"
 CHUNK_BYTES = 1 << 20
 _BUFFER_BYTES = 1 << 13
 
@@ -30,19 +31,12 @@ class Section:
     bytes: int
 
 
-class Inflating(Protocol):
-    """The bytes inside a gzip file, in order; see ``gz.Inflater``."""
-
-    def read(self, size: int) -> bytes: ...
-
-
 class Stream(Closing):
     """The bytes of the file ``path``, or of one ``section`` of it; at most ``limit`` of them.
 
     ``remedy`` ends every message about the file. ``sparsely`` is for whoever skips nearly all of
     it: what is asked for is read and nothing around it, so a header costs one page of memory.
-    ``zlib`` says that what is no gzip is a zlib stream, of which no magic number tells;
-    ``inflater`` makes what inflates gzip, where ours does not.
+    ``zlib`` says that what is no gzip is a zlib stream, of which no magic number tells.
 
     Raises:
         DataError: there is no such file, it cannot be opened, or it holds no bytes at all.
@@ -57,7 +51,6 @@ class Stream(Closing):
         section: Section | None = None,
         sparsely: bool = False,
         zlib: bool = False,
-        inflater: Callable[[BinaryIO], Inflating] | None = None,
     ) -> None:
         self.path = path
         self.where = f"{path}: {section.name}" if section else str(path)
@@ -77,11 +70,7 @@ class Stream(Closing):
         self._file.seek(start)
         self.gzip = head == MAGIC and section is None
         compression = "gzip" if self.gzip else "zlib" if zlib else ""
-        self._inflater: Inflating | None = None
-        if self.gzip and inflater is not None:
-            self._inflater = inflater(self._file)
-        elif compression:
-            self._inflater = Inflater(self._file, compression)
+        self._inflater = Inflater(self._file, compression) if compression else None
         self._left = min(there, section.bytes) if section else there  # of what is not inflated
         self._ahead = b""
         if not head:
@@ -227,6 +216,10 @@ class Stream(Closing):
             return self._inflater.read(size)
         except Damaged as error:
             raise self.error(str(error)) from error
+        except MemoryError as error:
+            raise DataError(
+                "not enough memory to inflate it", where=self.where, remedy=MEMORY
+            ) from error
 
     def error(self, what: str, *, expected: object = None, got: object = None) -> DataError:
         """A DataError about this file, for the caller to raise."""

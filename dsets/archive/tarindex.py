@@ -12,16 +12,15 @@ passing the interpreter's lock around than a header takes.)
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from dsets.archive import tar
-from dsets.archive.stream import REMEDY, Inflating, Section, Stream
+from dsets.archive.stream import REMEDY, Section, Stream
 from dsets.archive.tar import BLOCK_BYTES
 from dsets.errors import DataError
 
@@ -78,15 +77,13 @@ def walk(path: Path, *, nested: bool, remedy: str = REMEDY) -> Iterator[Members]
             inner.close()
 
 
-def inflated(
-    path: Path, limit: int, *, remedy: str = REMEDY, inflater: Callable[[BinaryIO], Inflating]
-) -> Iterator[Members]:
-    """Every file in a tar that is compressed: ``offsets`` are those in what ``inflater`` yields.
+def inflated(path: Path, limit: int, *, remedy: str = REMEDY) -> Iterator[Members]:
+    """Every file in a tar that is compressed: ``offsets`` are those in what is inflated.
 
     Raises:
         DataError: the archive is damaged, cut short, hostile, or holds more than ``limit`` bytes.
     """
-    with Stream(path, limit, remedy=remedy, inflater=inflater) as stream:
+    with Stream(path, limit, remedy=remedy) as stream:
         batch = _Batch("", 0)
         for entry, _ in tar.walk(stream):
             batch.add(entry)

@@ -129,12 +129,12 @@ def _read(path: Path, key: list[Any], options: Options) -> Index | None:
 
 
 def _made(source: Source, options: Options) -> Index:
-    pictures = _openimages_pictures.scan(source, options)
+    folder = _index_file.path(source).parent
+    scratch = folder if folder.is_dir() else None
+    pictures = _openimages_pictures.scan(source, options, scratch)
     image, absent = pictures.columns, {}
     found: dict[str, npt.NDArray[Any]] = {}
     vocabulary: dict[str, int] = {}
-    folder = _index_file.path(source).parent
-    scratch = folder if folder.is_dir() else None
     joined = _openimages_annotations.Joined(image["id"], options, vocabulary, scratch)
     for kind, names in options.csvs.items():
         there = [n for n in names if n in options.needed or source.path(n).is_file()]
@@ -147,10 +147,9 @@ def _made(source: Source, options: Options) -> Index:
         found |= columns
     if options.drop:
         image, found = _kept(image, found)
-    points = pictures.points
     columns = {f"image.{name}": column for name, column in image.items()} | found
     columns |= _texts("mid", "text", [mid.encode() for mid in vocabulary])
-    columns |= _texts("gzip", "points", points)
+    columns |= {"gzip.points": pictures.points, "gzip.end": pictures.ends}
     made = {
         name: np.ascontiguousarray(column, _FLAT[name]) if column.dtype != _FLAT[name] else column
         for name, column in columns.items()
@@ -158,9 +157,7 @@ def _made(source: Source, options: Options) -> Index:
     return Index(made, {kind: value for kind, value in absent.items() if value[0]})
 
 
-def _texts(
-    about: str, name: str, texts: list[bytes] | tuple[bytes, ...]
-) -> dict[str, npt.NDArray[Any]]:
+def _texts(about: str, name: str, texts: list[bytes]) -> dict[str, npt.NDArray[Any]]:
     return {
         f"{about}.{name}": np.frombuffer(b"".join(texts), np.uint8),
         f"{about}.end": np.cumsum([0, *map(len, texts)], dtype=np.int64)[1:],

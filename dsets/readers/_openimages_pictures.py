@@ -7,6 +7,7 @@ inflated once from front to back.
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,15 +37,31 @@ _OPEN = 4
 class Pictures:
     """Columns, one row a picture: id uint64, archive (of the options' images), offset, bytes.
 
-    ``points`` are those of each archive, empty for a plain one.
+    ``points`` are those of all archives, mapped from a file without a name, and ``ends`` where
+    each one's end: int64 (archives,). A plain archive has none.
     """
 
     columns: dict[str, npt.NDArray[Any]]
-    points: tuple[bytes, ...]
+    points: npt.NDArray[np.uint8]
+    ends: npt.NDArray[np.int64]
 
 
-def scan(source: Source, options: Options) -> Pictures:
-    """The pictures of the split. Raises DataError."""
+def scan(source: Source, options: Options, folder: Path | None) -> Pictures:
+    """The pictures of the split. ``folder``: a place on disk (None: the system's). Raises
+    DataError."""
+    with tempfile.TemporaryFile(dir=folder) as kept:
+        columns, sizes = _scanned(source, options, kept.fileno())
+        ends = np.cumsum(sizes, dtype=np.int64)
+        points: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
+        if ends[-1]:
+            points = np.memmap(kept, np.uint8, "r", shape=(int(ends[-1]),))
+        return Pictures(columns, points, ends)
+
+
+def _scanned(
+    source: Source, options: Options, kept: int
+) -> tuple[dict[str, npt.NDArray[Any]], list[int]]:
+    """The columns, and how many bytes of points were written, to ``kept``, for each archive."""
     remedy = _rows.remedy(source)
     if missing := [name for name in options.images if not source.path(name).is_file()]:
         raise DataError(
@@ -54,17 +71,17 @@ def scan(source: Source, options: Options) -> Pictures:
             remedy=f"run 'dsets fetch {source.manifest.name}'",
         )
     found: list[tuple[npt.NDArray[np.uint64], ...]] = []
-    points = []
+    points: list[int] = []
     for number, name in enumerate(options.images):
         path = source.path(name)
-        walk: Iterator[Members] | gzindex.Walk
-        if compressed := gzindex.compressed(path):
-            walk = gzindex.Walk(path, ARCHIVE_BYTES, remedy=remedy)
+        compressed = gzindex.compressed(path)
+        if compressed:
+            walk = tarindex.inflated(path, ARCHIVE_BYTES, remedy=remedy)
         else:
             walk = tarindex.walk(path, nested=False, remedy=remedy)
         for members in walk:
             found.extend(_pictures(path, members, number))
-        points.append(walk.points if compressed else b"")  # type: ignore[union-attr]
+        points.append(gzindex.points(path, kept) if compressed else 0)
     if not found:
         names = ", ".join(options.images[:3])
         raise AbsentError("no pictures", where=f"{source.root}: {names}", expected="<id>.jpg")
@@ -81,7 +98,7 @@ def scan(source: Source, options: Options) -> Pictures:
             expected="each once",
             got=places,
         )
-    return Pictures({"id": ids, "archive": archive, "offset": offset, "bytes": size}, tuple(points))
+    return {"id": ids, "archive": archive, "offset": offset, "bytes": size}, points
 
 
 def _pictures(path: Path, members: Members, archive: int) -> Iterator[tuple[npt.NDArray[Any], ...]]:
@@ -123,7 +140,7 @@ class Archives(Closing):
             remedy = _rows.remedy(self._source)
             points = self._points[archive]
             self._open[archive] = (
-                Inflated(path, points.tobytes(), remedy) if len(points) else Blobs(path, remedy)
+                Inflated(path, points, remedy) if len(points) else Blobs(path, remedy)
             )
         return self._open[archive]
 

@@ -12,6 +12,7 @@
 
 #if defined(__x86_64__) && defined(__GNUC__) && __GNUC__ >= 11 && !defined(__clang__)
 #define HAS_F16C_PATH /* compiled for processors with F16C, taken where there is one */
+#define HAS_AVX2_PATH
 #define HAS_AVX512_PATH
 #endif
 
@@ -135,8 +136,26 @@ void look_up_float16(const uint8_t *restrict in, size_t n, const uint16_t result
 #endif
 }
 
+#ifdef HAS_AVX2_PATH
+/* Sixteen values become a whole cache line, which goes to memory as it is, in one or two halves. */
+__attribute__((target("avx2"))) static void
+scale_halves(const uint8_t *restrict in, size_t n, float scale, float bias, float *restrict out) {
+    const __m256 factor = _mm256_set1_ps(scale), shift = _mm256_set1_ps(bias);
+    for (size_t i = 0; i < n; i += 8) {
+        __m256i wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(in + i)));
+        __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(wide), factor);
+        _mm256_stream_ps(out + i, _mm256_add_ps(value, shift));
+    }
+}
+
+__attribute__((target("avx2"))) static void copy_halves(uint8_t *restrict out,
+                                                        const uint8_t *restrict in, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += LINE / 2)
+        _mm256_stream_si256((__m256i *)(out + i), _mm256_loadu_si256((const __m256i *)(in + i)));
+}
+#endif
+
 #ifdef HAS_AVX512_PATH
-/* Sixteen values become a whole cache line, which goes to memory as it is. */
 __attribute__((target("avx512f"))) static void
 scale_lines(const uint8_t *restrict in, size_t n, float scale, float bias, float *restrict out) {
     const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_set1_ps(bias);
@@ -157,19 +176,21 @@ __attribute__((target("avx512f"))) static void copy_lines(uint8_t *restrict out,
 
 int scale_float32_past(const uint8_t *restrict in, size_t n, float scale, float bias,
                        float *restrict out) {
-#ifdef HAS_AVX512_PATH
-    if (__builtin_cpu_supports("avx512f")) {
-        size_t head = (size_t)(-(uintptr_t)out % LINE) / sizeof *out;
-        if (head > n) head = n;
-        size_t lines = (n - head) / 16 * 16, tail = head + lines;
-        scale_float32(in, head, scale, bias, out);
-        scale_lines(in + head, lines, scale, bias, out + head);
-        scale_float32(in + tail, n - tail, scale, bias, out + tail);
-        return 1;
-    }
+    void (*lines)(const uint8_t *restrict, size_t, float, float, float *restrict) = NULL;
+#ifdef HAS_AVX2_PATH
+    if (__builtin_cpu_supports("avx2")) lines = scale_halves;
 #endif
-    (void)in, (void)n, (void)scale, (void)bias, (void)out;
-    return 0;
+#ifdef HAS_AVX512_PATH
+    if (__builtin_cpu_supports("avx512f")) lines = scale_lines;
+#endif
+    if (!lines) return 0;
+    size_t head = (size_t)(-(uintptr_t)out % LINE) / sizeof *out;
+    if (head > n) head = n;
+    size_t whole = (n - head) / 16 * 16, tail = head + whole;
+    scale_float32(in, head, scale, bias, out);
+    lines(in + head, whole, scale, bias, out + head);
+    scale_float32(in + tail, n - tail, scale, bias, out + tail);
+    return 1;
 }
 
 void copy_past(void *restrict out, const void *restrict in, size_t bytes) {
@@ -180,13 +201,18 @@ void copy_past(void *restrict out, const void *restrict in, size_t bytes) {
     if (bytes >= head + LINE) {
         memcpy(to, from, head);
         to += head, from += head, bytes -= head;
+        void (*copy)(uint8_t *restrict, const uint8_t *restrict, size_t) = NULL;
+#ifdef HAS_AVX2_PATH
+        if (__builtin_cpu_supports("avx2")) copy = copy_halves;
+#endif
 #ifdef HAS_AVX512_PATH
-        if (__builtin_cpu_supports("avx512f")) {
+        if (__builtin_cpu_supports("avx512f")) copy = copy_lines;
+#endif
+        if (copy) {
             size_t lines = bytes / LINE * LINE;
-            copy_lines(to, from, lines);
+            copy(to, from, lines);
             to += lines, from += lines, bytes -= lines;
         }
-#endif
         for (; bytes >= LINE; to += LINE, from += LINE, bytes -= LINE)
             for (int i = 0; i < LINE; i += 16)
                 _mm_stream_si128((__m128i *)(to + i), _mm_loadu_si128((const __m128i *)(from + i)));

@@ -1,16 +1,16 @@
-"""What data costs: steps fed by the stream against the same steps on one resident batch.
+"""What data costs: short epochs fed by the stream against the same steps on one resident batch.
 
-    python benchmarks/train_cost.py cifar_small FOLDER --steps 5 [--save]
+    python benchmarks/train_cost.py cifar_small FOLDER --steps 60 --rounds 9 [--save]
     python benchmarks/train_cost.py alexnet FOLDER --batch-size 16 [--save]
 
 The training pack in FOLDER is streamed as the model's recipe says. A round is so many steps with
-the stream and so many on a batch kept from it, one right after the other, by the same loop, net and
-threads; rounds change which comes first. Before each the stream fills its buffers, so what is read,
-cut and scaled within the steps is as much as they use, and none of it falls into the other's. A
-machine's speed drifts by more than what is asked for, but little within a round: a line has the
-median of the rounds' ratios of wall time and between which of them the median lies with 95 %
-certainty, whatever their distribution; the ratio of processor time, and the share of the time that
-the loop waited for data.
+the stream, the last ones of an epoch, and as many on a batch kept from it, one right after the
+other, by the same loop, net and threads; rounds change which comes first. The time of the streamed
+steps begins before the stream is opened, with nothing read ahead, and nothing pauses between steps:
+what is read, cut and scaled for them all falls into it, and nothing into the other's. A line has
+the median of the rounds' ratios of wall time and between which of them the median lies with 95 %
+certainty, whatever their distribution; the ratio of processor time; the share of the time that the
+loop waited for data, the first batch included; and the seconds until the first step could begin.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import numpy as np
 import record
 import torch
 
@@ -41,22 +44,49 @@ from dsets.train.gradient import Gradient
 from dsets.train.meters import Clock, Meter
 from dsets.train.planning import field_of
 
-FULL_S = 0.2  # until the stream's buffers are full
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds: of the clock, of processors, of waiting for data, and until the first step."""
+
+    wall: float
+    processor: float
+    waiting: float
+    start: float
 
 
-def endless(batches: Any) -> Iterator[Any]:
-    while True:
-        yield from batches
+def measure(loop: engine.Loop, opened: Callable[[], Any], steps: int) -> Times:
+    """Open what the steps are fed by, and take them.
+
+    Raises:
+        RuntimeError: it is not so many of them.
+    """
+    with ExitStack() as held:
+        began, spent = time.perf_counter(), process.processor(os.getpid())
+        loop.clock.lap()
+        feed = iter(held.enter_context(opened()))
+        first = next(feed)
+        start = time.perf_counter() - began
+        taken = sum(1 for _ in loop.epoch(itertools.chain([first], feed), 0))
+        wall, busy = time.perf_counter() - began, process.processor(os.getpid()) - spent
+        if taken != steps:
+            raise RuntimeError(f"{taken} steps instead of {steps}")
+        return Times(wall, busy, start + loop.clock.lap().waiting, start)
 
 
-def measure(loop: engine.Loop, feed: Iterator[Any], steps: int) -> tuple[float, float, float]:
-    """Wall seconds, processor seconds and the share of waiting of so many steps."""
-    loop.clock.lap()
-    began, spent = time.perf_counter(), process.processor(os.getpid())
-    for _ in loop.epoch(itertools.islice(feed, steps), 0):
-        pass
-    wall, busy = time.perf_counter() - began, process.processor(os.getpid()) - spent
-    return wall, busy, loop.clock.lap().share
+@dataclass(frozen=True)
+class Resident:
+    """A batch that is there already."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def __getitem__(self, field: str) -> torch.Tensor:
+        return self.images if field == "image" else self.labels
+
+    @property
+    def valid(self) -> np.ndarray:
+        return np.ones(len(self.labels), np.bool_)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -75,8 +105,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--steps", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, help="instead of the recipe's")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--save", action="store_true", help="append to results/train_cost.jsonl")
@@ -98,40 +128,62 @@ def main() -> int:
         Clock(),
         Gradient(net),
     )
-    with stream.batches(
-        pack,
-        recipe.batch_size,
-        seed=0,
-        transform=recipe.images.training(pack),
-        drop_last=True,
-        device="cpu",
-    ) as batches:
-        streamed = endless(batches)
-        resident = itertools.repeat(next(streamed))
-        measure(loop, streamed, 2)
-        rounds = []
-        for number in range(options.rounds):
-            found = {}
-            for name in ("streamed", "resident")[:: 1 if number % 2 == 0 else -1]:
-                time.sleep(FULL_S)
-                feed = streamed if name == "streamed" else resident
-                found[name] = measure(loop, feed, options.steps)
-            rounds.append(found)
-            print({name: round(figures[0], 3) for name, figures in found.items()}, flush=True)
-    ratios = [found["streamed"][0] / found["resident"][0] for found in rounds]
+    whole = len(pack) // recipe.batch_size
+
+    @contextmanager
+    def streamed(epoch: int, steps: int) -> Iterator[Any]:
+        """The last so many steps of an epoch."""
+        with stream.batches(
+            pack,
+            recipe.batch_size,
+            seed=0,
+            transform=recipe.images.training(pack),
+            drop_last=True,
+            device="cpu",
+        ) as batches:
+            skipped = (whole - steps) * recipe.batch_size
+            batches.load_state_dict({**batches.state_dict(), "epoch": epoch, "position": skipped})
+            yield batches
+
+    if not 2 <= options.steps <= whole:
+        parser.error(f"--steps: from 2 to the {whole} of an epoch")
+    with streamed(0, 2) as batches:
+        kept = next(iter(batches))
+        images, labels = kept["image"].clone(), kept["label"].clone()
+    resident = Resident(images, labels)
+    measure(loop, lambda: streamed(0, 2), 2)
+    rounds = []
+    for number in range(options.rounds):
+        found = {}
+        for name in ("streamed", "resident")[:: 1 if number % 2 == 0 else -1]:
+            opened = (
+                partial(streamed, number + 1, options.steps)
+                if name == "streamed"
+                else partial(nullcontext, itertools.repeat(resident, options.steps))
+            )
+            found[name] = measure(loop, opened, options.steps)
+        rounds.append(found)
+        print({name: round(times.wall, 3) for name, times in found.items()}, flush=True)
+    ratios = [found["streamed"].wall / found["resident"].wall for found in rounds]
     line = record.line(
-        f"{options.model}: steps fed by the stream against steps on a resident batch",
+        f"{options.model}: short epochs fed by the stream against steps on a resident batch",
         "ratio of wall time",
         ratios,
         {
             "interval": [round(end, 4) for end in interval(ratios)],
             "rounds": [round(ratio, 4) for ratio in ratios],
             "processor_ratio": round(
-                statistics.median(f["streamed"][1] / f["resident"][1] for f in rounds), 4
+                statistics.median(
+                    f["streamed"].processor / f["resident"].processor for f in rounds
+                ),
+                4,
             ),
-            "waiting": round(statistics.median(f["streamed"][2] for f in rounds), 5),
+            "waiting": round(
+                statistics.median(f["streamed"].waiting / f["streamed"].wall for f in rounds), 5
+            ),
+            "start_seconds": round(statistics.median(f["streamed"].start for f in rounds), 4),
             "seconds_a_step": round(
-                statistics.median(f["resident"][0] for f in rounds) / options.steps, 4
+                statistics.median(f["resident"].wall for f in rounds) / options.steps, 4
             ),
             "steps": options.steps,
             "batch_size": recipe.batch_size,

@@ -58,11 +58,6 @@ class Images:
     ten_crop: bool = False
 
     def __post_init__(self) -> None:
-        windowed = self.crop in ("random", "resized")
-        check("size", self.size, 1 if windowed else 0, 10**5 if windowed else 0)
-        check("padding", self.padding, *((1, 1000) if self.crop == "pad" else (0, 0)))
-        check("area", self.area, 1e-6, 1)
-        check("lighting", self.lighting, 0, 100)
         for name, value, known in (
             ("crop", self.crop, CROPS),
             ("subtract", self.subtract, SUBTRACT),
@@ -74,6 +69,10 @@ class Images:
                     expected=f"one of {', '.join(known)}",
                     got=repr(value),
                 )
+        _check_of_crop("size", self.size, 10**5, self.crop, ("random", "resized"))
+        _check_of_crop("padding", self.padding, 1000, self.crop, ("pad",))
+        check("area", self.area, 1e-6, 1)
+        check("lighting", self.lighting, 0, 100)
 
     def shape(self, stored: Field) -> tuple[int, int, int]:
         """Height, width, channels of what the model sees of a field of images; 0 where that differs
@@ -115,3 +114,17 @@ class Images:
         if self.subtract == "mean":
             return Normalise(normalise.mean, (1.0,) * len(normalise.mean))
         return normalise
+
+
+def _check_of_crop(name: str, value: int, most: int, crop: str, needing: tuple[str, ...]) -> None:
+    """Refuse what a crop has no use for, and the lack of what it needs."""
+    if crop in needing:
+        check(name, value, 1, most)
+    elif value:
+        crops = " or ".join(f'"{one}"' for one in needing)
+        raise UsageError(
+            f"{name} belongs to another crop",
+            where="recipe",
+            expected=f"crop {crops}, or no {name}",
+            got=f'crop "{crop}", {name} {value}',
+        )

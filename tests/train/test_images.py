@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from dsets import stream
+from dsets.errors import UsageError
 from dsets.pack import Pack
 from dsets.train.images import Images
 from dsets.transforms import (
@@ -72,3 +74,27 @@ def test_the_model_sees_windows_of_the_size(pack: Pack) -> None:
     (image,) = (field for field in pack.fields if field.name == "image")
     assert Images().shape(image) == (16, 16, 3)
     assert ALEXNET.shape(image) == (12, 12, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        (
+            {"padding": 4},
+            'padding belongs to another crop; expected crop "pad", or no padding, '
+            'got crop "none", padding 4',
+        ),
+        (
+            {"size": 24, "crop": "pad", "padding": 4},
+            'size belongs to another crop; expected crop "random" or "resized", or no size, '
+            'got crop "pad", size 24',
+        ),
+        ({"crop": "pad"}, "bad padding; expected from 1 to 1000, got 0"),
+        ({"crop": "random"}, "bad size; expected from 1 to 100000, got 0"),
+    ],
+)
+def test_what_belongs_to_another_crop_is_refused_with_its_name(
+    values: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(what)):
+        Images(**values)

@@ -112,3 +112,21 @@ def checked(
         return value
 
     return callback
+
+
+def spelt(name: str) -> str:
+    """The name of the dataset that is meant where only hyphens, underscores, dots or capitals
+    differ; else as it was typed.
+
+    Raises:
+        ManifestError: the folders of manifests cannot be read.
+    """
+    from dsets import manifest
+
+    known = manifest.names()
+    meant = [one for one in known if _letters(one) == _letters(name)]
+    return meant[0] if name not in known and len(meant) == 1 else name
+
+
+def _letters(name: str) -> str:
+    return name.lower().translate(dict.fromkeys(map(ord, "-_.")))

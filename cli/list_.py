@@ -61,7 +61,7 @@ def _row(found: manifest.Manifest) -> dict[str, Any]:
         "title": found.title,
         "samples": _samples(variant or found),
         "official_samples": _samples(found),
-        "download_bytes": download_bytes(found),
+        "download_bytes": 0 if _gone(found) else download_bytes(found),
         "known_bytes": known_bytes(found),
         "access": found.access,
         "catalogue": asdict(found.catalogue) if found.catalogue else None,
@@ -69,6 +69,11 @@ def _row(found: manifest.Manifest) -> dict[str, Any]:
         "licence": found.licence,
         "origin": found.origin,
     }
+
+
+def _gone(found: manifest.Manifest) -> bool:
+    """Whether nobody offers the files any more."""
+    return found.access == "withdrawn" and not any(file.addresses for file in found.files)
 
 
 def _samples(found: manifest.Manifest) -> int:

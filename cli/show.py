@@ -14,7 +14,7 @@ from dsets import manifest, store
 from dsets.errors import DataError, PackError
 
 from ._in_force import in_force
-from ._names import DATASET
+from ._names import DATASET, spelt
 from ._text import count, plain
 
 if TYPE_CHECKING:
@@ -63,8 +63,11 @@ def command(
 ) -> None:
     """Show a dataset by NAME, or a pack, or every pack of a folder, by its path or address.
 
-    A path has a slash in it (./mnist) where a dataset has the same name.
+    A path has a slash in it (./mnist) where a dataset has the same name. Hyphens and capitals of a
+    dataset's name do not matter.
     """
+    if "://" not in name and os.sep not in name and not Path(name).is_dir():
+        name = spelt(name)
     if "://" in name:
         _only_for_datasets(f"the address {name}", samples, png, split, part)
         click.echo(_remote(name, as_json))

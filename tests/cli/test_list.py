@@ -176,3 +176,17 @@ def test_samples_that_several_splits_show_count_once(
     found = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     # train2017 and val2017; the other splits come on request: the test images, and repetitions
     assert found["coco2017"]["samples"] == 118_287 + 5_000
+
+
+def test_what_is_withdrawn_and_offered_by_nobody_is_no_download(
+    cli: Cli,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli(["list", "--catalogue", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["imagenet-fall11"]["download_bytes"] == 0
+    assert cli(["list", "--catalogue"]) == 0
+    (line,) = (
+        one for one in capsys.readouterr().out.splitlines() if one.startswith("imagenet-fall11")
+    )
+    assert " none " in line and "?" not in line

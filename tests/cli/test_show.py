@@ -307,3 +307,23 @@ def test_a_split_or_a_part_of_a_dataset(cli: Cli, capsys: Capture) -> None:
     shown = json.loads(capsys.readouterr().out)
     assert [file["name"] for file in shown["files"]] == ["val2017.zip"]
     assert [split["name"] for split in shown["splits"]] == ["val"]
+
+
+@pytest.mark.parametrize("typed", ["nus-wide", "NUS_WIDE", "nuswide"])
+def test_hyphens_and_capitals_of_a_name_do_not_matter(
+    typed: str, cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["show", typed]) == 0
+    assert capsys.readouterr().out.startswith("nuswide: ")
+
+
+def test_a_name_that_could_be_two_is_none(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = manifest.find("nuswide").origin
+    page = Path(shipped).read_text()
+    for name in ("a-bc", "ab-c"):
+        (tmp_path / f"{name}.toml").write_text(page.replace('"nuswide"', f'"{name}"', 1))
+    monkeypatch.setenv("DSETS_MANIFESTS", str(tmp_path))
+    assert cli(["show", "abc"]) == 1
+    assert "unknown dataset" in capsys.readouterr().err

@@ -134,6 +134,7 @@ def _tell(made: subset.Made, *, quiet: bool) -> None:
         for one in made.manifest.splits:
             digest = made.samples[one.name]
             click.echo(f"{one.name}: {one.samples} images, samples digest {digest}", err=True)
+            click.echo(f"{one.name}: images digest {made.contents[one.name]}", err=True)
         how = "was here" if made.had else _transfer(made)
         count = sum(map(len, made.lacking.values()))
         click.echo(how + (f"; {count} images could not be had" if count else ""), err=True)
@@ -193,7 +194,11 @@ def _made_data(made: subset.Made, plan: subset.Plan) -> dict[str, Any]:
         "requests": made.requests,
         "from": list(made.addresses),
         "splits": {
-            split.name: {"samples": split.samples, "samples_digest": made.samples[split.name]}
+            split.name: {
+                "samples": split.samples,
+                "samples_digest": made.samples[split.name],
+                "images_digest": made.contents[split.name],
+            }
             for split in made.manifest.splits
         },
         "lacking": {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
-from dsets.fetch import answers
+from dsets.fetch import answers, checksums
 from dsets.fetch.answers import Cut, Refused
 from dsets.fetch.asking import Asking, Spent
 from dsets.fetch.sources import local, printable
@@ -13,14 +13,23 @@ from dsets.fetch.stop import Stop
 from dsets.fetch.wire import AGAIN, Patience, ask, flowing
 
 GONE = (403, 404, 410)  # a bucket that may not be listed answers 403 for what it does not have
+TRIES = 3  # of what is not as its checksum says
 
 
 class Absent(Exception):
     """The place does not have this one file; it may have the others."""
 
 
+class Spoilt(Exception):
+    """The bytes that came, again and again, are not those that the place's checksum is of."""
+
+
 class Folder(Asking):
-    """A folder at an address of http, https or file, whose files have no published digest."""
+    """A folder at an address of http, https or file, whose files have no published digest.
+
+    What the host says of each file's bytes is held against them (``checksums``). An ETag counts as
+    MD5 where the host is known to make it so, or has, of a file that came before.
+    """
 
     def __init__(
         self,
@@ -32,6 +41,7 @@ class Folder(Asking):
     ) -> None:
         """Raises Refused for any other address."""
         super().__init__(address.rstrip("/"), patience, stop, told, spent)
+        self._tagged = False
         if address.partition("://")[0].lower() not in ("http", "https", "file"):
             raise Refused("is not an address of http, https or file")
 
@@ -40,6 +50,7 @@ class Folder(Asking):
 
         Raises:
             Absent: it is not there, or larger.
+            Spoilt: it came TRIES times as something else than the host's checksum is of.
             Refused: the address gives something else.
             Cut: it failed too often.
         """
@@ -53,9 +64,14 @@ class Folder(Asking):
             if len(data) > limit:
                 raise Absent
             return data
-        return self._insist(lambda: self._whole(address, limit))
+        for _ in range(TRIES):
+            data, good = self._insist(lambda: self._whole(address, limit))
+            if good:
+                return data
+        raise Spoilt
 
-    def _whole(self, address: str, limit: int) -> bytes:
+    def _whole(self, address: str, limit: int) -> tuple[bytes, bool]:
+        """The file, and whether it is what the host says of it."""
         wire, data = self._wire(), bytearray()
         self._asked()
         with (
@@ -82,4 +98,14 @@ class Folder(Asking):
             if len(data) > limit:
                 raise Absent
             self._end(response, len(data), len(data) if size is None else size)
-        return bytes(data)
+        return bytes(data), self._good(headers, data)
+
+    def _good(self, headers: Mapping[str, str], data: bytearray) -> bool:
+        tag = checksums.tag(headers)
+        if tag and checksums.digest("md5", data) == tag[0]:
+            self._tagged = True
+        elif tag and (tag[1] or self._tagged):
+            return False
+        return all(
+            checksums.digest(name, data) == sum for name, sum in checksums.published(headers)
+        )

@@ -7,6 +7,7 @@ another size than their picture; they are stretched to it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,18 @@ def scan(
     return {f"mask.{name}": column for name, column in columns.items()} | {
         "mask.end": ends
     }, lookup.absent()
+
+
+def named(source: Source, archive: str) -> Iterator[tuple[str, int, str, Member]]:
+    """Each mask of a zip: its name, the picture's id, the class's identifier, and where it lies.
+
+    Raises:
+        DataError: the zip is damaged or hostile.
+    """
+    found = zipindex.members(source.path(archive), remedy=_rows.remedy(source))
+    for text, member in found.items():
+        if one := _NAME.fullmatch(text):
+            yield text, int(one[1], 16), f"/{one[2]}/{one[3]}", member
 
 
 def decoded(blobs: Blobs, member: Member, size: tuple[int, int], key: str) -> npt.NDArray[Any]:

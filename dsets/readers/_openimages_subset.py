@@ -1,6 +1,7 @@
 """What of an Open Images split a subset takes: chosen by the boxes' file, a piece at a time.
 
 That takes 8 bytes of memory a picture. Of the annotation files the rows of these pictures stay.
+Where masks are the objects, their names choose; the zips of masks are what decides then.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from dsets.archive import zipindex
+from dsets.archive.blobs import Blobs
 from dsets.errors import UsageError
 from dsets.manifest.schema import Source
 from dsets.readers import (
@@ -21,7 +24,9 @@ from dsets.readers import (
     _openimages_columns,
     _openimages_csv,
     _openimages_lines,
+    _openimages_masks,
     _openimages_options,
+    _rows,
 )
 from dsets.readers._openimages_lines import Counted
 from dsets.readers._openimages_options import Options
@@ -31,15 +36,15 @@ _CUT = ("boxes", "human_labels", "machine_labels", "points", "relationships")
 
 
 def choice(source: Source) -> Choice:
-    """Where a split's pictures and boxes lie, and what they can be chosen by.
+    """Where a split's pictures and objects lie, and what they can be chosen by.
 
     Raises:
-        UsageError: the split has no boxes.
+        UsageError: the split has neither boxes nor masks.
     """
     options = _openimages_options.read(source)
-    if "boxes" not in options.csvs:
+    if "boxes" not in options.csvs and not options.masks:
         raise UsageError(
-            "no subset can be made of a split without boxes",
+            "no subset can be made of a split without boxes or masks",
             where=f"{source.manifest.name}/{source.split.name}",
         )
     images = f"{source.split.name}-images.tar"
@@ -48,25 +53,34 @@ def choice(source: Source) -> Choice:
     given |= {
         kind: tuple(_own(source, name) for name in names) for kind, names in kinds.items() if names
     }
+    given |= {"masks": (_masks(source),)} if options.masks else {}
+    given |= {"without_objects": "drop"} if options.drop else {}
     training = source.manifest.training or source.split
     given["mids"] = source.split.options.get("mids", training.options.get("mids", ()))
     below = source.split.options.get("subclasses", training.options.get("subclasses"))
     given |= {"subclasses": below} if below else {}
     classes = {one.name: one.classes for one in source.manifest.fields}.get("labels", ())
-    annotations = tuple(name for names in kinds.values() for name in names)
+    annotations = (*options.masks, *(name for names in kinds.values() for name in names))
     subclasses = _openimages_options.subclasses(source, tuple(classes))
     return Choice(images, options.images, annotations, tuple(classes), given, subclasses)
 
 
 def pictures(source: Source, labels: Collection[int] | None) -> Iterator[Picture]:
-    """The pictures with a box of one of the labels, or with any, by their ids.
+    """The pictures with a box or a mask of one of the labels, or with any, by their ids.
 
     Raises:
-        DataError: the boxes are not what the format says.
+        DataError: the boxes, or the zips of masks, are not what the format says.
     """
     options = _openimages_options.read(source)
     found = np.empty(0, np.uint64)
-    for name in options.csvs["boxes"]:
+    for name in options.masks:
+        masked = [
+            image
+            for _, image, mid, _ in _openimages_masks.named(source, name)
+            if labels is None or options.mids.get(mid, -1) in labels
+        ]
+        found = np.union1d(found, np.array(masked, np.uint64))
+    for name in options.csvs.get("boxes", ()):
         table = Table(source.path(name), source.split.name)
         with closing(_openimages_csv.pieces(table, "boxes")) as pieces:
             for piece in pieces:
@@ -81,19 +95,25 @@ def pictures(source: Source, labels: Collection[int] | None) -> Iterator[Picture
 
 
 def cut(source: Source, keys: Collection[str], labels: Collection[int] | None) -> Iterator[Cutting]:
-    """The annotation files with the rows of these pictures alone, as far as they are here; with
-    ``labels`` also without the boxes of other classes."""
+    """The annotation files with the rows of these pictures alone, as far as they are here, and one
+    zip of their masks; with ``labels`` also without the boxes and masks of other classes."""
     options = _openimages_options.read(source)
     mids = {mid for mid, label in options.mids.items() if label in (labels or ())}
+    for name in options.masks:
+        with Blobs(source.path(name), _rows.remedy(source)) as blobs:
+            for text, image, mid, member in _openimages_masks.named(source, name):
+                if f"{image:016x}" in keys and (labels is None or mid in mids):
+                    data = zipindex.read(blobs, text, member, _openimages_masks.PNG_BYTES)
+                    yield Cutting(_masks(source), text, bytes(data))
     for kind in _CUT:
         for name in _here(source, options, kind):
             only = mids if kind == "boxes" and labels is not None else None
             table = Table(source.path(name), source.split.name)
-            kept = "".join(_rows(table, kind, keys, only)).encode("latin-1")
+            kept = "".join(_lines(table, kind, keys, only)).encode("latin-1")
             yield Cutting(_own(source, name), "", kept)
 
 
-def _rows(
+def _lines(
     table: Table, kind: str, keys: Collection[str], mids: Collection[str] | None
 ) -> Iterator[str]:
     """The header and the rows of these pictures, and of these classes alone, as they are written.
@@ -117,6 +137,11 @@ def _rows(
                 and (mids is None or cells[label].strip() in mids)
             ):
                 yield line if line.endswith(("\n", "\r")) else line + "\n"
+
+
+def _masks(source: Source) -> str:
+    """What a subset calls the zip of its masks."""
+    return f"{source.split.name}-masks.zip"
 
 
 def _own(source: Source, name: str) -> str:

@@ -19,7 +19,7 @@ from dsets.fetch import crew
 from dsets.fetch.answers import Cut, Refused
 from dsets.fetch.asking import Spent
 from dsets.fetch.ranges import REMEDY, Remote
-from dsets.fetch.singles import Absent, Folder
+from dsets.fetch.singles import Absent, Folder, Spoilt
 from dsets.fetch.sources import shown
 from dsets.fetch.stop import Stop
 from dsets.fetch.wire import Patience
@@ -36,8 +36,10 @@ ABSENT = "not in the archive"
 GONE = "not on the host"
 LARGE = "larger than an image may be"
 DAMAGED = "damaged in the archive"
+SPOILT = "not what the host's own checksum says"
 UNUSABLE = "in the archive it {}"  # "is encrypted", "is there twice", …
 UNDECODABLE = "does not decode"
+TRIES = 3  # of a member whose CRC is wrong: it may have been damaged on its way
 _EXTRA = (1 << 16) - 1  # bytes of a local header that the directory does not know of
 
 
@@ -214,8 +216,7 @@ def stretches(found: Mapping[str, Member]) -> Iterator[tuple[int, int, list[str]
     """
     start, end, names = 0, 0, list[str]()
     for name, member in sorted(found.items(), key=lambda one: one[1].header):
-        most = member.header + LOCAL.size + len(name.encode()) + _EXTRA + member.packed
-        stop = min(member.end, most)
+        stop = min(member.end, member.header + _most(name, member))
         if names and (member.header - end > GAP or stop - start > STRETCH):
             yield start, end, names
             names = []
@@ -252,15 +253,31 @@ def _take(
     spool: Spool,
     ended: _Ends,
 ) -> None:
-    """One request, and each of its members proved: CRC-32 first, then it must decode."""
+    """One request, and each of its members proved: CRC-32 first, then it must decode. A member that
+    is wrong is asked for again, alone."""
     archive = _Bytes(remote, start, remote.read(start, end - start, "the images"))
     for name, member in members:
-        try:
-            data = bytes(zipindex.read(archive, name, member, IMAGE_BYTES))
-        except DataError:
-            ended(name, member.size, DAMAGED)
-        else:
-            ended(name, member.size, _kept(name, data, spool))
+        data = _proved(archive, name, member)
+        for _ in range(TRIES - 1):
+            if data is not None:
+                break
+            size = min(member.end, member.header + _most(name, member)) - member.header
+            came = remote.read(member.header, size, name)
+            data = _proved(_Bytes(remote, member.header, came), name, member)
+        ended(name, member.size, DAMAGED if data is None else _kept(name, data, spool))
+
+
+def _proved(archive: _Bytes, name: str, member: Member) -> bytes | None:
+    """The member, if its bytes are those of its CRC."""
+    try:
+        return bytes(zipindex.read(archive, name, member, IMAGE_BYTES))
+    except DataError:
+        return None
+
+
+def _most(name: str, member: Member) -> int:
+    """How many bytes a member takes at most, with its own header."""
+    return LOCAL.size + len(name.encode()) + _EXTRA + member.packed
 
 
 def _take_one(folder: Folder, name: str, spool: Spool, ended: _Ends) -> None:
@@ -273,6 +290,8 @@ def _take_one(folder: Folder, name: str, spool: Spool, ended: _Ends) -> None:
             data = folder.read(PurePosixPath(name).name, IMAGE_BYTES)
         except Absent:
             ended(name, 0, GONE)
+        except Spoilt:
+            ended(name, 0, SPOILT)
         else:
             ended(name, len(data), _kept(name, data, spool))
     else:

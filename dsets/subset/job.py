@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dsets import manifest, readers, store
+from dsets.archive import tarindex
+from dsets.archive.blobs import Blobs
+from dsets.archive.stream import REMEDY
 from dsets.atomic import replacing
 from dsets.errors import DigestError, FetchError, OfflineError, UsageError
 from dsets.fetch import receipts, sources, terms
@@ -23,7 +27,7 @@ from dsets.manifest.schema import MADE_BY
 from dsets.progress import Event, Progress, ignore
 from dsets.readers import Cutting, Picture
 from dsets.subset import record, writing
-from dsets.subset.gathering import How, Place, Tally, gather
+from dsets.subset.gathering import IMAGE_BYTES, How, Place, Tally, gather
 from dsets.subset.planning import Plan, Share
 from dsets.subset.record import FILE, Image, Lacking
 from dsets.subset.spool import Spool
@@ -31,13 +35,15 @@ from dsets.subset.spool import Spool
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A subset in the store. ``lacking``: by split, what was chosen and could not be had.
+    """A subset in the store. By split: ``samples``, the digest of the keys; ``contents``, that of
+    the images' bytes (``record.contents_digest``); ``lacking``, what was chosen and not to be had.
 
     ``received`` bytes came by ``requests`` requests; both are 0 where all was here (``had``).
     """
 
     manifest: Manifest
     samples: Mapping[str, str]
+    contents: Mapping[str, str]
     lacking: Mapping[str, Sequence[Lacking]]
     requests: int
     received: int
@@ -109,8 +115,32 @@ def _usable(place: Place, offline: bool) -> bool:
 def _earlier(plan: Plan, share: Share) -> Iterator[Place]:
     """The archive that an earlier call made, which may lack images."""
     path = plan.folder / share.choice.images
-    if path.suffix == ".zip" and path.is_file():
-        yield Place(path.absolute().as_uri(), File(path.name), own=True)
+    if not path.is_file():
+        return
+    place = Place(path.absolute().as_uri(), File(path.name), own=True)
+    if path.suffix == ".zip":
+        yield place
+    elif known := record.read(plan.folder / FILE):
+        split = known["splits"].get(share.source.split.name, {})
+        digests = {one["name"]: one["sha256"] for one in split.get("images", ())}
+        yield replace(place, read=partial(_again, path, digests))
+
+
+def _again(
+    path: Path, digests: Mapping[str, str], wanted: Collection[str]
+) -> Iterator[tuple[str, bytes]]:
+    """The wanted images in the tar that are what ``subset.json`` says of them."""
+    left = set(wanted)
+    with Blobs(path, REMEDY) as blobs:
+        for members in tarindex.walk(path, nested=False):
+            rows = zip(members.names, members.offsets, members.bytes, strict=True)
+            for name, offset, size in rows:
+                if name not in left or size > IMAGE_BYTES:
+                    continue
+                data = blobs.read(int(offset), int(size), name)
+                if hashlib.sha256(data).hexdigest() == digests.get(name):
+                    left.remove(name)
+                    yield name, data
 
 
 def _expected(plan: Plan) -> Manifest | None:
@@ -167,6 +197,7 @@ def _told(made: Manifest, folder: Path, tally: Tally | None) -> Made:
     return Made(
         made,
         {name: split["samples_digest"] for name, split in splits.items()},
+        {name: record.contents_digest(split["images"]) for name, split in splits.items()},
         {
             name: [Lacking(one["key"], one["name"], one["reason"]) for one in split["lacking"]]
             for name, split in splits.items()

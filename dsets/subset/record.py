@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from dsets.subset.selection import Selection
 FILE = "subset.json"
 VERSION = 1
 LARGEST = 1 << 30
+_TEXTS = ("key", "name", "sha256")  # of an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +52,31 @@ def identity(
     }
 
 
+def contents_digest(images: Iterable[Mapping[str, Any]]) -> str:
+    """The sha256 of the lines ``KEY SHA256\\n`` of a split's images, sorted by their bytes."""
+    lines = sorted(f"{one['key']} {one['sha256']}\n" for one in images)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def render(
     identity: Mapping[str, Any],
     images: Mapping[str, Sequence[Image]],
     lacking: Mapping[str, Sequence[Lacking]],
 ) -> bytes:
     """The document, always the same bytes for the same subset."""
+    listed = {
+        name: [
+            {"key": one.key, "name": one.place, "bytes": one.bytes, "sha256": one.sha256}
+            for one in found
+        ]
+        for name, found in images.items()
+    }
     splits = {
         name: {
             "samples": len(found),
             "samples_digest": samples_digest(one.key for one in found),
-            "images": [
-                {"key": one.key, "name": one.place, "bytes": one.bytes, "sha256": one.sha256}
-                for one in found
-            ],
+            "images_digest": contents_digest(listed[name]),
+            "images": listed[name],
             "lacking": [
                 {"key": one.key, "name": one.place, "reason": one.reason} for one in lacking[name]
             ],
@@ -83,6 +96,8 @@ def read(path: Path) -> dict[str, Any] | None:
         for split in found["splits"].values():
             good = good and all(set(one) == {"key", "name", "reason"} for one in split["lacking"])
             good = good and type(split["samples_digest"]) is str
+            images = split["images"]
+            good = good and all(type(one[k]) is str for one in images for k in _TEXTS)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return found if good else None

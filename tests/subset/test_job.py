@@ -161,6 +161,30 @@ def resized(server: Server, tmp_path: Path, contents: dict[str, bytes], val: byt
     tiny.catalogue(tmp_path / "manifests", contents | {"val.zip": val}, server.url)
 
 
+def test_a_member_that_was_damaged_on_its_way_is_asked_for_again(
+    server: Server, patience: Patience
+) -> None:
+    first = made(patience, name="first")
+    requests, route = first.requests, server.routes["/val.zip"]
+    good = route.data
+    with zipfile.ZipFile(io.BytesIO(good)) as archive:  # the last to be asked for
+        damaged = max(places(planned()), key=lambda name: archive.getinfo(name).header_offset)
+    wanted = tiny.picture(int(damaged[4:8]))
+    route.data = good.replace(wanted, wanted[:-9] + b"\0" * 9)
+    asked = 0
+
+    def mended(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == requests + 1:
+            route.data = good
+
+    route.on_request = mended
+    done = subset.make(planned(), jobs=1, patience=patience)
+    assert not done.lacking["val"] and done.requests == requests + 1
+    assert done.contents == first.contents and done.received < first.received + 70_000
+
+
 def test_what_the_host_lacks_is_listed_and_tried_again(
     server: Server, patience: Patience, tmp_path: Path, contents: dict[str, bytes]
 ) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
+import io
+import json
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import google_crc32c
+import numpy as np
 import pytest
+from PIL import Image
 
 from dsets import adopt, fetch, manifest, readers, store, subset
 from dsets.errors import UsageError
@@ -115,6 +123,179 @@ def test_ids_that_the_bucket_lacks_are_listed(server: Server) -> None:
     assert len(samples()) == 8
 
 
+def test_the_same_command_asks_for_the_lacking_ones_alone(server: Server) -> None:
+    for i in (0, 6):
+        server.routes[f"/train/{key(i)}.jpg"].statuses = [404]
+    made(Selection(("dog",)), "boxes.csv")
+    server.requests.clear()
+    done = made(Selection(("dog",)))
+    asked = {one.path for one in server.requests}
+    assert asked == {f"/train/{key(i)}.jpg" for i in (0, 6)} and done.requests == 2
+    assert not done.lacking["train"]
+    assert {one.key: bytes(one.values["image"]) for one in samples()} == {
+        key(i): tiny.picture(i) for i in range(0, 30, 3)
+    }
+
+
+def test_an_earlier_picture_that_rotted_comes_again(server: Server) -> None:
+    server.routes[f"/train/{key(0)}.jpg"].statuses = [404]
+    made(Selection(("dog",)), "boxes.csv")
+    path = store.raw("mine") / "train-images.tar"
+    good = tiny.picture(3)
+    path.write_bytes(path.read_bytes().replace(good, flipped(good)))
+    assert made(Selection(("dog",))).requests == 2
+    assert {one.key: bytes(one.values["image"]) for one in samples()}[key(3)] == good
+
+
+def flipped(picture: bytes) -> bytes:
+    """It decodes as well as before."""
+    place = len(picture) - 5
+    return picture[:place] + bytes([picture[place] ^ 1]) + picture[place + 1 :]
+
+
+def summed(kind: str, picture: bytes) -> dict[str, str]:
+    """What a host says of a picture."""
+    md5 = hashlib.md5(picture, usedforsecurity=False)
+    crc = google_crc32c.value(picture).to_bytes(4, "big")
+    return {
+        "amazon": {"ETag": f'"{md5.hexdigest()}"', "Server": "AmazonS3"},
+        "amazon sum": {"x-amz-checksum-crc32": text(zlib.crc32(picture).to_bytes(4, "big"))},
+        "google": {"x-goog-hash": f"crc32c={text(crc)},md5={text(md5.digest())}"},
+        "md5": {"Content-MD5": text(md5.digest())},
+        "its other tags": {"ETag": f'"{md5.hexdigest()}"'},
+    }[kind]
+
+
+def text(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+@pytest.mark.parametrize("kind", ["amazon", "amazon sum", "google", "md5", "its other tags"])
+@pytest.mark.parametrize("always", [False, True])
+def test_a_picture_is_held_against_what_the_host_says_of_it(
+    server: Server, kind: str, always: bool
+) -> None:
+    for i in range(30):
+        picture = tiny.picture(i)
+        server.routes[f"/train/{key(i)}.jpg"].headers = summed(kind, picture)
+    last = max(key(i) for i in range(0, 30, 3))
+    route = server.routes[f"/train/{last}.jpg"]
+    good, route.data = route.data, flipped(route.data)
+    if not always:
+        route.on_request = lambda route: (
+            setattr(route, "data", good) if len(server.asked(f"/train/{last}.jpg")) else None
+        )
+    parent = manifest.find("pictures")
+    fetch.files(fetch.plan(parent, store.raw("pictures"), files=["boxes.csv"]))
+    plan = subset.plan(parent, Selection(("dog",)), "mine")
+    done = subset.make(plan, jobs=1, patience=Patience(connect_s=5, read_s=0.5, pause_s=0))
+    if always:
+        (lacking,) = done.lacking["train"]
+        assert (lacking.key, lacking.reason) == (last, "not what the host's own checksum says")
+    else:
+        assert not done.lacking["train"]
+        assert bytes({one.key: one.values["image"] for one in samples()}[last]) == good
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ETag": f'"{"0" * 32}"'},
+        {"ETag": f'"{"0" * 32}"', "Server": "AmazonS3", "x-amz-server-side-encryption": "aws:kms"},
+        {"ETag": f'"{"0" * 32}-2"', "Server": "AmazonS3"},
+        {"x-amz-checksum-crc32": "AAAAAA==-2", "x-goog-hash": "crc32c=??", "Content-MD5": "AAAA"},
+    ],
+)
+def test_what_is_no_checksum_of_the_bytes_refuses_nothing(
+    server: Server, headers: dict[str, str]
+) -> None:
+    for i in range(30):
+        server.routes[f"/train/{key(i)}.jpg"].headers = headers
+    assert made(Selection(("dog",)), "boxes.csv").requests == 10
+
+
+def test_other_bytes_have_another_digest(server: Server) -> None:
+    first = made(Selection(("dog",)), "boxes.csv")
+    parts = sorted(
+        f"{key(i)} {hashlib.sha256(tiny.picture(i)).hexdigest()}\n" for i in range(0, 30, 3)
+    )
+    assert first.contents["train"] == hashlib.sha256("".join(parts).encode()).hexdigest()
+    written = json.loads((store.raw("mine") / "subset.json").read_bytes())
+    assert written["splits"]["train"]["images_digest"] == first.contents["train"]
+    route = server.routes[f"/train/{key(3)}.jpg"]
+    route.data = flipped(route.data)
+    plan = subset.plan(manifest.find("pictures"), Selection(("dog",)), "other")
+    second = subset.make(plan, patience=Patience(connect_s=5, read_s=0.5, pause_s=0))
+    assert second.samples == first.samples and second.contents != first.contents
+
+
+MASKED = {"validation-masks-0.zip": ("0", "4"), "validation-masks-f.zip": ("f",)}
+
+
+def mask(digit: str, mid: str) -> tuple[str, bytes]:
+    out = io.BytesIO()
+    Image.fromarray(np.full((6, 8), 255 if mid == "m01yrx" else 0, np.uint8)).save(out, "PNG")
+    return f"{digit * 16}_{mid}_{digit}a1b2c3d.png", out.getvalue()
+
+
+@pytest.fixture
+def masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Pictures 0, 4 and f with a mask of a cat each, 4 and f of a dog too, in two zips."""
+    zips = {}
+    for name, digits in MASKED.items():
+        made = [mask(d, "m01yrx") for d in digits]
+        made += [mask(d, "m0bt9lr") for d in digits if d != "0"]
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as archive:
+            for member, data in made:
+                archive.writestr(member, data)
+        zips[name] = out.getvalue()
+    with serving({f"/{name}": Route(data) for name, data in zips.items()}) as running:
+        for digit in "04f":
+            running.routes[f"/validation/{digit * 16}.jpg"] = Route(tiny.picture(int(digit, 16)))
+        entries = "".join(
+            f'[[file]]\nname = "{name}"\naddresses = ["{running.url}/{name}"]\n' for name in zips
+        )
+        folder = tmp_path / "manifests"
+        folder.mkdir()
+        page = MASKS_PAGE.format(url=running.url, files=entries)
+        (folder / "masked.toml").write_text(page)
+        monkeypatch.setenv("DSETS_MANIFESTS", str(folder))
+        yield running
+
+
+def of_masks(selection: Selection) -> tuple[subset.Made, dict[str, readers.Sample]]:
+    parent = manifest.find("masked")
+    fetch.files(fetch.plan(parent, store.raw("masked"), files=list(MASKED)))
+    done = subset.make(subset.plan(parent, selection, "mine"))
+    source = Source(done.manifest, done.manifest.split("validation"), store.raw("mine"))
+    reader = readers.load("openimages")
+    reader.check(source)
+    found = reader.samples(source, range(len(reader.table(source))))
+    return done, {one.key: one for one in found}
+
+
+def test_where_masks_are_the_objects_their_names_choose(masked: Server) -> None:
+    done, found = of_masks(Selection(("dog",)))
+    assert list(found) == ["4" * 16, "f" * 16] and done.requests == 2
+    for one in found.values():
+        assert sorted(one.values["labels"].tolist()) == [0, 1]
+        cat = one.values["labels"].tolist().index(0)
+        whole = one.values["boxes"][cat].tolist()
+        assert whole == [0, 0, *one.values["size"].tolist()[::-1]] and whole[2] > 0
+    with zipfile.ZipFile(store.raw("mine") / "validation-masks.zip") as archive:
+        kept = {name: archive.read(name) for name in archive.namelist()}
+    assert kept == dict(mask(digit, mid) for digit in "4f" for mid in ("m01yrx", "m0bt9lr"))
+
+
+def test_masks_of_other_classes_are_dropped(masked: Server) -> None:
+    _, found = of_masks(Selection(("dog",), only=True))
+    assert {key: one.values["labels"].tolist() for key, one in found.items()} == {
+        "4" * 16: [1],
+        "f" * 16: [1],
+    }
+
+
 def parent_of(tmp_path: Path, *, images: bool) -> manifest.Manifest:
     """The dataset as it is after its boxes, and perhaps all but one picture, were adopted."""
     given = tmp_path / "given"
@@ -154,6 +335,60 @@ def test_an_adopted_archive_serves_offline(server: Server, tmp_path: Path) -> No
     done = subset.make(plan, offline=True)
     assert [one.key for one in done.lacking["train"]] == [key(6)] and not server.requests
 
+
+MASKS_PAGE = """
+schema = 1
+name = "masked"
+title = "Masked pictures"
+homepage = "https://example.org/pictures"
+licence = "CC0-1.0"
+access = "open"
+citation = "Nobody: Nothing, 2026."
+reader = "openimages"
+pipeline = "segmentation16"
+
+[[file]]
+name = "validation.tar.gz"
+addresses = ["{url}/validation.tar.gz"]
+singly = ["{url}/validation"]
+
+{files}
+[split.validation]
+samples = 3
+training = true
+files = ["validation.tar.gz", "validation-masks-0.zip", "validation-masks-f.zip"]
+
+[split.validation.reader]
+images = ["validation.tar.gz"]
+masks = ["validation-masks-0.zip", "validation-masks-f.zip"]
+without_objects = "drop"
+mids = ["/m/01yrx", "/m/0bt9lr"]
+
+[field.image]
+dtype = "uint8"
+shape = [-1]
+
+[field.size]
+dtype = "int64"
+shape = [2]
+
+[field.boxes]
+dtype = "float32"
+shape = [-1, 4]
+
+[field.labels]
+dtype = "int64"
+shape = [-1]
+classes = ["Cat", "Dog"]
+
+[field.mask]
+dtype = "uint8"
+shape = [-1]
+
+[field.mask_ends]
+dtype = "int64"
+shape = [-1]
+"""
 
 PAGE = """
 schema = 1

@@ -24,7 +24,7 @@ from dsets.errors import PackError, PipelineError
 from dsets.field import Field
 from dsets.manifest import Manifest
 from dsets.pack.schema import check_fields
-from dsets.readers import Sample
+from dsets.readers import Batch, Sample
 
 _PACKAGE = "dsets.pipelines"
 
@@ -36,6 +36,7 @@ class Pipeline:
     ``make`` is the module's own function; ``sha256`` is that of the module's source.
     ``varying_bytes`` is about what a sample's values of varying size take, ``decoded_shape`` what
     every encoded image has once it is decoded (height, width, channels), if the module says so.
+    ``make_batch`` does what ``make`` does of many ordinary samples at once, if the module can.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Pipeline:
     _environment: Callable[[], Mapping[str, str]] | None = None
     varying_bytes: int | None = None
     decoded_shape: tuple[int, int, int] | None = None
+    make_batch: Callable[[Batch], Mapping[str, Any] | None] | None = None
 
     def fields(self, manifest: Manifest) -> tuple[Field, ...]:
         """The fields that a pack of this dataset will have.
@@ -219,6 +221,10 @@ def _checked(name: str, origin: str, source: bytes, module: ModuleType) -> Pipel
                 "environment()",
                 not hasattr(module, "environment") or _takes(module, "environment", 0),
             ),
+            (
+                "make_batch(batch)",
+                not hasattr(module, "make_batch") or _takes(module, "make_batch", 1),
+            ),
         )
         if not there
     ]
@@ -226,7 +232,8 @@ def _checked(name: str, origin: str, source: bytes, module: ModuleType) -> Pipel
         raise PipelineError(
             "breaks the pipeline contract",
             where=origin,
-            expected="STATISTICS, fields(manifest), make(sample), and environment() if any",
+            expected="STATISTICS, fields(manifest), make(sample), and environment() and "
+            "make_batch(batch) if any",
             got=f"no {', no '.join(missing)}",
             remedy="see the docstring of dsets.pipelines",
         )
@@ -259,6 +266,7 @@ def _checked(name: str, origin: str, source: bytes, module: ModuleType) -> Pipel
         getattr(module, "environment", None),
         varying,
         shape,
+        getattr(module, "make_batch", None),
     )
 
 

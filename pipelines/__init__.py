@@ -20,6 +20,13 @@ The contract, checked when a pipeline is loaded:
         The versions that the pixels depend on, such as a codec's. Recorded in the pack; shards of
         two environments are never mixed.
 
+    def make_batch(batch: Batch) -> Mapping[str, object] | None                       (optional)
+        What ``make`` gives of each sample, for many at once, to the byte: of each field one array
+        (n, …), or a list of n arrays. None where one of them wants more care: then ``make`` gets
+        them one by one, as it gets whatever the reader finds not to be ordinary. Not asked where
+        STATISTICS names an image, nor of readers that give no batches (youtube8m's video level
+        does).
+
     VARYING_BYTES: int                                                                (optional)
         About what the values of varying size take together in one sample. It decides how many
         samples go into a shard. Without it: the mean size of the raw files, a sample.

@@ -14,11 +14,12 @@ import numpy as np
 from dsets.errors import DataError, PipelineError
 from dsets.field import Field
 from dsets.manifest import Manifest
-from dsets.readers import Sample
+from dsets.readers import Batch, Sample
 from dsets.transforms import dequantize
 
 STATISTICS = None
 VARYING_BYTES = 24  # three labels
+_TOO_LARGE = 65520  # what rounds to 65,504, the largest of float16, is below
 FRAMES = {"rgb": "mean_rgb", "audio": "mean_audio"}
 
 
@@ -46,6 +47,19 @@ def make(sample: Sample) -> Mapping[str, object]:
     return made
 
 
+def make_batch(batch: Batch) -> Mapping[str, object] | None:
+    made = dict(batch.values)
+    for name, mean in FRAMES.items():
+        if name in made:
+            return None  # a mean of each video's own frames
+        if mean in made:
+            try:
+                made[mean] = _half(made[mean], mean)
+            except DataError:
+                return None  # whose it is, make says
+    return made
+
+
 def _mean(frames: Any, name: str) -> Any:
     if not len(frames):
         raise DataError(f"no frames to average in {name}")
@@ -54,8 +68,10 @@ def _mean(frames: Any, name: str) -> Any:
 
 
 def _half(values: Any, name: str) -> Any:
-    with np.errstate(over="ignore"):
-        half = values.astype(np.float16)
-    if not np.isfinite(half).all():
+    largest = np.abs(values).max(initial=0)  # NaN where one is
+    if largest < _TOO_LARGE:
+        return values.astype(np.float16)
+    if np.isfinite(largest):
         raise DataError(f"{name} has values that float16 cannot hold")
-    return half
+    what = "are no numbers (NaN)" if np.isnan(largest) else "are infinite"
+    raise DataError(f"{name} has values that {what}")

@@ -12,6 +12,7 @@ The bytes of the file depend on fields, keys and values alone.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -32,6 +33,8 @@ from dsets.pack.schema import Shard, check_fields
 
 #: Bytes converted, summed and written at a time.
 BLOCK = 2**22
+_SMALL = 2**12  # bytes of a value that is joined with others
+_TOGETHER = 2**10
 
 
 def write(
@@ -120,9 +123,11 @@ class _Column:
             return self._summed_on_the_way()
         crc: list[npt.NDArray[np.uint32]] = []
         shapes: list[tuple[int, ...]] = []
-        for rows in self._rows():
-            crc.append(checksums.of_rows(rows))
-            shapes += [rows.shape[1:]] * len(rows)
+        for blob, those in self._runs():
+            width = np.dtype(dtype).itemsize
+            bounds = [0, *accumulate(width * math.prod(shape) for shape in those)]
+            crc.append(checksums.of_ranges(blob, bounds))
+            shapes += those
         checksum = Data.of(np.concatenate(crc))
         if self.field.fixed:
             shape = (self.samples, *shapes[0])
@@ -161,18 +166,47 @@ class _Column:
         }
 
     def _blocks(self) -> Iterator[memoryview]:
-        for rows in self._rows():
-            yield rows.reshape(-1).view(np.uint8).data
+        for blob, _ in self._runs():
+            yield blob.data
+
+    def _runs(self) -> Iterator[tuple[npt.NDArray[np.uint8], list[tuple[int, ...]]]]:
+        """Values as stored bytes, with the shape of each: small ones joined, by a copy that costs
+        less than to sum and write each alone."""
+        plain = np.dtype(self.field.dtype).newbyteorder("<")
+        small: list[np.ndarray] = []
+        shapes: list[tuple[int, ...]] = []
+        for flat, shape in self._flat():
+            if flat.nbytes <= _SMALL:
+                small.append(flat)
+                shapes.append(shape)
+                if len(small) < _TOGETHER:
+                    continue
+            if small:
+                yield np.concatenate(small, dtype=plain).view(np.uint8), shapes
+                small, shapes = [], []
+            if flat.nbytes > _SMALL:
+                yield flat.view(np.uint8), [shape]
+        if small:
+            yield np.concatenate(small, dtype=plain).view(np.uint8), shapes
+
+    def _flat(self) -> Iterator[tuple[np.ndarray, tuple[int, ...]]]:
+        """Each value as it is stored, contiguous and little-endian, in one dimension; its shape."""
+        plain = np.dtype(self.field.dtype).newbyteorder("<")
+        lists = self.field.shape == (None,)
+        for number, value in enumerate(self.values):
+            # Labels, by the million, are asked no more than this.
+            if lists and type(value) is np.ndarray and value.ndim == 1 and value.dtype == plain:
+                yield np.ascontiguousarray(value), value.shape
+            else:
+                rows = self._stored(self._array(value, number)[None], number)
+                yield rows.reshape(-1), rows.shape[1:]
 
     def _rows(self) -> Iterator[np.ndarray]:
-        """Arrays (k, *stored shape), contiguous and little-endian: k at once, or one by one."""
-        if isinstance(self.values, np.ndarray) and self.field.fixed:
-            step = max(1, BLOCK * len(self.values) // max(1, self.values.nbytes))
-            for start in range(0, len(self.values), step):
-                yield self._stored(self.values[start : start + step], start)
-            return
-        for number, value in enumerate(self.values):
-            yield self._stored(self._array(value, number)[None], number)
+        """Of one large array, some rows at a time: (k, *stored shape), as they are stored."""
+        assert isinstance(self.values, np.ndarray)
+        step = max(1, BLOCK * len(self.values) // max(1, self.values.nbytes))
+        for start in range(0, len(self.values), step):
+            yield self._stored(self.values[start : start + step], start)
 
     def _array(self, value: Any, number: int) -> np.ndarray:
         """One value as an array; a number or bytes only where the field's type loses nothing."""

@@ -29,6 +29,13 @@ class Columns:
             self._columns[field.name][row] = value
         self._keys[row] = key
 
+    def put_batch(self, row: int, keys: Sequence[str], values: Sequence[Any]) -> None:
+        """The samples of neighbouring rows; ``values`` as ``checked_batch`` gives them."""
+        rows = slice(row, row + len(keys))
+        for field, value in zip(self._fields, values, strict=True):
+            self._columns[field.name][rows] = value
+        self._keys[rows] = keys
+
     @property
     def keys(self) -> list[str]:
         """The keys of the samples that are there, in the order of their rows."""
@@ -82,6 +89,54 @@ def checked(key: str, fields: Sequence[Field], made: object) -> list[np.ndarray]
             got=f"no {', no '.join(missing)}",
         )
     return [_array(key, field, made[field.name]) for field in fields]
+
+
+def checked_batch(keys: Sequence[str], fields: Sequence[Field], made: object) -> list[Any]:
+    """What a pipeline made of many samples at once, in the order of ``fields``: for each an array
+    (n, …) of its dtype and shape, or where sizes vary a list of n arrays.
+
+    Raises:
+        PipelineError: anything else, naming the field and the first and last of the samples.
+    """
+    where = f"samples {keys[0]} to {keys[-1]}"
+    if not isinstance(made, Mapping):
+        raise PipelineError(
+            "make_batch() must give a mapping, or None", where=where, got=type(made).__name__
+        )
+    found = []
+    for field in fields:
+        column: Any = made.get(field.name)
+        if field.fixed:
+            good = isinstance(column, np.ndarray) and column.shape == (len(keys), *field.shape)
+            good = good and column.dtype == field.dtype
+        else:
+            good = isinstance(column, list) and len(column) == len(keys)
+            good = good and all(_fits(field, one) for one in column)
+        if not good:
+            raise PipelineError(
+                "make_batch() gave values of another kind than their field",
+                where=where,
+                expected=f"{len(keys)} of {field}, {'an array' if field.fixed else 'a list'}",
+                got=_told(column),
+            )
+        found.append(column)
+    return found
+
+
+def _told(column: object) -> str:
+    if isinstance(column, np.ndarray):
+        return f"{column.dtype} {column.shape}"
+    if isinstance(column, list):
+        return f"a list of {len(column)}: {', '.join(sorted({_told(one) for one in column})[:3])}"
+    return "none" if column is None else type(column).__name__
+
+
+def _fits(field: Field, value: Any) -> bool:
+    if not isinstance(value, np.ndarray) or value.dtype != field.dtype:
+        return False
+    return len(value.shape) == len(field.shape) and all(
+        want in (None, got) for got, want in zip(value.shape, field.shape, strict=True)
+    )
 
 
 def _array(key: str, field: Field, value: Any) -> np.ndarray:

@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import cast
 
 import numpy as np
 
@@ -21,11 +22,11 @@ from dsets.pack.digests import samples_digest
 from dsets.pack.schema import Quarantined
 from dsets.pack.statistics import Statistics
 from dsets.prepare import folder, ledger
-from dsets.prepare.columns import Columns, checked
+from dsets.prepare.columns import Columns, checked, checked_batch
 from dsets.prepare.ledger import Record
 from dsets.prepare.makers import Makers, done
 from dsets.prepare.planning import PackPlan
-from dsets.readers import Sample
+from dsets.readers import Batch, Batching, Sample
 
 #: Samples handed to a thread at a time: small images would otherwise drown in the handing over.
 _GROUP = 32
@@ -91,9 +92,15 @@ class _Shard:
         self._columns.clear()
         plan = self._plan
         reader = readers.load(plan.source.manifest.reader)
-        samples = reader.samples(plan.source, plan.rows(self._number))
-        for row, group in _grouped(plan, self._number, samples):
-            self._making.append(makers.submit(self._make, row, group))
+        rows = plan.rows(self._number)
+        found: Iterable[Batch | Sample]
+        if plan.pipeline.make_batch and not plan.pipeline.statistics and hasattr(reader, "batches"):
+            found = cast(Batching, reader).batches(plan.source, rows)
+        else:
+            found = reader.samples(plan.source, rows)
+        for row, group in _grouped(plan, self._number, found):
+            make = self._make_batch if isinstance(group, Batch) else self._make
+            self._making.append(makers.submit(make, row, group))
 
     def write(self, makers: Makers) -> Record:
         """Wait for the last samples, write the file and its record; ``makers`` count meanwhile."""
@@ -145,6 +152,14 @@ class _Shard:
         if waiting:
             self._count(waiting)
 
+    def _make_batch(self, row: int, batch: Batch) -> None:
+        """The same of many at once; one by one where anything is out of the ordinary."""
+        values = _made_at_once(self._plan, batch)
+        if values is None:
+            self._make(row, batch.samples())
+        else:
+            self._columns.put_batch(row, batch.keys, values)
+
     def _count(self, images: Sequence[np.ndarray]) -> None:
         counted = Statistics.of(images, self._plan.statistics or "")
         with self._lock:
@@ -172,8 +187,8 @@ def _check_folder(plan: PackPlan) -> None:
 
 
 def _grouped(
-    plan: PackPlan, number: int, samples: Iterable[Sample]
-) -> Iterator[tuple[int, list[Sample]]]:
+    plan: PackPlan, number: int, found: Iterable[Batch | Sample]
+) -> Iterator[tuple[int, list[Sample] | Batch]]:
     """Some samples at a time, so few that the threads finish together, after the first one's row.
 
     Raises:
@@ -181,16 +196,42 @@ def _grouped(
     """
     group: list[Sample] = []
     row = size = 0
-    for sample in samples:
-        group.append(sample)
-        size += sum(len(value) for value in sample.values.values() if isinstance(value, bytes))
-        if row + len(group) > len(plan.rows(number)):
-            _check_number(plan, number, row + len(group))
+    for one in found:
+        if isinstance(one, Batch):
+            if group:
+                yield row, group
+            row, group, size = row + len(group), [], 0
+            _check_room(plan, number, row + len(one.keys))
+            yield row, one
+            row += len(one.keys)
+            continue
+        group.append(one)
+        size += sum(len(value) for value in one.values.values() if isinstance(value, bytes))
+        _check_room(plan, number, row + len(group))
         if len(group) == _GROUP or size >= _GROUP_BYTES:
             yield row, group
             row, group, size = row + len(group), [], 0
     if group:
         yield row, group
+
+
+def _check_room(plan: PackPlan, number: int, got: int) -> None:
+    if got > len(plan.rows(number)):
+        _check_number(plan, number, got)
+
+
+def _made_at_once(plan: PackPlan, batch: Batch) -> Sequence[np.ndarray] | None:
+    """The columns of a batch; None where ``make`` has to see each of its samples."""
+    try:
+        made = plan.pipeline.make_batch(batch) if plan.pipeline.make_batch else None
+    except (DataError, PipelineError):
+        return None  # of which sample, ``make`` tells
+    except Exception as error:  # a stranger's code may raise anything
+        raise PipelineError(
+            f"make_batch() failed: {type(error).__name__}: {error}",
+            where=f"{plan.pipeline.origin}, samples {batch.keys[0]} to {batch.keys[-1]}",
+        ) from error
+    return None if made is None else checked_batch(batch.keys, plan.fields, made)
 
 
 def _make(plan: PackPlan, sample: Sample) -> Sequence[np.ndarray]:

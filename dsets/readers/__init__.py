@@ -46,6 +46,24 @@ class Sample:
     remark: str = ""
 
 
+class Batch(NamedTuple):
+    """Ordinary samples as columns, for whoever can work on many at once.
+
+    A field of fixed size is one array (n, …), another a list of n arrays. What ``samples`` makes of
+    it is what the reader's own ``samples`` gives of these rows.
+    """
+
+    keys: Sequence[str]
+    values: Mapping[str, Any]
+
+    def samples(self) -> list[Sample]:
+        """The same, one by one; values are views of the columns."""
+        return [
+            Sample(key, {name: column[row] for name, column in self.values.items()})
+            for row, key in enumerate(self.keys)
+        ]
+
+
 def unusable(key: str, values: Mapping[str, Any], error: DataError) -> Sample:
     """A sample with a problem: ``what`` of the error, which is in fixed words."""
     return Sample(key, values, DataError(error.what), str(error))
@@ -84,6 +102,14 @@ class Listing(Protocol):
     def keys(self, source: Source) -> Iterator[Sequence[str]]:
         """The keys of the table's rows in their order, some thousands at a time; nothing that
         grows with the split is in memory but what is mapped from the store. Raises as ``table``."""
+
+
+class Batching(Protocol):
+    """What a reader of small samples also has (``batches``)."""
+
+    def batches(self, source: Source, rows: Sequence[int]) -> Iterator[Batch | Sample]:
+        """What ``samples`` gives of these rows, in their order: neighbours that are ordinary
+        together, others one by one. Raises as ``samples``."""
 
 
 class Remarking(Protocol):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from dsets.archive.example import Parsed
+from dsets.archive.example import Columns, Parsed
 from dsets.errors import DataError
 from dsets.field import Field
 from dsets.readers._youtube8m_options import FRAMES, SEGMENTS, Options
@@ -46,6 +48,37 @@ def values(parsed: Parsed, options: Options) -> dict[str, Any]:
                 expected="as many of each",
                 got=", ".join(f"{count} {name}" for name, count in counts.items()),
             )
+    return made
+
+
+def kinds(options: Options) -> dict[str, str]:
+    """What each feature of a video-level record is, for ``example.columns``."""
+    return {"id": "uint8", **{field.name: field.dtype for field in options.fields}}
+
+
+def columns(found: Columns, ids: Sequence[str], options: Options) -> dict[str, Any] | None:
+    """``values`` of video-level records with these ids, as columns: a field of fixed size as one
+    array (n, width), another as a list of n arrays; None where one of them is not ordinary.
+    """
+    own = found.columns["id"]
+    lengths = np.array([len(one) for one in ids], np.int64)
+    if found.others or not lengths.all() or not np.array_equal(own.ends, np.cumsum(lengths)):
+        return None
+    if own.values.tobytes() != "".join(ids).encode("latin-1"):
+        return None
+    made: dict[str, Any] = {}
+    for field in options.fields:
+        flat, ends = found.columns[field.name]
+        bad = field.classes and len(flat) and not 0 <= flat.min() <= flat.max() < len(field.classes)
+        if bad:
+            return None
+        if field.fixed:
+            rows = found.columns[field.name].rows()
+            if rows is None or rows.shape[1:] != field.shape:
+                return None
+            made[field.name] = rows
+        else:
+            made[field.name] = [flat[a:b] for a, b in pairwise([0, *ends.tolist()])]
     return made
 
 

@@ -27,6 +27,7 @@ from dsets.archive import example, tfrecord
 from dsets.errors import DataError
 from dsets.manifest.schema import Source
 from dsets.readers import (
+    Batch,
     Sample,
     _rows,
     _youtube8m_index,
@@ -105,6 +106,16 @@ def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
         ManifestError: the options are not those that the module describes.
         UsageError: a row is not in the table.
     """
+    for one in batches(source, rows, alone=True):
+        yield from one.samples() if isinstance(one, Batch) else (one,)
+
+
+def batches(
+    source: Source, rows: Sequence[int], *, alone: bool = False
+) -> Iterator[Batch | Sample]:
+    """The same; video-level records that are ordinary come together, unless ``alone``: neighbours
+    in a file, as many as are read at once. Raises as ``samples``.
+    """
     options = _youtube8m_options.read(source)
     counts = options.counts
     if counts is None:
@@ -122,7 +133,8 @@ def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
         for shard, those in groupby(pairs, key=lambda pair: pair[0]):
             numbers = [number for _, number in those]
             index = _counted(source, options, options.shards[shard], counts[shard])
-            yield from _of_file(source, options, index, shard, numbers, repeats.of(shard))
+            given = (index, shard, numbers, repeats.of(shard))
+            yield from _of_file(source, options, *given, alone or options.lists is not None)
 
 
 def _counted(source: Source, options: Options, name: str, count: int) -> Index:
@@ -145,34 +157,45 @@ def _of_file(
     shard: int,
     rows: Sequence[int],
     again: frozenset[int],
-) -> Iterator[Sample]:
+    alone: bool,
+) -> Iterator[Batch | Sample]:
     path = source.path(options.shards[shard])
     last = len(index) - 1 if index.end else None
-    keys, ids = index.keys(again, rows), index.ids(rows)
-    whole = [row for row in rows if row != last]
-    places = (index.columns[column][whole].tolist() for column in ("offset", "bytes"))
+    keys = index.keys(again, rows)
+    own = ["" if row in again else found for row, found in zip(rows, index.ids(rows), strict=True)]
+    at = 0
     with tfrecord.Records(path, remedy=_rows.remedy(source)) as records:
-        found = _parsed(records, options, *places)
-        for row, key, own in zip(rows, keys, ids, strict=True):
-            if row == last:
-                yield Sample(key, {}, index.end)
-            else:
-                yield _sample(options, key, bool(own) and row not in again, *next(found))
+        for beyond, some in groupby(rows, key=lambda row: row == last):
+            numbers = list(some)
+            if beyond:
+                yield from (Sample(keys[at], {}, index.end) for _ in numbers)
+                at += len(numbers)
+                continue
+            places = (index.columns[name][numbers].tolist() for name in ("offset", "bytes"))
+            for block in records.read(*places):
+                here = slice(at, at + len(block))
+                yield from _of_block(options, block, keys[here], own[here], alone)
+                at += len(block)
 
 
-def _parsed(
-    records: tfrecord.Records, options: Options, offsets: Sequence[int], sizes: Sequence[int]
-) -> Iterator[tuple[example.Parsed | DataError, bytes]]:
-    """Each record's values, or what is wrong with it and its bytes."""
-    for block in records.read(offsets, sizes):
-        found = example.several(block.data, block.bounds, options.features, options.lists)
-        for number, parsed in enumerate(found):
-            problem = block.problems.get(number)
-            if problem or isinstance(parsed, DataError):
-                start, stop = block.bounds[2 * number : 2 * number + 2].tolist()
-                yield problem or parsed, block.data[start:stop]
-            else:
-                yield parsed, b""
+def _of_block(
+    options: Options, block: tfrecord.Block, keys: Sequence[str], own: Sequence[str], alone: bool
+) -> Iterator[Batch | Sample]:
+    """The samples of a block, with their keys, and the ids of those that go by their own."""
+    if not alone and not block.problems and all(own):
+        columns = example.columns(block.data, block.bounds, _youtube8m_record.kinds(options))
+        values = _youtube8m_record.columns(columns, own, options)
+        if values is not None:
+            yield Batch(keys, values)
+            return
+    found = example.several(block.data, block.bounds, options.features, options.lists)
+    for number, parsed in enumerate(found):
+        data = b""
+        problem = block.problems.get(number)
+        if problem or isinstance(parsed, DataError):
+            start, stop = block.bounds[2 * number : 2 * number + 2].tolist()
+            parsed, data = problem or parsed, block.data[start:stop]
+        yield _sample(options, keys[number], bool(own[number]), parsed, data)
 
 
 def _sample(

@@ -102,6 +102,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DsetsError as error:
         click.echo(plain(f"dsets: error: {error}"), err=True)
         return 1
+    except MemoryError as error:
+        what = plain(f" ({error})" if str(error) else "")
+        click.echo(
+            f"dsets: error: not enough memory{what}; let this process have more: its limit "
+            "(ulimit, a container's) or the machine has too little",
+            err=True,
+        )
+        return 1
     except BrokenPipeError:
         # The reader of a pipe left (`dsets list | head`): point stdout at nothing, or the
         # interpreter complains about it while it exits.

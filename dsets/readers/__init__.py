@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,11 +143,18 @@ class Picture(NamedTuple):
 
 
 class Cutting(NamedTuple):
-    """A member of an archive of annotations, as a subset has it; no member: the file itself."""
+    """A member of an archive of annotations, as a subset has it; no member: the file itself.
+
+    ``data``: its bytes, or what reads them when they are written, where there are many members.
+    """
 
     archive: str
     member: str
-    data: bytes
+    data: bytes | Callable[[], bytes]
+
+    def read(self) -> bytes:
+        """Its bytes. Raises DataError where they cannot be read."""
+        return self.data if isinstance(self.data, bytes) else self.data()
 
 
 class Selectable(Protocol):

@@ -9,12 +9,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dsets.archive import zipindex
 from dsets.archive.blobs import Blobs
+from dsets.archive.zipindex import Member
 from dsets.errors import UsageError
 from dsets.manifest.schema import Source
 from dsets.readers import (
@@ -100,11 +102,9 @@ def cut(source: Source, keys: Collection[str], labels: Collection[int] | None) -
     options = _openimages_options.read(source)
     mids = {mid for mid, label in options.mids.items() if label in (labels or ())}
     for name in options.masks:
-        with Blobs(source.path(name), _rows.remedy(source)) as blobs:
-            for text, image, mid, member in _openimages_masks.named(source, name):
-                if f"{image:016x}" in keys and (labels is None or mid in mids):
-                    data = zipindex.read(blobs, text, member, _openimages_masks.PNG_BYTES)
-                    yield Cutting(_masks(source), text, bytes(data))
+        for text, image, mid, member in _openimages_masks.named(source, name):
+            if f"{image:016x}" in keys and (labels is None or mid in mids):
+                yield Cutting(_masks(source), text, partial(_mask, source, name, text, member))
     for kind in _CUT:
         for name in _here(source, options, kind):
             only = mids if kind == "boxes" and labels is not None else None
@@ -137,6 +137,12 @@ def _lines(
                 and (mids is None or cells[label].strip() in mids)
             ):
                 yield line if line.endswith(("\n", "\r")) else line + "\n"
+
+
+def _mask(source: Source, archive: str, name: str, member: Member) -> bytes:
+    """A mask as it was published. Raises DataError."""
+    with Blobs(source.path(archive), _rows.remedy(source)) as blobs:
+        return bytes(zipindex.read(blobs, name, member, _openimages_masks.PNG_BYTES))
 
 
 def _masks(source: Source) -> str:

@@ -246,9 +246,9 @@ def _written(
         path = plan.folder / archive
         if [one.member for one in members] == [""]:
             with replacing(path) as part:
-                part.write_bytes(members[0].data)
+                part.write_bytes(members[0].read())
         else:
-            writing.write(path, ((one.member, one.data) for one in members))
+            writing.write(path, ((one.member, one.read()) for one in members))
         files[archive] = _file(plan, path, progress)
     path = plan.folder / FILE
     with replacing(path) as part:

@@ -81,10 +81,14 @@ def _array(field: Field, value: Any) -> str:
         return f"{field.dtype}, {shape}"
     rows = value.tolist()
     text = ", ".join(
-        _named(field, one) if value.ndim == 1 else f"({', '.join(_named(field, n) for n in one)})"
-        for one in rows[:_ITEMS]
+        _named(field, one) if value.ndim == 1 else f"({_row(field, one)})" for one in rows[:_ITEMS]
     )
     return f"{shape}: {text}{', …' if len(rows) > _ITEMS else ''}"
+
+
+def _row(field: Field, row: list[Any]) -> str:
+    more = ", …" if len(row) > _ITEMS else ""
+    return ", ".join(_named(field, one) for one in row[:_ITEMS]) + more
 
 
 def _named(field: Field, value: Any) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dsets.readers import Reader
 
 INDEX = "index.json"
+_VALUES = 8  # of a list, in a cell of the table
 LIMIT = 10  # rows of a table, unless told otherwise
 
 
@@ -158,8 +159,15 @@ def _samples(found: manifest.Manifest, name: str | None, limit: int, as_json: bo
     shown = rows.head(limit) if limit else rows
     if as_json:
         return str(shown.to_json(orient="records", indent=2))
-    text = shown.map(lambda value: plain(str(value))).to_string()
+    text = shown.map(lambda value: plain(_short(value))).to_string()
     return f"{text}\n\n{count(len(shown))} of {count(len(rows))} samples of {source.split.name}"
+
+
+def _short(value: Any) -> str:
+    """A cell of the table; of many values the first few, or one row would widen all others."""
+    if isinstance(value, tuple | list) and len(value) > _VALUES:
+        return f"({', '.join(map(str, value[:_VALUES]))}, … {len(value):,} in all)"
+    return str(value)
 
 
 def _packs(path: Path, as_json: bool) -> str:

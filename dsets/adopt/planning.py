@@ -7,18 +7,19 @@ import shlex
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from dsets import fetch, store
+from dsets import fetch, readers, store
 from dsets.adopt import likeness, variant
 from dsets.adopt.matching import Candidates, difference, match, purpose
 from dsets.adopt.parts import Chosen, Lack, Official, Part, Plan, Stranger, Tree
 from dsets.adopt.pictures import Pictures
 from dsets.adopt.walk import Seen, Walk
-from dsets.errors import UsageError
+from dsets.errors import DataError, UsageError
 from dsets.fetch import Receipt
 from dsets.manifest import Manifest, Split, listed
 from dsets.progress import Event, Progress, ignore
+from dsets.readers import Recognising
 
 _LOOKING = "looking through the folders"
 _SHOWN = 20  # files of no use that notes name; the rest are counted
@@ -68,6 +69,7 @@ def plan(
     if pictures:
         useless = _looked_into(useless, manifest, pictures, alike, rest)
     notes += pictures.notes() if pictures else ()
+    _leave_out(manifest, alike, notes)
     strangers = {
         name: _only(name, found, notes) for name, found in alike.items() if name not in official
     }
@@ -120,6 +122,32 @@ def plan(
         tuple(notes),
         bool(candidates.again or (pictures and pictures.unneeded)),
     )
+
+
+def _leave_out(manifest: Manifest, alike: dict[str, list[Stranger]], notes: list[str]) -> None:
+    """Leave out, with a note, what only has the name of one of thousands of files of a split.
+
+    One web page among them would else keep the others from being adopted.
+    """
+    reader = readers.load(manifest.reader)
+    families = {name for name in alike if manifest.file(name).family}
+    if not families or not hasattr(reader, "begins"):
+        return
+    for name in families:
+        good = []
+        for one in alike[name]:
+            try:
+                why = "" if cast(Recognising, reader).begins(one.path) else "no records begin there"
+            except DataError as error:
+                why = error.what
+            if why:
+                notes.append(f"{one.path}: left out, it is not what its name says ({why})")
+            else:
+                good.append(one)
+        if good:
+            alike[name] = good
+        else:
+            del alike[name]
 
 
 def _looked_into(

@@ -70,6 +70,19 @@ def compression(path: Path, remedy: str = REMEDY) -> str:
     return "zlib" if deflate else ""
 
 
+def begins(path: Path) -> bool:
+    """Whether a file is empty, compressed, or begins with a record's length: 12 bytes tell.
+
+    Raises:
+        DataError: there is no such file, or it cannot be read.
+    """
+    if compression(path):
+        return True
+    with path.open("rb") as file:
+        head = file.read(_HEAD.size)
+    return not head or (len(head) == _HEAD.size and _right(head))
+
+
 def _right(head: bytes | bytearray) -> bool:
     return bool(_SUM.unpack_from(head, 8)[0] == masked(google_crc32c.value(bytes(head[:8]))))
 

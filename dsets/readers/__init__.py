@@ -112,6 +112,13 @@ class Batching(Protocol):
         together, others one by one. Raises as ``samples``."""
 
 
+class Recognising(Protocol):
+    """What a reader of splits of thousands of files also has (``begins``)."""
+
+    def begins(self, path: Path) -> bool:
+        """Whether a file begins as those of samples do. Raises DataError: it cannot be read."""
+
+
 class Remarking(Protocol):
     """What a reader also has that leaves out what belongs to no sample (``remarks``)."""
 

@@ -48,7 +48,22 @@ def values(parsed: Parsed, options: Options) -> dict[str, Any]:
                 expected="as many of each",
                 got=", ".join(f"{count} {name}" for name, count in counts.items()),
             )
+    _check_segments(made)
     return made
+
+
+def _check_segments(made: dict[str, Any]) -> None:
+    """Raise DataError where a segment has none of the video's frames, one of which is a second."""
+    starts, ends = (made.get(name, ()) for name in SEGMENTS[:2])
+    frames = next((len(made[name]) for name in FRAMES if name in made), None)
+    if frames is not None and len(starts) and not 0 <= starts.min() <= starts.max() < frames:
+        raise DataError(
+            "a segment lies outside the video",
+            expected=f"begins at 0 to {frames - 1} seconds",
+            got=f"{starts.min()} to {starts.max()}",
+        )
+    if len(starts) and len(ends) and not (starts < ends).all():
+        raise DataError("a segment ends before it begins")
 
 
 def kinds(options: Options) -> dict[str, str]:
@@ -107,7 +122,8 @@ def _frames(field: Field, parsed: Parsed) -> np.ndarray:
     if isinstance(found, list) and not found:
         found = np.empty((0, width or 0), np.uint8)
     if not isinstance(found, np.ndarray):
-        raise DataError(f"no {field.name}", expected="a feature list of equal byte strings")
+        what = f"no {field.name}" if found is None else f"{field.name} of another form"
+        raise DataError(what, expected=f"{width} bytes in each frame", got=_odd(found))
     if found.shape[1] != width:
         raise DataError(
             f"{field.name} of another size",
@@ -119,6 +135,18 @@ def _frames(field: Field, parsed: Parsed) -> np.ndarray:
     from dsets.transforms import dequantize
 
     return np.asarray(dequantize(found))
+
+
+def _odd(found: Any) -> str | None:
+    """What a feature list is that is no array of frames."""
+    if found is None:
+        return None
+    if not all(isinstance(one, list) for one in found):
+        return "frames that are no byte strings"
+    if any(len(one) != 1 for one in found):
+        return "frames of several byte strings, or none"
+    sizes = [len(one[0]) for one in found]
+    return f"{min(sizes)} to {max(sizes)} bytes"
 
 
 def _kind(found: Any) -> str:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,6 +49,11 @@ _AT_ONCE = 1024  # rows whose places are looked up together
 def check(source: Source) -> None:
     """Check the split's options and the fields; no file is looked at. Raises ManifestError."""
     _youtube8m_options.read(source)
+
+
+def begins(path: Path) -> bool:
+    """Whether a file begins as files of records do. Raises DataError: it cannot be read."""
+    return tfrecord.begins(path)
 
 
 def table(source: Source) -> pd.DataFrame:

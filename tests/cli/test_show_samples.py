@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from dsets import store
+from dsets.cli import _sample_text
+from dsets.field import Field
 from dsets.manifest import render
 from tests.archive import records
 from tests.readers import test_coco as coco
@@ -128,3 +130,21 @@ def test_a_dataset_without_pictures_has_nothing_to_draw(
     assert cli(["show", "tinytube", "--samples", "2"]) == 0
     good, odd = capsys.readouterr().out.split("\n\n")
     assert "mean_rgb" in good and "problem: labels has what is no class" in odd
+
+
+def test_many_labels_and_wide_features_are_shortened(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tube.files(tmp_path / "given", names=["00"])
+    videos = [tube.video("few", labels=[2]), tube.video("many", labels=[3] * 300)]
+    records.written(given / "train00.tfrecord", videos)
+    monkeypatch.setenv("DSETS_MANIFESTS", str(tube.manifest(tmp_path / "catalogue", "video")))
+    assert cli(["adopt", "tinytube", str(given), "--unverified", "--quiet"]) == 0
+    capsys.readouterr()
+    assert cli(["show", "tinytube", "--samples"]) == 0
+    out = capsys.readouterr().out
+    assert "… 300 in all)" in out and max(map(len, out.splitlines())) < 140
+    assert cli(["show", "tinytube", "--samples", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)[1]["labels"]) == 300
+    wide = Field("frames", "float32", (None, 1024))
+    assert len(_sample_text._array(wide, np.ones((99, 1024), np.float32))) < 200

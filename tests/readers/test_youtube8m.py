@@ -95,14 +95,14 @@ def test_frames_and_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ei
     found = adopted(tmp_path, monkeypatch, "segment", tiny.files(tmp_path / "given", "segment"))
     source = source_of(found)
     table = readers.load("youtube8m").table(source)
-    assert table["frames"].tolist() == [3] * 8
+    assert table["frames"].tolist() == [8] * 8
     assert table["segment_start_times"].tolist() == [(0, 5)] * 8
     assert table["segment_scores"].tolist() == [(0.0, 1.0)] * 8
     for sample in read(source):
         rgb = sample.values["rgb"]
-        assert (rgb.dtype, rgb.shape) == (np.uint8, (3, 8))
+        assert (rgb.dtype, rgb.shape) == (np.uint8, (8, 8))
         assert rgb[2].tolist() == list(range(2, 10))
-        assert sample.values["audio"].tolist() == [[8, 9], [9, 10], [10, 11]]
+        assert sample.values["audio"][:3].tolist() == [[8, 9], [9, 10], [10, 11]]
         assert sample.values["segment_end_times"].tolist() == [5, 10]
         assert sample.values["segment_labels"].tolist() == [0, 1]
 
@@ -182,9 +182,10 @@ def test_what_is_no_file_of_records_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = tiny.files(tmp_path / "given")
+    found = adopted(tmp_path, monkeypatch, "video", given)
     (given / "train00.tfrecord").write_text("<html>gone</html>" * 9)
-    with pytest.raises(Exception, match="no record begins here"):
-        adopted(tmp_path, monkeypatch, "video", given)
+    with pytest.raises(DataError, match="no record begins here"):
+        readers.load("youtube8m").table(source_of(found))
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
@@ -388,6 +389,58 @@ def test_packs_of_frames_stream_ragged_and_padded(
     assert padded[1, 3].tolist() == list(range(3, 11)) and not padded[0, 1:].any()
     ragged = dequantize(batch["rgb"])
     assert ragged.values.dtype == np.float32 and len(ragged[2]) == 2
+
+
+def test_segments_outside_the_video_and_ragged_frames_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, either: None
+) -> None:
+    def one(key: str, starts: list[int], length: int = 5, **lists: Any) -> bytes:
+        begin, labels = np.array(starts, np.int64), np.zeros(len(starts), np.int64)
+        context = {
+            "id": [key.encode()],
+            "labels": np.array([1]),
+            "segment_start_times": begin,
+            "segment_end_times": begin + length,
+            "segment_labels": labels,
+            "segment_scores": labels.astype(np.float32),
+        }
+        rgb, audio = [[bytes(8)]] * 5, [[bytes(2)]] * 5
+        return sequence(context, {"rgb": rgb, "audio": audio, **lists})
+
+    records = [
+        one("good", [0, 4]),
+        one("beyond", [1000]),
+        one("justbeyond", [0, 5]),
+        one("before", [-5]),
+        one("backwards", [1], -1),
+        one("ragged", [], rgb=[[bytes(8)], [bytes(7)]] * 2 + [[bytes(8)]]),
+        one("pairs", [], rgb=[[bytes(8)] * 2] * 5),
+        one("floats", [], rgb=[np.ones(8, np.float32)] * 5),
+    ]
+    given = tiny.files(tmp_path / "given", "segment", ["00"])
+    written(given / "train00.tfrecord", records)
+    found = adopted(tmp_path, monkeypatch, "segment", given)
+    said = {one.key: str(one.problem or "") for one in read(source_of(found))}
+    assert said["good"] == ""
+    assert "outside the video" in said["beyond"] and "got 1000 to 1000" in said["beyond"]
+    assert "outside the video" in said["justbeyond"] and "outside the video" in said["before"]
+    assert "ends before it begins" in said["backwards"]
+    assert "rgb of another form" in said["ragged"] and "7 to 8 bytes" in said["ragged"]
+    assert "several byte strings" in said["pairs"] and "no byte strings" in said["floats"]
+
+
+def test_a_page_called_like_a_file_of_records_is_left_out_with_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tiny.files(tmp_path / "given")
+    (given / "train0009.tfrecord").write_text("<html>404: what you look for is not here</html>")
+    (given / "train0010.tfrecord").write_bytes(b"")
+    folder = tiny.manifest(tmp_path / "catalogue", "video")
+    monkeypatch.setenv("DSETS_MANIFESTS", str(folder))
+    plan = adopt.plan(manifest.find("tinytube"), [given])
+    assert [note for note in plan.notes if "train0009" in note and "left out" in note]
+    adopt.adopt(plan, unverified=True)
+    assert manifest.current("tinytube").split("train").options["counts"] == (0, 4, 4)
 
 
 def test_values_that_float16_cannot_hold_are_quarantined(

@@ -56,6 +56,7 @@ def segments(key: str, starts: Sequence[int] = (0, 5)) -> bytes:
     begin = np.array(starts, np.int64)
     return frames(
         key,
+        count=max(starts, default=0) + 3,
         segment_start_times=begin,
         segment_end_times=begin + 5,
         segment_labels=np.arange(len(begin)),

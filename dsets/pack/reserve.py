@@ -77,11 +77,19 @@ class Reserved:
         if stamp is not None:
             stamp.check(self.faults > 0)
 
+    def keep(self, other: object) -> None:
+        """Keep ``other`` as long as an array over the memory is kept."""
+        weakref.finalize(self.memory.obj, _nothing, other).atexit = False
+
     def empty(self) -> None:
         """Let go of the file; the addresses stay ours."""
         self._stamp = None
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _LAZY | _FIXED
         _mmap(self._address, self._size, _NOTHING, flags, -1)
+
+
+def _nothing(_: object) -> None:
+    """The end of what kept the argument."""
 
 
 def _mmap(address: int | None, size: int, access: int, flags: int, descriptor: int) -> int:

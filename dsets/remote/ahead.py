@@ -112,6 +112,7 @@ def _close(shared: _Shared) -> None:
         for thread in shared.threads:
             thread.join(max(deadline - time.monotonic(), 0.0))
     shared.pack.forget_early()
+    shared.pack.streamed(-1)
 
 
 class Ahead:
@@ -119,6 +120,7 @@ class Ahead:
 
     def __init__(self, pack: RemotePack) -> None:
         shared = _Shared(pack)
+        pack.streamed(1)
         self.expect = shared.expect
         self.passed = shared.passed
         self.next_use = shared.next_use

@@ -6,35 +6,28 @@
     <cache>/held/<process and number>.wish             it waits for room: others let go of the idle
     <cache>/parts.json                                 names held once, of which a part was left
 
-Every change of what is held, and every removal, is made under the lock of the folder. A process
-keeps the lock of its file below ``held``: one that can be locked was left by a dead process.
+Every change of what is held, and every removal, is made under the lock of the folder.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import re
-import secrets
 import time
+import weakref
 from collections import Counter
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from dsets.atomic import replacing
 from dsets.errors import SpaceError, UsageError
 from dsets.fetch import receipts
 from dsets.fetch.part import origin_path, part_path
 from dsets.locks import holding
+from dsets.remote import held, parts
 from dsets.store import home
 
 FOLDER = "DSETS_CACHE"
 SIZE = "DSETS_CACHE_SIZE"
-PARTS = "parts.json"
-#: A pack's digest, and a plain file name.
-_NAME = re.compile(r"[0-9a-f]{64}/(?!\.)[^/\0]+")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -60,9 +53,10 @@ def limit() -> int | None:
 
 
 class Cache:
-    """A process's view of the cache. ``take`` and ``drop`` count; not for several threads at once.
+    """One user's view of the cache. ``take`` and ``drop`` count; not for several threads at once.
 
     A forked child has its own list from its first ``take`` on; its parent's stays locked with it.
+    What is dropped without ``close`` holds nothing any more.
     """
 
     def __init__(self, root: Path, limit: int | None) -> None:
@@ -70,21 +64,22 @@ class Cache:
         self.limit = limit
         self._held: Counter[str] = Counter()
         self._bytes: dict[str, int] = {}
-        self._file: int | None = None
-        self._process = 0
-        #: Processes that hold something or did when we last looked, this one too.
-        self._sharers = 1
+        self._list = held.Held(root)
+        # Made before any thread that uses it, so that it ends after them when the process exits.
+        self._finalizer = weakref.finalize(self, self._list.end)
+        #: Other users that hold something, or did when we last looked, of each process.
+        self._users: Counter[int] = Counter()
         self._looked_ns = 0
 
     def path(self, name: str) -> Path:
-        return self.root / "packs" / name
+        return parts.shard_path(self.root, name)
 
     def take(self, name: str, size: int) -> bool:
         """Hold a shard of ``size`` bytes, there or still to be fetched; make room if need be.
 
         False, and nothing changed, where what is held leaves no room for it.
         """
-        if self._process == os.getpid() and self._held[name]:
+        if self._list.here and self._held[name]:
             self._held[name] += 1
             return True
         self._begin()
@@ -93,7 +88,7 @@ class Cache:
                 return False
             self._held[name] += 1
             self._bytes[name] = size
-            self._write()
+            self._list.write(self._bytes)
         with suppress(OSError):  # used now; the receipt believes in the modification time
             there = self.path(name).stat()
             os.utime(self.path(name), ns=(_now(there), there.st_mtime_ns))
@@ -101,90 +96,94 @@ class Cache:
 
     def drop(self, name: str) -> None:
         """Let go of what ``take`` gave."""
-        if self._process != os.getpid() or not self._held[name]:
+        if not self._list.here or not self._held[name]:
             return
         self._held[name] -= 1
         if not self._held[name]:
             del self._held[name], self._bytes[name]
             with holding(self.root, folder=True):
-                self._write()
-                self._remember([name])
+                self._list.write(self._bytes)
+                parts.remember(self.root, [name])
 
     def close(self) -> None:
         """Hold nothing any more. Idempotent."""
-        if self._file is not None and self._process == os.getpid():
+        if self._list.here:
             with holding(self.root, folder=True):
-                self._remember(self._bytes)
-                os.close(self._file)
-                self._path.unlink(missing_ok=True)
-                self._wish.unlink(missing_ok=True)
-        self._file = None
+                self._list.remove()
         self._held.clear()
         self._bytes.clear()
 
     @property
     def share(self) -> int | None:
-        """The limit, divided by the processes that were there when we last took something."""
-        return None if self.limit is None else self.limit // self._sharers
+        """The limit, divided by the users that were there when we last took something."""
+        return None if self.limit is None else self.limit // (1 + self._users.total())
 
     def ask(self) -> None:
         """Ask other processes to let go of what they do not use now."""
         self._begin()
         self.satisfied()
-        self._wish.touch()  # anew, so that the folder's time says so
+        self._list.wish.touch()  # anew, so that the folder's time says so
 
     def satisfied(self) -> None:
         """Ask no more."""
-        if self._file is not None and self._process == os.getpid():
-            self._wish.unlink(missing_ok=True)
+        if self._list.here:
+            self._list.wish.unlink(missing_ok=True)
 
     def asked(self) -> bool:
-        """Whether another process has asked for room since this was last called."""
-        if self._file is None or self._process != os.getpid():
+        """Whether another user has asked for room since this was last called."""
+        if not self._list.here:
             return False
-        changed = self._path.parent.stat().st_mtime_ns
+        folder = self.root / "held"
+        changed = folder.stat().st_mtime_ns
         if changed == self._looked_ns:
             return False
         self._looked_ns = changed
-        return any(path != self._wish for path in self._path.parent.glob("*.wish"))
+        return any(path != self._list.wish for path in folder.glob("*.wish"))
 
-    def full(self, name: str) -> SpaceError:
+    def full(self, name: str, wanted: int) -> SpaceError:
+        """What to say when a shard, one of those of ``wanted`` bytes that are needed at once, finds
+        no room though nothing of this user's could give way."""
+        limit = f"at most {self.limit} bytes"
+        if wanted > (self.limit or 0):
+            return SpaceError(
+                "the cache has no room for what is needed at once",
+                where=self.path(name),
+                expected=limit,
+                got=f"{wanted} bytes of shards",
+                remedy=f"give it more ({SIZE}), make smaller batches, or stream with "
+                "Window(lanes, …) of fewer lanes",
+            )
+        self._begin()
+        with holding(self.root, folder=True):
+            taken = sum(size for one, size in self._others().items() if one not in self._bytes)
+        who = ", ".join(
+            "another pack of this process" if process == os.getpid() else f"process {process}"
+            for process in sorted(self._users)
+        )
         return SpaceError(
             "the cache has no room for a shard: everything in it is in use",
             where=self.path(name),
-            expected=f"at most {self.limit} bytes",
-            remedy=f"give it more ({SIZE}), or stream with Window(lanes, …) of fewer lanes",
+            expected=limit,
+            got=f"{wanted} bytes wanted, {taken} held by {who or 'another that has ended now'}",
+            remedy="close there what is not needed (pack.close()), wait for it to end, or give "
+            f"the cache more ({SIZE})",
         )
 
     def _begin(self) -> None:
-        if self._process == os.getpid() and self._file is not None:
+        if self._list.here:
             return
-        if self._file is not None:  # the parent's: closing our copy leaves its lock with it
-            os.close(self._file)
         self._held.clear()
         self._bytes.clear()
-        beside = self.root / "held"
-        beside.mkdir(parents=True, exist_ok=True)
+        (self.root / "held").mkdir(parents=True, exist_ok=True)
         with holding(self.root, folder=True):
-            self._path = beside / f"{os.getpid()}-{secrets.token_hex(4)}.json"
-            self._wish = self._path.with_suffix(".wish")
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._file = os.open(self._path, flags, 0o666)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._process = os.getpid()
-
-    def _write(self) -> None:
-        if self._file is None:
-            return
-        data = json.dumps(self._bytes).encode()
-        os.pwrite(self._file, data, 0)
-        os.ftruncate(self._file, len(data))
+            self._list.begin()
+            self._others()
 
     def _make_room(self, name: str, size: int) -> bool:
         if self.limit is None:
             return True
-        held = dict(self._bytes) | self._others() | {name: size}
-        if sum(held.values()) > self.limit:
+        kept = dict(self._bytes) | self._others() | {name: size}
+        if sum(kept.values()) > self.limit:
             return False
         idle = [
             (
@@ -193,7 +192,7 @@ class Cache:
                 [self.path(one), receipts.receipt_path(self.path(one))],
             )
             for one, found in self._there().items()
-            if one not in held
+            if one not in kept
         ]
         idle += [
             (
@@ -201,10 +200,10 @@ class Cache:
                 found.st_size,
                 [part_path(self.path(one)), origin_path(self.path(one))],
             )
-            for one, found in self._parts().items()
-            if one not in held
+            for one, found in parts.left(self.root).items()
+            if one not in kept
         ]
-        total = sum(held.values()) + sum(size for _, size, _ in idle)
+        total = sum(kept.values()) + sum(size for _, size, _ in idle)
         for _, size, paths in sorted(idle):
             if total <= self.limit:
                 break
@@ -214,48 +213,8 @@ class Cache:
         return True
 
     def _others(self) -> dict[str, int]:
-        """What other processes hold; the lists of dead ones are removed."""
-        found: dict[str, int] = {}
-        self._sharers = 1
-        for path in (self.root / "held").glob("*.json"):
-            if path == self._path:
-                continue
-            try:
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:
-                continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                with suppress(ValueError, TypeError):
-                    self._remember(json.loads(path.read_bytes()))
-                path.unlink(missing_ok=True)
-                path.with_suffix(".wish").unlink(missing_ok=True)
-            except BlockingIOError:
-                self._sharers += 1
-                with suppress(ValueError):
-                    found |= json.loads(path.read_bytes())
-            finally:
-                os.close(descriptor)
-        return found
-
-    def _remember(self, names: Iterable[str]) -> None:
-        """Of these, which were held, those that left a part: it is ours to remove."""
-        new = {one for one in names if _NAME.fullmatch(one) and part_path(self.path(one)).exists()}
-        if new:
-            with replacing(self.root / PARTS) as file:
-                file.write_text(json.dumps(sorted(new | self._parts().keys())) + "\n")
-
-    def _parts(self) -> dict[str, os.stat_result]:
-        """The parts that were left here and are still there."""
-        try:
-            names = json.loads((self.root / PARTS).read_bytes())
-            known = [one for one in names if isinstance(one, str) and _NAME.fullmatch(one)]
-        except (OSError, ValueError, TypeError, RecursionError):
-            return {}
-        found = {}
-        for one in known:
-            with suppress(OSError):
-                found[one] = part_path(self.path(one)).lstat()
+        """What others hold; the lists of dead ones are removed."""
+        found, self._users = held.others(self.root, self._list.path)
         return found
 
     def _there(self) -> dict[str, os.stat_result]:

@@ -76,11 +76,24 @@ class RemotePack(Pack):
         with self._changed:
             first, self._all = not self._all, True
         if first:
-            self._hold(list(range(len(self.index.shards))), Stop())
+            shards = range(len(self.index.shards))
+            self._hold(list(shards), Stop())
+            for shard in shards:
+                self._space(shard).keep(self._cache)
         return found
 
     def ahead(self) -> Ahead:
         return Ahead(self)
+
+    @property
+    def streams(self) -> int:
+        """How many streams run over this pack in this process."""
+        return self._places.streams
+
+    def streamed(self, streams: int) -> None:
+        """So many streams more run over this pack, or fewer."""
+        with self._changed:
+            self._places.streams += streams
 
     def __getitem__(self, number: Any) -> dict[str, Any]:
         wanted = np.arange(len(self))[number]
@@ -160,7 +173,8 @@ class RemotePack(Pack):
         with self._changed:
             taken = self._places.take(number)
         if not taken:
-            raise self._cache.full(self._places.name(number))
+            size = self.index.shards[number].bytes
+            raise self._cache.full(self._places.name(number), size)
         try:
             self.bring(self.index.shards[number])
             yield

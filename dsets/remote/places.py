@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 
 from dsets.fetch.stop import Stop
@@ -14,6 +15,10 @@ from dsets.remote.cache import Cache
 
 WAIT_S = 0.1  # between two looks at what another thread or process does
 OTHERS_S = 60.0  # what other processes get to let go of what they hold
+
+
+#: All that there are in this process.
+_all: set[weakref.ref[Places]] = set()
 
 
 class Places:
@@ -34,17 +39,23 @@ class Places:
         self.mapped: dict[int, None] = {}
         #: Shards fetched before anyone holds them; False while that is still going on.
         self.early: dict[int, bool] = {}
+        #: How many streams run over the pack.
+        self.streams = 0
+        _all.add(weakref.ref(self, _all.discard))
 
     def name(self, shard: int) -> str:
         """As the cache knows it."""
         return f"{self._folder}/{self._shards[shard].name}"
 
     def take(self, shard: int, next_use: NextUse | None = None) -> bool:
-        """A place in the cache for a shard; maps of idle ones, then early ones, give way.
+        """A place in the cache for a shard. What gives way: idle maps of packs of this process
+        over which no stream runs, then idle ones of our own, then early ones.
 
         With ``next_use`` it is wanted early: only maps give way, and none that is needed sooner.
         """
         while not self._cache.take(self.name(shard), self._shards[shard].bytes):
+            if self._neighbour_gave_way():
+                continue
             idle = self._idle()
             if next_use is not None:
                 idle.sort(key=next_use, reverse=True)  # the same are left as they were
@@ -58,6 +69,23 @@ class Places:
             else:
                 return False
         return True
+
+    def _neighbour_gave_way(self) -> bool:
+        """Whether another pack of this process had a shard to let go of, and has. One that is busy
+        is not waited for: it might wait for us."""
+        for other in [known() for known in list(_all)]:
+            if other is None or other is self or other._cache.root != self._cache.root:
+                continue
+            if not other.changed.acquire(blocking=False):
+                continue
+            try:
+                idle = other._idle()
+                if idle and not other.streams:
+                    other.unmap(idle[0])
+                    return True
+            finally:
+                other.changed.release()
+        return False
 
     def leave(self, shard: int) -> None:
         self._cache.drop(self.name(shard))
@@ -149,7 +177,7 @@ class Places:
             asking = size <= (self._cache.limit or 0) and time.monotonic() < deadline
             if not asking:
                 self._cache.satisfied()
-                raise self._cache.full(self.name(shard))
+                raise self._cache.full(self.name(shard), size)
             self._cache.ask()
             self.changed.wait(random.uniform(0, WAIT_S))  # two that ask must fall out of step
 

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dsets import locks, remote
 from dsets.errors import FetchError, SpaceError, UsageError
 from dsets.fetch import Patience
 from dsets.remote import cache
+from dsets.stream import batches
 from tests.server import Server
 
 #: Opens the pack, holds sample 0's shard where asked to, streams, and tells when it is done.
@@ -81,7 +85,7 @@ def test_what_another_process_holds_is_never_removed(
             for sample in range(10, 60):
                 assert pack[sample]["key"] == f"k{sample}"
                 assert "s-0.h5" in kept() and len(kept()) <= 2
-            with pytest.raises(SpaceError):
+            with pytest.raises(SpaceError, match=f"held by process {child.pid}; close there"):
                 pack[10:30]
         child.stdin.write("\n")
         child.stdin.close()
@@ -207,3 +211,114 @@ def test_a_part_of_a_fetch_that_was_called_off_counts_too(
         assert list(root.glob("packs/*/s-1.h5.part"))
         assert pack[0]["key"] == "k0"
         assert not list(root.glob("packs/*/*s-1.h5*"))
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsets.remote.places.OTHERS_S", 0.2)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_pack_that_was_dropped_holds_nothing(address: str, root: Path, shard_bytes: int) -> None:
+    pack = remote.open(address, folder=root, limit=shard_bytes)
+    stream = batches(pack, 5, shuffle=False)
+    next(iter(stream))
+    assert list(root.glob("held/*"))
+    del pack, stream
+    gc.collect()
+    assert not list(root.glob("held/*"))
+    assert not [link for link in _open_files() if link.startswith(str(root))]
+    with remote.open(address, folder=root, limit=shard_bytes) as other:
+        assert other[59]["key"] == "k59"
+
+
+def _open_files() -> list[str]:
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # that of the listing itself
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+    return found
+
+
+def test_a_pack_that_is_dropped_while_the_folder_is_locked_waits_for_nobody(
+    address: str, root: Path
+) -> None:
+    pack = remote.open(address, folder=root)
+    pack[0]
+    with locks.holding(root, folder=True):
+        del pack
+        gc.collect()
+    assert len(list(root.glob("held/*"))) == 1
+    other = remote.open(address, folder=root)
+    other[0]
+    assert len(list(root.glob("held/*"))) == 1  # its own
+    other.close()
+    assert not list(root.glob("held/*"))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_arrays_of_a_pack_that_was_dropped_hold_its_shards(
+    address: str, root: Path, kept: Callable[[], set[str]]
+) -> None:
+    labels = remote.open(address, folder=root).arrays("label")
+    gc.collect()
+    with remote.open(address, folder=root, limit=1) as other, pytest.raises(SpaceError):
+        other[0]
+    assert len(kept()) == 6 and np.concatenate(labels).tolist() == list(range(60))
+    del labels
+    gc.collect()
+    assert not list(root.glob("held/*"))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_idle_pack_of_the_same_process_gives_way(
+    address: str, root: Path, shard_bytes: int
+) -> None:
+    one, other = (remote.open(address, folder=root, limit=shard_bytes) for _ in range(2))
+    with one, other:
+        for sample in (0, 10, 20):
+            assert one[sample]["key"] == f"k{sample}"
+            assert other[sample + 30]["key"] == f"k{sample + 30}"
+
+
+def test_a_pack_of_the_same_process_gives_way_only_where_no_stream_runs_over_it(
+    address: str, root: Path, shard_bytes: int, kept: Callable[[], set[str]]
+) -> None:
+    one, other = (remote.open(address, folder=root, limit=2 * shard_bytes) for _ in range(2))
+    with one, other:
+        one[0]
+        one.streamed(1)
+        other[10], other[20]
+        assert kept() == {"s-0.h5", "s-2.h5"}
+        one.streamed(-1)
+        other[30]
+        assert kept() == {"s-2.h5", "s-3.h5"}
+
+
+def test_a_stream_that_has_ended_counts_no_more(address: str, root: Path) -> None:
+    with remote.open(address, folder=root) as pack:
+        ahead = pack.ahead()
+        assert pack.streams == 1
+        ahead.close()
+        ahead.close()
+        assert pack.streams == 0
+
+
+@pytest.mark.usefixtures("impatient")
+def test_no_room_because_of_a_pack_of_the_same_process_says_so(
+    address: str, root: Path, shard_bytes: int
+) -> None:
+    one, other = (remote.open(address, folder=root, limit=shard_bytes) for _ in range(2))
+    with one, other, one.holding(np.array([0])):
+        with pytest.raises(SpaceError, match=r"another pack of this process; close there .*close"):
+            other[10]
+        with pytest.raises(SpaceError, match=r"needed at once.*fewer lanes"):
+            other[10:30]
+
+
+def test_a_process_that_exits_without_closing_leaves_no_list(address: str, root: Path) -> None:
+    code = CHILD.replace("pack.close()", "")
+    for what in ("get", "stream"):
+        command = [sys.executable, "-c", code, address, str(root), "0", what]
+        assert subprocess.run(command, check=True, capture_output=True).stderr == b""
+        assert not list(root.glob("held/*"))

@@ -1,0 +1,119 @@
+"""What each user of the cache holds: a file below ``held``, whose lock its user keeps.
+
+A file that can be locked was left by a dead process, or by a pack that was dropped while the folder
+was locked: whoever looks next removes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import threading
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from dsets.errors import BusyError
+from dsets.locks import holding
+from dsets.remote import parts
+
+
+class Held:
+    """The file of one user; it does not refer to the user, whose finaliser ends it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.path = self.wish = root
+        self._file: int | None = None
+        self._process = 0
+        #: Threads that are still at work when the interpreter exits meet its end here.
+        self._lock = threading.Lock()
+
+    @property
+    def here(self) -> bool:
+        """Whether this process has it."""
+        return self._file is not None and self._process == os.getpid()
+
+    def begin(self) -> None:
+        """A new one, for this process. The folder is locked."""
+        self._leave()
+        self._lock = threading.Lock()  # the parent's may have been held at the fork
+        self.path = self.root / "held" / f"{os.getpid()}-{secrets.token_hex(4)}.json"
+        self.wish = self.path.with_suffix(".wish")
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._file = os.open(self.path, flags, 0o666)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._process = os.getpid()
+
+    def write(self, held: dict[str, int]) -> None:
+        """Shard → bytes. The folder is locked."""
+        with self._lock:
+            if self._file is not None:
+                data = json.dumps(held).encode()
+                os.pwrite(self._file, data, 0)
+                os.ftruncate(self._file, len(data))
+
+    def remove(self) -> None:
+        """It holds nothing any more. The folder is locked."""
+        _bury(self.root, self.path)
+        with self._lock:
+            self._leave()
+
+    def end(self) -> None:
+        """Its user was dropped, or the process exits. Waits for nobody: a finaliser may run where
+        this very thread has the folder locked for another user. Then the file stays, unlocked."""
+        if self._process != os.getpid():
+            self._leave()
+            return
+        with suppress(BusyError, OSError):
+            if self._file is not None and self.path.exists():
+                with holding(self.root, folder=True, wait=False):
+                    _bury(self.root, self.path)
+        with self._lock:
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._file is not None:  # a forked child's is a copy: the lock stays with the parent
+            os.close(self._file)
+            self._file = None
+
+
+def others(root: Path, mine: Path) -> tuple[dict[str, int], Counter[int]]:
+    """What others than the owner of the file ``mine`` hold, shard → bytes; and how many users
+    there are of each process. The files of the dead are removed. The folder is locked."""
+    found: dict[str, int] = {}
+    users: Counter[int] = Counter()
+    for path in (root / "held").glob("*.json"):
+        if path == mine:
+            continue
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _bury(root, path)
+        except BlockingIOError:
+            number = path.name.partition("-")[0]
+            users[int(number) if number.isdigit() else 0] += 1
+            found |= _read(path)
+        finally:
+            os.close(descriptor)
+    return found, users
+
+
+def _bury(root: Path, path: Path) -> None:
+    """Remove a user's file, its wish, and remember what it began to fetch."""
+    parts.remember(root, _read(path))
+    path.unlink(missing_ok=True)
+    path.with_suffix(".wish").unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, int]:
+    with suppress(OSError, ValueError, RecursionError):
+        table = json.loads(path.read_bytes())
+        if isinstance(table, dict):
+            return {name: size for name, size in table.items() if type(size) is int}
+    return {}

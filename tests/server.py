@@ -46,6 +46,8 @@ class Route:
     chunked: bool = False
     redirect: str | None = None
     on_request: Callable[[Route], None] | None = None
+    on_headers: Callable[[Mapping[str, str]], None] | None = None
+    answers: int = 200  # what a whole body is called
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(Route(b"not here"), 404, b"not here", {})
         if route.on_request:
             route.on_request(route)
+        if route.on_headers:
+            route.on_headers(dict(self.headers))
         if route.statuses:
             status = route.statuses.pop(0)
             return self._answer(route, status, b"", {"Content-Length": "0"})
@@ -171,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(route, 302, b"", {"Location": route.redirect})
         start, end = self._range(route)
         if start is None:
-            return self._answer(route, 200, route.data, {})
+            return self._answer(route, route.answers, route.data, {})
         if start >= len(route.data):
             return self._answer(route, 416, b"", {"Content-Range": f"bytes */{len(route.data)}"})
         body = route.data[start:end]

@@ -45,6 +45,10 @@ class Cut(Exception):
         self.here = here
 
 
+class Misplaced(Cut):
+    """No range came as it was asked for; the whole file may."""
+
+
 def length(headers: Mapping[str, str]) -> int | None:
     """Content-Length, if there is one that is a number and counts.
 
@@ -68,15 +72,34 @@ def check_length(file: File, total: int) -> None:
 
 
 def check_range(file: File, start: int, headers: Mapping[str, str]) -> int | None:
-    """The whole file's size according to a 206 answer, or None where it does not say."""
+    """The whole file's size according to a 206 answer, or None where it does not say.
+
+    Raises:
+        Misplaced: it is another range, or one of another file.
+    """
     value = headers.get("Content-Range", "")
     match = re.fullmatch(r"\s*bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)\s*", value)
     if not match or int(match[1]) != start:
-        raise Refused(f"sent another range ({printable(value) or 'unnamed'}) than {start}-")
+        raise Misplaced(f"sent another range ({printable(value) or 'unnamed'}) than {start}-")
     if match[3] == "*":
         return None
-    check_length(file, int(match[3]))
+    try:
+        if int(match[2]) >= int(match[3]):
+            raise Refused(f"sent a range that cannot be ({printable(value)})")
+        check_length(file, int(match[3]))
+    except Refused as error:  # some name what is left, or no true number
+        raise Misplaced(str(error)) from None
     return int(match[3])
+
+
+def check_unasked(file: File, headers: Mapping[str, str]) -> int:
+    """The file's size according to a 206 answer to a request for all of it, which it must be."""
+    value = headers.get("Content-Range", "")
+    match = re.fullmatch(r"\s*bytes\s+0-(\d{1,19})/(\d{1,19})\s*", value)
+    if not match or int(match[1]) + 1 != int(match[2]):
+        raise Refused(f"sent a range ({printable(value) or 'unnamed'}) instead of the whole file")
+    check_length(file, int(match[2]))
+    return int(match[2])
 
 
 def check_span(start: int, end: int, total: int, headers: Mapping[str, str]) -> None:

@@ -163,7 +163,7 @@ def _once(turn: Turn, part: Part, wire: Wire, tell: Progress) -> str:
     file = part.file
     while True:
         if not part.complete:
-            attempt(turn.address, part, wire)
+            attempt(turn.address, part, wire, whole=turn.whole)
         wrong = receipts.mismatch(file, part.size, part.digests())
         if wrong is None:
             return "" if part.ended else _judged(turn, part, wire)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsets.fetch import answers, body, objects, side_by_side
-from dsets.fetch.answers import Cut, Refused
+from dsets.fetch.answers import Cut, Misplaced, Refused
 from dsets.fetch.hashing import CHUNK, Data
 from dsets.fetch.part import Origin, Part
 from dsets.fetch.side_by_side import Watch, Whole
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from dsets.fetch.connection import Flow
 
 HEAD = 512  # bytes looked at before anything is kept
+LASTING = (401, 404, 407, 410)  # of the file, however much of it is asked for
 
 
-def attempt(address: str, part: Part, wire: Wire) -> None:
+def attempt(address: str, part: Part, wire: Wire, *, whole: bool = False) -> None:
     """Bring the part to its end from this address, going on from what it has where that is safe.
 
-    Digests are the caller's matter.
+    With ``whole``, no range is asked for. Digests are the caller's matter.
 
     Raises:
+        Misplaced: it does not answer to ranges as it should; the part is as it was.
         Refused: this address does not give the file.
         Cut: it may, when asked again; the part has what came so far.
         Stopped: the work was called off.
@@ -38,7 +40,7 @@ def attempt(address: str, part: Part, wire: Wire) -> None:
     if (path := local(address)) is not None:
         _copy(path, part, wire)
     elif address.partition("://")[0].lower() in SCHEMES:
-        _download(address, part, wire)
+        _download(address, part, wire, whole=whole)
     elif objects.scheme(address) in objects.LIBRARIES:
         objects.attempt(address, part, wire)
     else:
@@ -69,20 +71,27 @@ def _copy(path: Path, part: Part, wire: Wire) -> None:
         raise Refused("may not be read") from None
 
 
-def _download(address: str, part: Part, wire: Wire) -> None:
-    while whole := _alone(address, part, wire):
-        side_by_side.gather(whole, part, wire)
-        if part.size == whole.total:
+def _download(address: str, part: Part, wire: Wire, *, whole: bool) -> None:
+    if whole:
+        wire.lanes.leave_alone(address)
+    while found := _alone(address, part, wire, whole=whole):
+        side_by_side.gather(found, part, wire)
+        if part.size == found.total:
             return
 
 
-def _alone(address: str, part: Part, wire: Wire) -> Whole | None:
+def _alone(address: str, part: Part, wire: Wire, *, whole: bool) -> Whole | None:
     """Fetch over one connection; the file, if it is left because several may be faster."""
+    headers = {} if whole else _range(address, part)
     with (
-        ask(address, _range(address, part), wire) as response,
+        ask(address, headers, wire) as response,
         wire.stop.breaking(response),
         flowing(response, wire, lambda: part.size) as flow,
     ):
+        status = response.status_code
+        if headers and status >= 400 and status not in (*AGAIN, *LASTING, 416):
+            refusal = answers.refusal(status, response.reason or "")
+            raise Misplaced(f"{refusal} (to a range)")
         return _receive(address, response, part, wire, flow)
 
 
@@ -115,7 +124,11 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
         raise Refused(answers.refusal(status, response.reason or ""))
     decode = answers.encoded(part.file, response.headers)
     if status == 206:
-        total = answers.check_range(part.file, part.size, response.headers)
+        if "Range" in response.request.headers:
+            total = answers.check_range(part.file, part.size, response.headers)
+        else:
+            total = answers.check_unasked(part.file, response.headers)
+            part.clear()
         if decode or answers.changed(part.origin, address, response.headers):
             part.clear()
             raise Cut("the file changed there; starting over", here=True)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsets.fetch.answers import Cut
+from dsets.fetch.answers import Cut, Misplaced
 from dsets.fetch.stop import Stop
 from dsets.fetch.wire import Patience
 
@@ -29,6 +29,7 @@ class Unended(Cut):
 class Turn:
     """One address. ``reached``: how large the part was at most in its hands.
 
+    ``whole``: it answers wrongly to ranges, and is asked for the whole file, after the others.
     ``last_resort``: the others are given up, or tell no end either.
     """
 
@@ -38,6 +39,7 @@ class Turn:
     ready: float = 0.0
     reached: int = 0
     started_over: bool = False
+    whole: bool = False
     unended: bool = False
     last_resort: bool = False
 
@@ -62,7 +64,7 @@ class Turns:
             stop.wait(wait)
         now = time.monotonic()
         ready = [one for one in wanted if one.ready <= now] or wanted
-        turn = min(ready, key=lambda one: (one.unended, one.failures, one.number))
+        turn = min(ready, key=lambda one: (one.unended, one.whole, one.failures, one.number))
         self._held = None
         turn.last_resort = all(one.unended for one in self._left if one is not turn)
         return turn
@@ -84,6 +86,12 @@ class Turns:
         """
         if isinstance(cut, Unended):
             turn.unended = True
+            return "trying another address"
+        if isinstance(cut, Misplaced):
+            turn.whole = True
+            if only_here or len(self._left) == 1:
+                self._held = turn
+                return "asking for the whole file"
             return "trying another address"
         much = brought >= ENOUGH
         turn.failures = 1 if much else turn.failures + 1

@@ -152,7 +152,6 @@ def test_when_a_process_is_killed_the_other_ends_and_the_run_goes_on_with_any_nu
     assert [(entry["step"], entry["ranks"]) for entry in kept.environments] == [(0, 2), (3, 1)]
 
 
-@pytest.mark.timeout(300)  # it starts twelve processes
 def test_within_an_epoch_two_three_and_four_processes_take_over_from_one_another(
     place: Path, tmp_path: Path
 ) -> None:

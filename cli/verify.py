@@ -31,10 +31,9 @@ def command(subject: str, deep: bool, lock_file: Path, as_json: bool, quiet: boo
     A folder with an index.json is a pack, and so is an address, whose shards are fetched; a folder
     of such folders is verified pack by pack; anything else is a dataset's name, or DATASET/SPLIT.
     What only a split or part that was not fetched needs may be missing. With --deep, the
-    samples of a dataset are read and compared with the manifest; those of a pack with their own
-    checksums, and its statistics are added up again. A dataset that dsets.lock has is compared with
-    it too. Exit code 0 if all is right, 1 if anything is
-    not.
+    samples of a dataset are read, their pictures decoded, and compared with the manifest; those
+    of a pack with their own checksums, and its statistics are added up again. A dataset that
+    dsets.lock has is compared with it too. Exit code 0 if all is right, 1 if anything is not.
     """
     if "://" in subject:
         with bars(quiet=quiet) as report:

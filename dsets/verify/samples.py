@@ -14,6 +14,7 @@ from dsets.field import Field
 from dsets.manifest.schema import WITHHELD, File, Member, Source
 from dsets.progress import Event, Progress, ignore
 from dsets.readers import Reader, Sample, _keys
+from dsets.verify import pictures
 from dsets.verify.report import Check, Report
 
 if TYPE_CHECKING:
@@ -34,9 +35,10 @@ def samples(source: Source, progress: Progress = ignore) -> Report:
     any, ``annotations`` that belong to no sample, and ``remarks`` and one a sample that contradicts
     itself and yet can be used; one a field with
     classes (each value is one; ``counts`` in details) or withheld (each value says so), one for an
-    encoded ``image`` (each begins like one; it is not decoded), one a published member of an
-    archive (its size and digests; of an archive that several splits need, with the first). Damage
-    is a failed check; only a manifest that its reader cannot follow raises.
+    encoded ``image`` (its format; each is decoded, and one that a pipeline could not use is a bad
+    sample), one a published member of an archive (its size and digests; of an archive that several
+    splits need, with the first). Damage is a failed check; only a manifest that its reader cannot
+    follow raises.
 
     Raises:
         ManifestError: the split's reader options are wrong.
@@ -66,13 +68,13 @@ def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
     columns |= {f.name: table[f.name].tolist() for f in fields if f.shape == () and f.name in table}
     withheld = {field: 0 for field in fields if field.name in source.split.withheld}
     tallies = {f: [0] * len(f.classes) for f in fields if f.classes and f not in withheld}
-    formats: dict[str | None, int] = {}
-    strange = ""
+    formats: dict[str, int] = {}
+    broken = 0
     outside: dict[Field, str] = {}
     bad: list[tuple[str, str]] = []
     remarks: list[tuple[str, str]] = []
     count = 0
-    for row, sample in _read(reader, source, len(table)):
+    for row, sample, wrong in pictures.judged(_read(reader, source, len(table))):
         if isinstance(sample, DataError):
             bad.append((columns["key"][row], str(sample)))
             continue
@@ -81,8 +83,11 @@ def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
             continue
         if sample.remark:
             remarks.append((sample.key, sample.remark))
-        if wrong := _mismatch(fields, sample, columns, row):
-            bad.append((sample.key, wrong))
+        if wrong:
+            bad.append((sample.key, f"{sample.key}: {wrong}"))
+            broken += 1
+        elif mismatch := _mismatch(fields, sample, columns, row):
+            bad.append((sample.key, mismatch))
         for field, tally in tallies.items():
             value: Any = sample.values.get(field.name)
             if _fits(field, value) and _count(value, tally):
@@ -90,10 +95,9 @@ def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
             outside.setdefault(field, f"{value!s:.40} in {sample.key}")
         for field in withheld:
             withheld[field] += bool(sample.values.get(field.name) != WITHHELD)
-        if isinstance(image := sample.values.get("image"), bytes):
-            kind = codecs.format_of(image)
+        if not wrong and isinstance(image := sample.values.get("image"), bytes):
+            kind = codecs.format_of(image) or "unknown"
             formats[kind] = formats.get(kind, 0) + 1
-            strange = strange or ("" if kind else sample.key)
         count += 1
         if count % EVERY == 0:
             progress(Event(task, count, source.split.samples))
@@ -103,8 +107,8 @@ def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
     if len(bad) > 1:
         yield from (Check(key, False, reason) for key, reason in bad[:REPORTED])
     yield from _contradictions(remarks, readers.remarks(source))
-    if formats:
-        yield _images(formats, strange)
+    if formats or broken:
+        yield _images(formats, broken)
     for field, tally in tallies.items():
         yield _classes(field, tally, outside.get(field))
     for field, known in withheld.items():
@@ -217,13 +221,12 @@ def _classes(field: Field, tally: list[int], outside: str | None) -> Check:
     return Check(field.name, True, message, details)
 
 
-def _images(formats: dict[str | None, int], strange: str) -> Check:
-    """``strange``: the first image that begins like none, if any."""
-    known = {name: number for name, number in sorted(formats.items(), key=str) if name}
+def _images(formats: Mapping[str, int], broken: int) -> Check:
+    """``formats``: of the pictures that can be decoded; ``broken``: how many cannot be."""
+    known = dict(sorted(formats.items()))
     message = ", ".join(f"{number} {name}" for name, number in known.items()) or "none"
-    if strange:
-        message = f"{formats[None]} are no images, the first is {strange}; {message}"
-    return Check("image", not strange, message, {"formats": known})
+    bad = f"{broken} cannot be decoded and are bad samples; of the others " if broken else ""
+    return Check("image", not broken, f"{bad}{message}", {"formats": known})
 
 
 def _first_needed(source: Source) -> Iterator[File]:

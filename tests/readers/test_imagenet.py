@@ -213,17 +213,18 @@ def test_other_fields_are_refused(tmp_path: Path, fields: tuple[Field, ...]) -> 
         imagenet.table(tiny.official(tmp_path, fields=fields))
 
 
-def test_a_web_page_in_a_pictures_place_fails_verification_and_a_png_does_not(
-    tmp_path: Path,
-) -> None:
+def test_pictures_that_cannot_be_decoded_are_bad_samples_and_a_png_is_not(tmp_path: Path) -> None:
     members = tiny.pictures(tiny.TRAIN)
     sound = verify.samples(tiny.of(tmp_path / "a", members))
     assert {c.name: c.message for c in sound.checks}["image"] == "4 JPEG, 1 PNG"
-    for bad in (b"<html>", b""):
+    whole = members["n01440764_10.JPEG"]
+    for bad in (b"<html>", b"", whole[:300], whole[:20] + bytes(500), whole[:-40] + whole[-2:]):
         members["n01440764_10.JPEG"] = bad
         report = verify.samples(tiny.of(tmp_path / f"b{len(bad)}", members))
-        (failed,) = [check for check in report.checks if not check.ok]
-        assert failed.message.startswith("1 are no images, the first is n01440764_10;")
+        failed = {check.name: check.message for check in report.checks if not check.ok}
+        assert sorted(failed) == ["image", "samples"]
+        assert "n01440764_10: not a readable image" in failed["samples"]
+        assert failed["image"].startswith("1 cannot be decoded and are bad samples; of the others")
 
 
 # The real thing.

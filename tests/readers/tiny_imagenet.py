@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
 from dsets.field import Field
 from dsets.manifest import File, Source, Split
 from dsets.readers import _listing, imagenet
@@ -38,9 +41,17 @@ SOLUTION = (
 
 
 def picture(key: str) -> bytes:
-    """Begins like a JPEG, or (as one of the real ones) like a PNG; different for each key."""
-    begin = b"\x89PNG\r\n\x1a\n" if key == "n02105855_2933" else b"\xff\xd8\xff\xe0"
-    return begin + key.encode() * (1 + len(key) % 7) + b"\xff\xd9"
+    """A small JPEG, or (as one of the real ones) a PNG; each key's has other bytes, and a size of
+    its own."""
+    note, out = key * (1 + len(key) % 7), io.BytesIO()
+    image = Image.new("RGB", (4, 3), (len(key), 0, 0))
+    if key == "n02105855_2933":
+        text = PngInfo()
+        text.add_text("Title", note)
+        image.save(out, "PNG", pnginfo=text)
+    else:
+        image.save(out, "JPEG", comment=note)
+    return out.getvalue()
 
 
 def tar(members: Mapping[str, bytes] | Sequence[tuple[str, bytes]]) -> bytes:

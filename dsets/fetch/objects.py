@@ -48,7 +48,7 @@ def attempt(address: str, part: Part, wire: Any) -> None:
     try:
         wire.stop.check()
         store.invalidate_cache()
-        total = int(store.info(address)["size"])
+        total = part.told = int(store.info(address)["size"])
         answers.check_length(part.file, total)
         if part.size > total:
             part.clear()

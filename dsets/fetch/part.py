@@ -84,6 +84,7 @@ class Part:
     """An open, locked part. ``size`` bytes are in it; ``pieced`` if not all came in one answer.
 
     ``ended``: somebody told how long the file is, so that a part of it is known for one.
+    ``told``: how long the file is by the answer in hand, where that says so.
     """
 
     def __init__(self, file: File, path: Path, descriptor: int) -> None:
@@ -92,6 +93,7 @@ class Part:
         self.size = 0
         self.pieced = False
         self.ended = True
+        self.told: int | None = None
         self.origin = read_origin(path)
         self._descriptor = descriptor
         self._digester = Digester(receipts.algorithms(file))

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dsets.fetch import answers, body, objects, side_by_side
+from dsets.fetch import answers, body, bounds, objects, side_by_side
 from dsets.fetch.answers import Cut, Misplaced, Refused
 from dsets.fetch.hashing import CHUNK, Data
 from dsets.fetch.part import Origin, Part
@@ -55,7 +55,7 @@ def _copy(path: Path, part: Part, wire: Wire) -> None:
         if not stat.S_ISREG(path.stat().st_mode):
             raise Refused("is not a file")
         with path.open("rb") as file:
-            total = os.fstat(file.fileno()).st_size
+            total = part.told = os.fstat(file.fileno()).st_size
             answers.check_length(part.file, total)
             if part.size > total:
                 part.clear()
@@ -155,6 +155,7 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
     part.pieced = part.pieced or status == 206 or known > 0
     facts = (part.file.digest, part.file.bytes, total)
     part.ended = any(fact is not None for fact in facts) or answers.tells_end(response.headers)
+    part.told = total
     if total is not None:
         _check_space(part, total)
     watch = None
@@ -206,11 +207,8 @@ def _goes_on(address: str, part: Part, head: bytes, validator: str | None) -> bo
 
 
 def take(part: Part, data: Data, wire: Wire) -> None:
-    """Append what came, unless it is more than the file has."""
-    limit = part.file.bytes
-    if limit is not None and part.size + len(data) > limit:
-        part.clear()
-        raise Refused(f"sends more than the {limit} bytes that the manifest says")
+    """Append what came, unless it is more than the file has, or may have (``bounds``)."""
+    bounds.check(part, len(data))
     part.append(data)
     wire.advanced()
 

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -377,6 +378,64 @@ def _break_ranges(route: Route, status: int, headers: dict[str, str]) -> None:
         route.statuses = [status] if ranged and status != 206 else []
 
     route.on_headers = breaks
+
+
+ENDLESS = [{"bytes": None}, {"bytes": None, "sha256": None, "md5": None}]
+
+
+@pytest.mark.parametrize("facts", ENDLESS)
+def test_a_body_of_which_nobody_tells_the_size_has_a_limit(
+    get: Get,
+    server: Server,
+    folder: Path,
+    facts: dict[str, None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dsets.fetch.bounds.LARGEST", len(DATA))
+    endless = server.routes["/a.bin"] = Route(DATA + b"!", length=None)
+    message = failure(get, file_of(DATA, **facts), folder=folder)
+    assert "sends more than 3000000 bytes, and neither the manifest nor the server" in message
+    assert "another try will not help" in message
+    assert not list(folder.iterdir()), "nothing of it stays"
+    endless.length = -1
+    server.routes["/b"] = Route(DATA)
+    assert get(file_of(DATA, **facts), "/b").read_bytes() == DATA, "and one with a size has none"
+
+
+@pytest.mark.parametrize("facts", ENDLESS)
+def test_a_body_of_which_nobody_tells_the_size_leaves_a_reserve_of_the_disk(
+    get: Get,
+    server: Server,
+    folder: Path,
+    facts: dict[str, None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dsets.fetch.bounds.LOOK", 1 << 20)
+    usage = type(shutil.disk_usage(folder.parent))
+    free = (2 << 30) + 1
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda path: usage(1 << 40, 0, free - _size(folder / "a.bin.part"))
+    )
+    server.routes |= {"/a.bin": Route(DATA, length=None), "/b": Route(DATA)}
+    message = failure(get, file_of(DATA, **facts), folder=folder)
+    assert "left the disk with less than 2147483648" in message
+    assert not list(folder.iterdir()), "nothing of it stays"
+    assert get(file_of(DATA, **facts), "/a.bin", "/b").read_bytes() == DATA
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def test_a_range_without_a_length_ends_where_the_file_does(
+    get: Get, server: Server, folder: Path
+) -> None:
+    server.routes["/a.bin"] = Route(
+        DATA, length=None, headers={"Content-Range": "bytes 1000-1999/2000"}
+    )
+    leave_part(folder, DATA[:1000])
+    message = failure(get, file_of(DATA, bytes=None), folder=folder)
+    assert "sends more than the 2000 bytes that it says itself" in message
 
 
 @pytest.mark.parametrize("facts", [{}, {"bytes": None, "sha256": None, "md5": None}])

@@ -16,13 +16,13 @@ from dsets import atomic, store
 from dsets.archive import zipindex
 from dsets.archive.blobs import Blobs
 from dsets.archive.zipindex import Member
-from dsets.errors import DataError
+from dsets.errors import AbsentError, DataError
 from dsets.manifest.schema import Source
 from dsets.readers import _coco_json, _index_file, _rows
 from dsets.readers._coco_json import File, Image, Rows
 from dsets.readers._coco_options import Options
 
-VERSION = 2
+VERSION = 3
 IMAGE_BYTES = 256 << 20
 _MEMBER = ("header", "end", "packed", "size", "crc", "method")
 _NUMBERS = {"id": "<i8", "label": "<i4", "area": "<f8", "crowd": "|i1", "end": "<i8"}
@@ -46,7 +46,7 @@ _FLAT = {f"{about}.{name}": t for about, names in DTYPES.items() for name, t in 
 
 class Index(NamedTuple):
     """``maps`` is the file that holds the panoptic maps, where there are any; ``remarks`` are about
-    annotations that no image has."""
+    annotations that no image has, and what was mended."""
 
     columns: dict[str, npt.NDArray[Any]]
     maps: str
@@ -134,6 +134,8 @@ def _made(source: Source, options: Options) -> Index:
     remedy = _rows.remedy(source)
     info = read_json(source, options, options.outline)
     images, files = info.images, [info]
+    if not images:
+        raise AbsentError("no images in the JSON", where=info.where)
 
     def opened(kind: str) -> File:
         if kind != options.outline:
@@ -152,6 +154,8 @@ def _made(source: Source, options: Options) -> Index:
             kept[[rows.of[one] for one in first.faults if one in rows.of]] = True
             rows = _renumbered(images, kept)
             images = [image for image, there in zip(images, kept, strict=True) if there]
+            if not images:
+                raise AbsentError("no image has an instance", where=first.where)
             found["object"] = {**found["object"], "end": np.cumsum(counts[kept])}
         if kind == "instances" and "keypoints" in options.kinds:
             people = opened("keypoints")
@@ -169,8 +173,6 @@ def _made(source: Source, options: Options) -> Index:
             if found["map"]["header"][row] < 0:
                 file.fault(images[row].id, "the panoptic map is not there", name)
     found["fault"] = _faults(files, rows)
-    if not images:
-        raise _error(source, options, "no images in the JSON")
     found["image"] = {
         name: np.array([getattr(image, name) for image in images], np.int64)
         for name in ("id", "width", "height")
@@ -195,7 +197,7 @@ def _made(source: Source, options: Options) -> Index:
         for name, column in given.items()
         if name in DTYPES[about]
     }
-    return Index(columns, maps, tuple(file.remark for file in files if file.remark))
+    return Index(columns, maps, tuple(one for file in files for one in file.remarks))
 
 
 def _renumbered(images: list[Image], kept: npt.NDArray[np.bool_]) -> Rows:

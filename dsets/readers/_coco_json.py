@@ -90,7 +90,8 @@ class File:
     """The outline of one file; ``where`` names it in errors.
 
     ``faults``: image → what is wrong with the first bad annotation of it, in fixed words, and in
-    full. ``strays``: how many annotations are of no image, and the first.
+    full. ``strays``: how many annotations are of no image, and the first. ``halves``: as in
+    ``decoded``.
     """
 
     where: str
@@ -99,6 +100,7 @@ class File:
     annotations: list[msgspec.Raw]
     faults: dict[int, tuple[str, str]] = field(default_factory=dict)
     strays: tuple[int, str] = (0, "")
+    halves: tuple[int, str] = (0, "")
 
     def error(self, what: str, *, expected: object = None, got: object = None) -> DataError:
         return DataError(what, where=self.where, expected=expected, got=got)
@@ -112,11 +114,16 @@ class File:
         self.strays = self.strays[0] + 1, self.strays[1] or what
 
     @property
-    def remark(self) -> str:
-        """About the strays, if there are any."""
+    def remarks(self) -> Iterator[str]:
+        """What of the file is of no image, or was not taken as it is, a line each."""
         number, first = self.strays
-        left = f"{number} annotations are of no image of the split and left out"
-        return f"{self.where}: {left}; the first is {first}" if number else ""
+        if number:
+            left = f"{number} annotations are of no image of the split and left out"
+            yield f"{self.where}: {left}; the first is {first}"
+        number, first = self.halves
+        if number:
+            replaced = "halves of characters (lone surrogates) replaced by U+FFFD"
+            yield f"{self.where}: {number} {replaced}; the first in {first}"
 
     def of(self, kind: type[T]) -> Iterator[T]:
         """The annotations, one by one; each is forgotten when the next comes.
@@ -129,10 +136,10 @@ class File:
             text = self.annotations.pop()
             try:
                 one = decoder.decode(text)
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 try:
                     image = _OWNED.decode(text).image_id
-                except _UNREADABLE:
+                except UNREADABLE:
                     self.stray(f"{bytes(text)[:60]!r}, of which {error!s:.100}")
                 else:
                     self.fault(image, "an annotation cannot be read", error)
@@ -140,7 +147,7 @@ class File:
                 yield one
 
 
-_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 _OWNED = msgspec.json.Decoder(_Owned)
 
 
@@ -153,16 +160,13 @@ def outline(data: bytearray, where: str) -> File:
         DataError: it is not such a file.
     """
     try:
-        found = msgspec.json.decode(data, type=_Outline)
+        found, halves = decoded(data, _Outline)
     except msgspec.ValidationError as error:
         raise _not_coco(where, f"{error!s:.200}") from error
-    except _UNREADABLE as error:
-        try:  # Python and NumPy write numbers that JSON does not have
-            found = msgspec.json.decode(_without_nan(data), type=_Outline)
-        except _UNREADABLE:
-            raise _not_coco(where, f"{error!s:.100}{_around(data, str(error))}") from error
+    except UNREADABLE as error:
+        raise _not_coco(where, f"{error!s:.100}{_around(data, str(error))}") from error
     found.images.sort(key=lambda image: image.id)
-    file = File(where, found.images, {}, found.annotations)
+    file = File(where, found.images, {}, found.annotations, halves=halves)
     before = None
     for image in found.images:
         if not 0 <= image.id < _LARGEST or image.id == before:
@@ -195,12 +199,48 @@ def _not_coco(where: str, got: str) -> DataError:
     return DataError("bad JSON of COCO", where=where, expected=expected, got=got)
 
 
+def decoded(data: bytes | bytearray, kind: type[T]) -> tuple[T, tuple[int, str]]:
+    """The text as one of these, how many halves of characters were replaced, and the first's place.
+
+    Python and NumPy write what JSON does not have: a number that is none becomes null, so that only
+    its annotation is bad; the half of a character beyond U+FFFF, which a caption that was cut may
+    end in, becomes U+FFFD. Raises what is UNREADABLE, as msgspec does.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind), (0, "")
+    except msgspec.ValidationError:
+        raise
+    except UNREADABLE as error:
+        number, first = 0, ""
+
+        def half(found: re.Match[bytes]) -> bytes:
+            if not found["half"]:
+                return found[0]
+            nonlocal number, first
+            number += 1
+            first = first or ascii(found.string[max(found.start() - 20, 0) : found.end() + 10])
+            return b"\\ufffd"
+
+        def mended(found: re.Match[bytes]) -> bytes:
+            text = found[0]
+            if text[:1] != b'"':
+                return b"null"
+            return _ESCAPE.sub(half, text) if b"\\u" in text else text
+
+        whole = _NO_JSON.sub(mended, data)
+        try:
+            return msgspec.json.decode(whole, type=kind), (number, first)
+        except msgspec.ValidationError:
+            raise
+        except UNREADABLE:
+            raise error from None
+
+
 _NO_JSON = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?Infinity|NaN', re.DOTALL)
-
-
-def _without_nan(data: bytearray) -> bytes:
-    """The text with null in the place of what is no number, so that only its annotation is bad."""
-    return _NO_JSON.sub(lambda found: found[0] if found[0][:1] == b'"' else b"null", data)
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 
 
 def _around(data: bytearray, error: str) -> str:

@@ -162,7 +162,7 @@ def _each(source: Source, kind: type[T], texts: list[msgspec.Raw]) -> Iterator[t
 
 def _decoded(source: Source, kind: type[T], data: Any) -> T:
     try:
-        found: T = msgspec.json.decode(data, type=kind)
+        found, _ = _coco_json.decoded(data, kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _bad(source, error) from error
     return found

@@ -17,7 +17,7 @@ from pycocotools import mask as cocomask
 
 from dsets import manifest
 from dsets.codecs import rle
-from dsets.errors import DataError, ManifestError
+from dsets.errors import AbsentError, DataError, ManifestError
 from dsets.field import Field
 from dsets.manifest import File, Source, Split
 from dsets.readers import Sample, _coco_index, coco
@@ -197,7 +197,7 @@ LIES: dict[str, tuple[Any, str]] = {
     "an integer too long": (jsons(instances=b'{"images":[{"id":1e400}]}'), "bad JSON of COCO"),
     "no object": (jsons(instances=b"[]"), "bad JSON of COCO; expected JSON with images"),
     "a name that is none": (shown({"file_name": 6}), r"bad JSON of COCO.*images\[0\].file_name"),
-    "no image": (jsons(instances={"images": []}), "no images in the JSON|categor"),
+    "no image": (jsons(instances={"images": []}), "no images in the JSON"),
     "ids repeated": (jsons(instances={"images": images() * 2}), "bad or repeated id"),
     "escape": (shown({"file_name": "../../etc/passwd"}), "1 images are missing"),
     "another class": (
@@ -323,6 +323,39 @@ def test_annotations_of_no_image_are_counted(tmp_path: Path) -> None:
         assert re.search("captions_val.json: 2 annotations are of no image.* of image 8", second)
         assert all(sample.problem is None for sample in read(one))
         _coco_index._OPEN.clear()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_half_a_character_in_a_caption_is_replaced_and_remarked(
+    tmp_path: Path, method: int
+) -> None:
+    text = '{"image_id": 3, "caption": "\\\\ud83d \\ud83d\\ude00 cut \\ud83d"}'
+    given = jsons()
+    written = json.dumps(given["captions"]).replace('"annotations": [', f'"annotations": [{text}, ')
+    one = source(tmp_path, given | {"captions": written.encode()}, method)
+    for _ in range(2):
+        first, second = read(one)[:2]
+        captions = rle.split(first.values["caption"], first.values["caption_ends"])
+        assert captions[0].decode() == "\\ud83d \U0001f600 cut \ufffd"
+        assert second.problem is None and first.problem is None
+        (remark,) = coco.remarks(one)
+        assert "captions_val.json: 1 halves of characters" in remark and "cut" in remark
+        _coco_index._OPEN.clear()
+    alone = source(tmp_path, {"captions": written.encode()}, captions="a.zip", **NO_OBJECTS)
+    (cutting,) = coco.cut(alone, {"003"}, None)
+    assert "cut \ufffd" in json.loads(cutting.read())["annotations"][0]["caption"]
+
+
+NO_OBJECTS = dict.fromkeys(("instances", "keypoints", "stuff", "panoptic"))
+
+
+def test_a_split_of_which_no_image_has_an_instance_is_absent_and_not_damaged(
+    tmp_path: Path,
+) -> None:
+    given = instances()
+    assert len(read(source(tmp_path / "kept", given))) == 3
+    with pytest.raises(AbsentError, match=r"instances_val.json: no image has an instance"):
+        read(source(tmp_path / "dropped", given, without_annotations="drop"))
 
 
 def test_captions_of_images_that_are_dropped_are_no_strays(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.data import IterableDataset, get_worker_info
 
 from dsets.errors import UsageError
+from dsets.numbers import whole
 from dsets.stream import state
 from dsets.stream.options import Options
 from dsets.stream.order import Order
@@ -44,8 +45,12 @@ class Iterable(IterableDataset[dict[str, Any]]):
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch comes next. A loader that starts new workers for each epoch must be told
-        before each; workers that persist, and a loader without any, count by themselves."""
-        self.epoch = epoch
+        before each; workers that persist, and a loader without any, count by themselves.
+
+        Raises:
+            UsageError: no number of an epoch.
+        """
+        self.epoch = whole("epoch", epoch, 0, state.LAST_EPOCH, "set_epoch")
 
     def __len__(self) -> int:
         """Batches in a whole epoch, of all workers together."""

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dsets.errors import UsageError
 from dsets.field import Field
+from dsets.numbers import whole
 from dsets.stream.batch import Batch
 from dsets.stream.gather import Column
 from dsets.stream.options import Options
 from dsets.stream.order import Order
-from dsets.stream.state import Key
+from dsets.stream.state import LAST_EPOCH, Key
 from dsets.stream.stream import Stream
 from dsets.transforms import Crop, Flip, lighting, random
 from dsets.transforms.random import Draws
@@ -62,8 +62,7 @@ def digest(
         UsageError: no epochs, or arguments that a stream refuses.
         PackError: a sample cannot be read.
     """
-    if type(epochs) is not int or epochs < 1:
-        raise UsageError("bad epochs", where="digest", expected="1 or more", got=repr(epochs))
+    epochs = whole("epochs", epochs, 1, LAST_EPOCH + 1, "digest", "1 or more")
     key = Key(pack.samples_digest, seed, True)
     window = _window(pack)
     recipe: list[Geometry] = [] if window is None else [Crop(window), Flip()]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TypedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypedDict
 
 from dsets.errors import UsageError
+from dsets.numbers import whole
 from dsets.stream import readable, substitutes
 
 
@@ -45,9 +47,26 @@ class Options:
             raise UsageError("bad drop_last", where="stream", expected="True or False", got=got)
         readable.check(self.verify)
         substitutes.policy(self.unreadable, True)
-        threads = 1 if self.threads is None else self.threads
-        if type(threads) is not int or not 1 <= threads <= 256:
-            raise UsageError("bad threads", where="stream", expected="1 to 256", got=repr(threads))
+        if self.threads is not None:
+            threads = whole("threads", self.threads, 1, 256, "stream")
+            object.__setattr__(self, "threads", threads)
+
+    @classmethod
+    def of(cls, where: str, rarer: Mapping[str, Any], others: tuple[str, ...]) -> Options:
+        """The options among the keywords of the function ``where``, which has ``others``, too.
+
+        Raises:
+            UsageError: a keyword or a choice that there is not.
+        """
+        known = (*others, *(field.name for field in fields(cls)))
+        for name in rarer:
+            if name not in known:
+                raise UsageError(
+                    f"unknown argument {name!r}",
+                    where=where,
+                    expected=f"one of {', '.join(known)}",
+                )
+        return cls(**rarer)
 
     @property
     def threads_here(self) -> int:

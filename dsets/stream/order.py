@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets.errors import UsageError
+from dsets.numbers import whole
 from dsets.stream.permutation import Permutation, round_keys
 from dsets.stream.state import Key, State
 from dsets.stream.window import Window
@@ -40,13 +41,18 @@ class Order:
     turns: int = 1
 
     def __post_init__(self) -> None:
-        _whole("n", self.n, 0, 2**62)
-        _whole("seed", self.key.seed, 0, 2**32 - 1)
-        _whole("batch_size", self.batch_size, 1, 2**31 - 1)
-        _whole("number of ranks", self.ranks, 1, 2**20)
-        _whole("rank", self.rank, 0, self.ranks - 1)
-        _whole("number of turns", self.turns, 1, 2**20)
-        _whole("turn", self.turn, 0, self.turns - 1)
+        for name, words, least, most in (
+            ("n", "n", 0, 2**62),
+            ("batch_size", "batch_size", 1, 2**31 - 1),
+            ("ranks", "number of ranks", 1, 2**20),
+            ("rank", "rank", 0, None),
+            ("turns", "number of turns", 1, 2**20),
+            ("turn", "turn", 0, None),
+        ):
+            if most is None:  # below their number, which is checked before
+                most = getattr(self, f"{name}s") - 1
+            value = whole(words, getattr(self, name), least, most, "stream")
+            object.__setattr__(self, name, value)
         if self.drop_last and 0 < self.n < self.batch_size:
             raise UsageError(
                 "drop_last would drop every batch",
@@ -115,10 +121,3 @@ class Order:
         if isinstance(self.key.shuffle, Window):
             return self.key.shuffle.samples(self.n, keys, positions)
         return Permutation(self.n, keys)(positions)
-
-
-def _whole(name: str, value: object, least: int, most: int) -> None:
-    if type(value) is not int or not least <= value <= most:
-        raise UsageError(
-            f"bad {name}", where="stream", expected=f"{least} to {most}", got=repr(value)
-        )

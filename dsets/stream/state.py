@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from dsets.errors import StreamError
+from dsets.numbers import whole
 from dsets.stream.window import Window
 
 _FORMAT = 1
@@ -23,6 +26,9 @@ class Key:
     samples_digest: str
     seed: int
     shuffle: bool | Window
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", whole("seed", self.seed, 0, 2**32 - 1, "stream"))
 
 
 #: Epochs are keyed by 32 bits.
@@ -56,6 +62,11 @@ def load(saved: Mapping[str, Any], key: Key, n: int) -> State:
         raise StreamError(
             "stream state of an unknown version", expected=_FORMAT, got=repr(saved.get("format"))
         )
+    # NumPy's numbers are as good as those that were saved.
+    saved = {
+        name: int(value) if isinstance(value, np.integer) else value
+        for name, value in saved.items()
+    }
     for name, expected in asdict(key).items():
         if name not in saved or saved[name] != expected or type(saved[name]) is not type(expected):
             raise StreamError(

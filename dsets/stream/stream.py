@@ -10,6 +10,7 @@ import numpy as np
 
 from dsets.closing import Closing
 from dsets.errors import StreamError, UsageError
+from dsets.numbers import pair
 from dsets.pack import Pack
 from dsets.stream import device as devices
 from dsets.stream import plan, readable, state, substitutes
@@ -62,7 +63,8 @@ def batches(
         UsageError: arguments that cannot be meant.
         MissingLibraryError: a device is given and torch is not installed.
     """
-    options = Options(**rarer)
+    others = ("seed", "shuffle", "transform", "rank", "device")
+    options = Options.of("batches", rarer, others)
     order = order_of(pack, batch_size, seed, shuffle, rank, options)
     return Stream(pack, order, transform, device=device, options=options)
 
@@ -76,7 +78,8 @@ def order_of(
     options: Options,
 ) -> Order:
     """The order that ``batches`` of these arguments has."""
-    if not (isinstance(rank, tuple | list) and len(rank) == 2):
+    given = pair(rank)
+    if given is None:
         raise UsageError("bad rank", where="stream", expected="(rank, ranks)", got=repr(rank))
     if not isinstance(pack, Pack):
         remedy = "dsets.Pack.open(path) opens a pack, dsets.load(name) all of a dataset's"
@@ -87,7 +90,7 @@ def order_of(
         expected = "True, False or Window()"
         raise UsageError("bad shuffle", where="stream", expected=expected, got=repr(shuffle))
     key = Key(pack.samples_digest, seed, shuffle)
-    return Order(len(pack), key, batch_size, options.drop_last, *rank)
+    return Order(len(pack), key, batch_size, options.drop_last, *given)
 
 
 class Stream(Closing):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dsets.errors import UsageError
+from dsets.numbers import whole
 from dsets.stream.permutation import Keys, Permutation, mix
 
 Numbers = npt.NDArray[np.int64]
@@ -32,10 +32,9 @@ class Window:
 
     def __post_init__(self) -> None:
         for name, value in (("lanes", self.lanes), ("window", self.window)):
-            if type(value) is not int or not 1 <= value <= 2**31 - 1:
-                raise UsageError(
-                    f"bad {name}", where="window order", expected="1 to 2**31 - 1", got=repr(value)
-                )
+            object.__setattr__(
+                self, name, whole(name, value, 1, 2**31 - 1, "window order", "1 to 2**31 - 1")
+            )
 
     def samples(self, n: int, keys: Keys, positions: Numbers) -> Numbers:
         """The sample numbers, int64 (m,), at ``positions`` (m,) of the epoch of these keys."""

@@ -47,7 +47,7 @@ def as_iterable(
             where="as_iterable",
             remedy="pip install 'dsets[torch]'",
         ) from error
-    options = Options(**rarer)
+    options = Options.of("as_iterable", rarer, ("seed", "shuffle", "transform", "rank"))
     order = order_of(pack, batch_size, seed, shuffle, rank, options)
     Stream(
         pack, order, transform, options=options

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dsets import numbers
 from dsets.errors import UsageError
 from dsets.transforms import random
 from dsets.transforms.random import Draws
@@ -60,9 +61,9 @@ class CentreCrop:
 
 def pixels(where: str, size: object) -> tuple[int, int]:
     """Height and width from one number or two. Raises UsageError where they are neither."""
-    sides = size if isinstance(size, tuple | list) else (size, size)
-    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+    height, width = map(numbers.index, numbers.pair(size) or (size, size))
+    if height is None or width is None or min(height, width) < 1:
         raise UsageError(
             "bad size", where=where, expected="pixels: 224, or (height, width)", got=repr(size)
         )
-    return (sides[0], sides[1])
+    return (height, width)

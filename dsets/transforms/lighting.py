@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from dsets import numbers
 from dsets.errors import UsageError
 from dsets.transforms import random
 from dsets.transforms.random import Draws, Words
@@ -26,9 +27,12 @@ class Lighting:
     """To every pixel of an image add the sum of p_i alpha_i lambda_i, the alphas drawn once for an
     image and epoch from a normal distribution of mean 0 and the given ``deviation``.
 
-    ``values`` are the variances lambda_i along the components, ``components`` their vectors p_i,
-    each with an entry a channel, of pixels scaled to [0, 1]; the shift is 255 times as much in
-    stored units. Nothing is clipped: the result is float, so Normalise or SubtractMean follows.
+    ``values`` are the C variances lambda_i along the components, ``components`` their vectors p_i,
+    C by C, each with an entry a channel, of pixels scaled to [0, 1]; the shift is 255 times as much
+    in stored units. Nothing is clipped: the result is float, so Normalise or SubtractMean follows.
+
+    Raises:
+        UsageError: other numbers than these.
     """
 
     values: tuple[float, ...]
@@ -36,20 +40,29 @@ class Lighting:
     deviation: float = 0.1
 
     def __post_init__(self) -> None:
-        numbers = np.array([self.deviation, *self.values, *sum(self.components, ())], np.float64)
-        count = len(self.values)
-        square = len(self.components) == count and all(len(p) == count for p in self.components)
-        if not 1 <= count <= 4 or not square or not np.isfinite(numbers).all():
+        values, vectors = numbers.floats(self.values), numbers.floats(self.components)
+        if (
+            values is None
+            or vectors is None
+            or values.ndim != 1
+            or not 1 <= len(values) <= 4
+            or vectors.shape != (len(values), len(values))
+            or values.min() < 0
+        ):
             raise UsageError(
                 "bad components",
                 where="Lighting",
-                expected="C numbers and C vectors of C numbers, for 1 to 4 channels",
-                got=f"{count} and {len(self.components)}",
+                expected="C numbers, 0 or more, and C vectors of C numbers, for 1 to 4 channels",
+                got=f"{self.values!r} and {self.components!r}",
             )
-        if self.deviation < 0 or min(self.values) < 0:
+        deviation = numbers.floats(self.deviation)
+        if deviation is None or deviation.ndim or deviation < 0:
             raise UsageError(
                 "bad deviation", where="Lighting", expected="0 or more", got=repr(self.deviation)
             )
+        object.__setattr__(self, "values", tuple(values.tolist()))
+        object.__setattr__(self, "components", tuple(map(tuple, vectors.tolist())))
+        object.__setattr__(self, "deviation", float(deviation))
 
     @classmethod
     def of(cls, pack: Pack, deviation: float = 0.1) -> Lighting:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from dsets import numbers
 from dsets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,12 +96,9 @@ class Normalise:
 
 
 def _numbers(name: str, values: object) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(v) for v in np.atleast_1d(np.asarray(values, np.float64)))
-    except (TypeError, ValueError):
-        numbers = (math.nan,)
-    if not all(math.isfinite(v) for v in numbers):
+    found = numbers.floats(values)
+    if found is None or found.ndim > 1:
         raise UsageError(
             f"bad {name}", where="Normalise", expected="one number a channel", got=repr(values)
         )
-    return numbers
+    return tuple(np.atleast_1d(found).tolist())

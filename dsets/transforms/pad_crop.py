@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dsets.errors import UsageError
+from dsets.numbers import whole
 from dsets.transforms import random
 from dsets.transforms.random import Draws
 from dsets.transforms.view import Views
@@ -20,10 +20,8 @@ class PadCrop:
     padding: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.padding, int) or not 0 <= self.padding <= 4096:
-            raise UsageError(
-                "bad padding", where="PadCrop", expected="0 to 4096 pixels", got=repr(self.padding)
-            )
+        padding = whole("padding", self.padding, 0, 4096, "PadCrop", "0 to 4096 pixels")
+        object.__setattr__(self, "padding", padding)
 
     def choose(self, views: Views, draws: Draws) -> Views:
         """Words 0 and 1 of purpose CROP give the row and the column of the window's corner."""

@@ -15,6 +15,7 @@ from math import isqrt
 import numpy as np
 import numpy.typing as npt
 
+from dsets import numbers
 from dsets.errors import UsageError
 from dsets.transforms import random
 from dsets.transforms.crop import pixels
@@ -146,16 +147,12 @@ def _centred(high: Ints, wide: Ints, aspect: tuple[float, float]) -> Boxes:
 
 
 def _span(name: str, values: object, least: float, most: float) -> tuple[float, float]:
-    numbers = values if isinstance(values, tuple | list) else ()
-    if (
-        len(numbers) != 2
-        or not all(isinstance(number, int | float) for number in numbers)
-        or not least <= numbers[0] <= numbers[1] <= most
-    ):
+    bounds = numbers.floats(values)
+    if bounds is None or bounds.shape != (2,) or not least <= bounds[0] <= bounds[1] <= most:
         raise UsageError(
             f"bad {name}",
             where="RandomResizedCrop",
             expected=f"two numbers from {least:g} to {most:g}, the smaller one first",
             got=repr(values),
         )
-    return (float(numbers[0]), float(numbers[1]))
+    return (float(bounds[0]), float(bounds[1]))

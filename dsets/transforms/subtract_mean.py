@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from dsets import numbers
 from dsets.errors import UsageError
 from dsets.transforms.normalise import DTYPES, Normalise
 
@@ -28,16 +29,18 @@ class SubtractMean:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        image = np.array(self.image, np.float32)
-        image.flags.writeable = False
-        object.__setattr__(self, "image", image)
-        if image.ndim != 3 or not image.size or not np.isfinite(image).all():
+        given = numbers.floats(self.image)
+        with np.errstate(over="ignore"):  # refused below
+            image = None if given is None else given.astype(np.float32)
+        if image is None or image.ndim != 3 or not image.size or not np.isfinite(image).all():
             raise UsageError(
                 "bad mean image",
                 where="SubtractMean",
                 expected="finite numbers (height, width, channels)",
-                got=image.shape,
+                got=repr(self.image) if image is None else image.shape,
             )
+        image.flags.writeable = False
+        object.__setattr__(self, "image", image)
         if self.dtype not in DTYPES:
             raise UsageError(
                 "bad dtype",

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dsets.errors import MissingLibraryError, UsageError
@@ -113,3 +114,20 @@ def test_turns_deal_out_every_batch_once(turns: int, drop_last: bool, ranks: int
         parts.append(part)
     together = [parts[number % turns][number // turns] for number in range(len(expected))]
     assert together == expected and sum(map(len, parts)) == len(expected)
+
+
+@pytest.mark.parametrize("epoch", ["a", None, -1, 1.5, True, 2**32])
+def test_a_strange_epoch_is_refused_at_once(make_pack: Callable[..., Pack], epoch: Any) -> None:
+    dataset = as_iterable(make_pack(9), 4)
+    with pytest.raises(UsageError, match="set_epoch: bad epoch"):
+        dataset.set_epoch(epoch)
+    dataset.set_epoch(np.int64(3))  # type: ignore[arg-type]
+    third = [batch["index"].tolist() for batch in dataset]
+    dataset.set_epoch(3)
+    assert third == [batch["index"].tolist() for batch in dataset]
+
+
+def test_an_argument_that_there_is_not_is_named(make_pack: Callable[..., Pack]) -> None:
+    arguments: dict[str, Any] = {"device": "cpu"}
+    with pytest.raises(UsageError, match=r"^as_iterable: unknown argument 'device'; expected one "):
+        as_iterable(make_pack(9), 4, **arguments)

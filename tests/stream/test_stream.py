@@ -483,6 +483,10 @@ def test_a_closed_stream_says_so(make_pack: MakePack) -> None:
         ({"seed": "0"}, "seed"),
         ({"batch_size": 38, "drop_last": True}, "drop_last"),
         ({"threads": 0}, "threads"),
+        ({"threads": True}, "threads"),
+        ({"foo": 1}, "^batches: unknown argument 'foo'; expected one of seed, .*device.*threads$"),
+        ({"rank": (True, 2)}, "rank"),
+        ({"rank": np.eye(2)}, "rank"),
         ({"device": "toaster"}, "device"),
         ({"device": "meta"}, "device"),
         ({"transform": 3}, "transform"),
@@ -497,6 +501,19 @@ def test_nonsense_is_refused_when_the_stream_is_made(
         pytest.importorskip("torch")
     with pytest.raises(UsageError, match=message):
         batches(make_pack(N), **({"batch_size": 4} | arguments))
+
+
+def test_numpys_numbers_are_as_good_as_pythons(make_pack: MakePack) -> None:
+    few: Any = np.int64
+    rank: Any = np.array([1, 2])
+    with batches(make_pack(N), few(4), seed=few(3), rank=rank, threads=few(1)) as stream:
+        found = [batch.index.tolist() for batch in stream]
+        saved = json.loads(json.dumps(stream.state_dict()))
+    with batches(make_pack(N), 4, seed=3, rank=(1, 2)) as stream:
+        assert found == [batch.index.tolist() for batch in stream]
+        stream.load_state_dict({name: few(v) if type(v) is int else v for name, v in saved.items()})
+        assert (stream.epoch, stream.position) == (1, 0)
+        assert type(stream.state_dict()["epoch"]) is int
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, 1000])

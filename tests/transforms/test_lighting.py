@@ -99,6 +99,16 @@ def test_the_bias_of_a_lit_image_is_its_shift_normalised() -> None:
         ((float("nan"),), ((1.0,),)),
         ((-1.0,), ((1.0,),)),
         ((1.0,), ((1.0,),), -0.1),
+        ((1.0,), ((1.0,),), "a"),
+        ((1.0,), ((1.0,),), True),
+        ((1.0,), ((1.0,),), [0.1]),
+        ((True,), ((True,),)),
+        (1, 1),
+        ("abc", "abc"),
+        (None, None),
+        (np.ones(5), np.eye(5)),
+        (np.ones(2), np.ones(2)),
+        ((10**400,), ((1.0,),)),
     ],
 )
 def test_nonsense_is_refused(arguments: Any) -> None:
@@ -106,9 +116,27 @@ def test_nonsense_is_refused(arguments: Any) -> None:
         Lighting(*arguments)
 
 
+def test_lists_and_arrays_are_taken_as_tuples_are() -> None:
+    plain = Lighting((1.0, 2.0), ((1.0, 0.0), (0.0, 1.0)), 1.0)
+    deviation: Any
+    for values, components, deviation in (
+        (np.array([1, 2]), np.eye(2), np.float32(1)),
+        ([1, 2], [[1, 0], [0, 1]], 1),
+        ((1, 2), [np.array([1, 0]), np.array([0, 1])], np.int64(1)),
+    ):
+        found = Lighting(values, components, deviation)  # type: ignore[arg-type]
+        assert found == plain and hash(found) == hash(plain)
+
+
 @pytest.mark.parametrize(
     ("image", "dtype"),
-    [(np.zeros(3), "float32"), (np.full((1, 1, 1), np.nan), "float32"), (np.ones((1, 1, 1)), "f8")],
+    [
+        *((image, "float32") for image in ("a", None, [[["a"]]], [[[1], [2, 3]]], [[[True]]])),
+        (np.full((1, 1, 1), 1e300), "float32"),
+        (np.zeros(3), "float32"),
+        (np.full((1, 1, 1), np.nan), "float32"),
+        (np.ones((1, 1, 1)), "f8"),
+    ],
 )
 def test_a_strange_mean_image_is_refused(image: Any, dtype: str) -> None:
     with pytest.raises(UsageError, match="SubtractMean: bad"):

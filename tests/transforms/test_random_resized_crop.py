@@ -134,10 +134,21 @@ def test_a_box_of_a_mirrored_image_lies_where_it_is_seen() -> None:
     "arguments",
     [
         (0,),
-        *((8, area) for area in [(0.0, 1.0), (0.5, 0.1), (0.5, 1.5), 0.5, ("a", "b")]),
+        *(
+            (8, area)
+            for area in [(0.0, 1.0), (0.5, 0.1), (0.5, 1.5), 0.5, ("a", "b"), (True, True)]
+        ),
         *((8, (0.1, 1.0), aspect) for aspect in [(0.0, 1.0), (2.0, 1.0), (1.0, float("nan"))]),
     ],
 )
 def test_nonsense_is_refused(arguments: Any) -> None:
     with pytest.raises(UsageError, match=r"RandomResizedCrop: bad (size|area|aspect)"):
         RandomResizedCrop(*arguments)
+
+
+def test_lists_and_arrays_are_taken_as_tuples_are() -> None:
+    plain = RandomResizedCrop((8, 6), (0.5, 1.0), (1.0, 2.0))
+    given: Any
+    for given in ([[8, 6], [0.5, 1], [1, 2]], [np.array(x) for x in ([8, 6], [0.5, 1], [1, 2])]):
+        found = RandomResizedCrop(*given)
+        assert found == plain and hash(found) == hash(plain)

@@ -97,10 +97,18 @@ def test_without_an_image_of_fixed_size_or_encoded_there_is_nothing_to_transform
     assert recipe.parse([function], fields).functions == (function,)
 
 
-@pytest.mark.parametrize("padding", [-1, 1.5, "4", None, 10**9])
+@pytest.mark.parametrize("padding", [-1, 1.5, "4", None, 10**9, True])
 def test_a_strange_padding_is_refused(padding: Any) -> None:
     with pytest.raises(UsageError, match="padding"):
         PadCrop(padding)
+
+
+def test_numpys_numbers_are_pixels() -> None:
+    size: Any = np.array([4, 5])
+    padding: Any = np.uint8(200)
+    assert Crop(size) == Crop([4, 5]) == Crop((4, 5))  # type: ignore[arg-type]
+    assert Crop(size[0]) == Crop(4) and type(Crop(size).size[0]) is int
+    assert type(PadCrop(padding).padding) is int  # twice 200 is no uint8
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, "4", None, (4,), (4, 4, 4), (0, 4), (4, True)])

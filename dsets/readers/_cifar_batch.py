@@ -42,8 +42,14 @@ class Layout:
 
     @property
     def bytes(self) -> int:
-        """What the pickle of one batch may take at most."""
+        """What one batch may take in memory at most."""
         return self.rows * (self.pixels + ROW_BYTES) + META_BYTES
+
+    @property
+    def row_bytes(self) -> int:
+        """What a pickle may take for one row at most: in protocol 2, Python 3 writes bytes as text
+        in UTF-8, those above 127 as two."""
+        return 2 * self.pixels + ROW_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ def batch(layout: Layout, entry: tar.Entry, body: tar.Body) -> Batch:
     Raises:
         DataError: it is not what the layout says.
     """
-    value = _dictionary(layout.bytes, entry, body)
+    value = _dictionary(layout.rows * layout.row_bytes + META_BYTES, entry, body)
     data = value.get("data")
     shape = (layout.rows, layout.pixels)
     if not isinstance(data, Array):

@@ -166,7 +166,7 @@ def _open(source: Source, options: _Options) -> Stream:
         for split in source.manifest.splits
         if split.options.get("archive") == options.archive
     )
-    limit = rows * (options.layout.pixels + _cifar_batch.ROW_BYTES) + SLACK_BYTES
+    limit = rows * options.layout.row_bytes + SLACK_BYTES
     return _rows.open_raw(source, options.archive, limit)
 
 

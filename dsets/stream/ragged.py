@@ -9,6 +9,8 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from dsets.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ragged(Sequence[Any]):
@@ -35,7 +37,11 @@ class Ragged(Sequence[Any]):
         """(rows, length, …): each row's values, then ``fill``; of longer rows the first ones.
 
         ``length`` is the longest row's, unless it is given. ``lengths`` tells values from fill.
+
+        Raises:
+            UsageError: the values' dtype does not hold ``fill``: -1 in uint8 or bool, 0.5 in int64.
         """
+        _check(fill, str(self.values.dtype).removeprefix("torch."))
         longest = int(self.lengths.max(initial=0)) if length is None else length
         rows = self.rows
         within = np.arange(len(rows)) - self.offsets[:-1][rows]
@@ -66,3 +72,29 @@ class Ragged(Sequence[Any]):
 
     def __repr__(self) -> str:
         return f"<Ragged {len(self)} rows of {self.values.dtype} {tuple(self.values.shape)}>"
+
+
+def _check(fill: Any, dtype: str) -> None:
+    """Raise UsageError where the dtype would make another value, or none, of ``fill``."""
+    wanted = "a number"
+    if dtype == "bool":
+        wanted = "True or False"
+    elif dtype.startswith(("int", "uint")):
+        wanted = f"a whole number from {np.iinfo(dtype).min} to {np.iinfo(dtype).max}"
+    try:
+        number = float(fill)
+        if dtype == "bool":
+            fits = number in (0, 1)
+        elif dtype.startswith(("int", "uint")):
+            fits = fill == int(fill) and np.iinfo(dtype).min <= fill <= np.iinfo(dtype).max
+        else:
+            fits = not isinstance(fill, str | bytes)
+    except (TypeError, ValueError, OverflowError):
+        fits = False
+    if not fits:
+        raise UsageError(
+            f"a field of {dtype} cannot be padded with this",
+            expected=wanted,
+            got=repr(fill),
+            remedy="leave the fill out (0), and let lengths tell values from fill",
+        )

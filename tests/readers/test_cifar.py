@@ -129,6 +129,22 @@ def test_python_3_pickles_are_read_too(tmp_path: Path) -> None:
         assert np.array_equal(sample.values["image"], expected_image(row // 5 + 1, row % 5))
 
 
+def test_pickles_of_python_3_may_take_two_bytes_for_one(tmp_path: Path) -> None:
+    rows, size = 100, (32, 32, 3)
+    pixels = np.full((rows, 32 * 32 * 3), 255, np.uint8)
+    batch = {"data": pixels, "labels": [0] * rows, "filenames": ["a"] * rows}
+    meta = {"label_names": list(raw.CLASSES)}
+    members = {"b": pickle.dumps(batch, 2), "meta": pickle.dumps(meta, 2)}
+    assert len(members["b"]) > 2 * pixels.nbytes
+    (tmp_path / "c.tar.gz").write_bytes(gzip.compress(raw.tar(members)))
+    options = {"archive": "c.tar.gz", "batches": ["b"], "meta": "meta"}
+    split = Split("train", rows, ("c.tar.gz",), True, options)
+    fields = [Field("image", "uint8", size), raw.LABEL]
+    manifest = raw.manifest_of("cifar", [File("c.tar.gz")], [split], fields)
+    found = list(cifar.samples(Source(manifest, split, tmp_path), range(rows)))
+    assert len(found) == rows and all((one.values["image"] == 255).all() for one in found)
+
+
 def test_two_sets_of_labels_need_options_only(tmp_path: Path) -> None:
     batch = raw.cifar_batch(1, labels=None, fine_labels=[0, 1, 2, 0, 1], coarse_labels=[1] * 5)
     names = {b"fine_label_names": [b"cat", b"dog", b"frog"], b"coarse_label_names": [b"a", b"b"]}

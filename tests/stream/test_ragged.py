@@ -44,6 +44,39 @@ def test_a_padded_view_has_each_rows_values(rows: list[list[int]], length: int) 
     assert ragged.lengths.tolist() == list(map(len, rows))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "fill", "fits"),
+    [
+        ("uint8", -1, "a whole number from 0 to 255"),
+        ("uint8", 256, "a whole number from 0 to 255"),
+        ("int64", 0.5, "a whole number from -9223372036854775808"),
+        ("int64", float("nan"), "a whole number"),
+        ("bool", -1, "True or False"),
+        ("float32", "x", "a number"),
+    ],
+)
+@pytest.mark.parametrize("tensors", [False, True])
+def test_a_fill_that_the_field_cannot_hold_is_refused(
+    dtype: str, fill: Any, fits: str, tensors: bool
+) -> None:
+    values: Any = np.zeros(3, dtype)
+    if tensors:
+        values = pytest.importorskip("torch").from_numpy(values)
+    ragged = Ragged(values, np.array([0, 1, 3]))
+    with pytest.raises(UsageError, match=f"a field of {dtype} cannot be padded.*{fits}") as error:
+        ragged.padded(fill)
+    assert "lengths" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill"),
+    [("uint8", 255), ("bool", True), ("bool", 0), ("float32", np.nan), ("i4", -1.0)],
+)
+def test_a_fill_that_the_field_holds_is_there(dtype: str, fill: Any) -> None:
+    padded = Ragged(np.zeros(3, dtype), np.array([0, 1, 3])).padded(fill)
+    assert padded.dtype == dtype and np.array_equal(padded[0, 1], fill, equal_nan=True)
+
+
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     """White rectangles on black, each with a class; sample i has i mod 3 of them."""

@@ -101,7 +101,7 @@ KEEPERS = [
 
 
 @pytest.mark.parametrize("keep", KEEPERS)
-def test_rule_6_whatever_is_kept_of_a_buffer_stays_unchanged_until_dropped(keep: Any) -> None:
+def test_promise_6_whatever_is_kept_of_a_buffer_stays_unchanged_until_dropped(keep: Any) -> None:
     pool = Pool(128, 1)
     kept = keep(lend(pool, 7))
     churn(pool)
@@ -114,7 +114,7 @@ def test_rule_6_whatever_is_kept_of_a_buffer_stays_unchanged_until_dropped(keep:
     assert pool.extra - allocated == 0 and pool.free == 1
 
 
-def test_rule_6_a_reference_cycle_gives_its_buffer_back_when_collected() -> None:
+def test_promise_6_a_reference_cycle_gives_its_buffer_back_when_collected() -> None:
     pool = Pool(128, 1)
     gc.disable()
     try:

@@ -50,7 +50,7 @@ def _seen(folder: Path, world: int) -> list[tuple[int, int, list[int]]]:
     [(True, (3, 2)), (Window(lanes=6, window=8), (2, 4))],
     ids=["fewer ranks", "more ranks, window order"],
 )
-def test_rule_2_a_rank_is_killed_and_another_number_of_ranks_goes_on(
+def test_promise_2_a_rank_is_killed_and_another_number_of_ranks_goes_on(
     make_pack: MakePack, tmp_path: Path, shuffle: Any, worlds: tuple[int, int]
 ) -> None:
     pack = make_pack(101)

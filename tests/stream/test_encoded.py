@@ -246,7 +246,7 @@ def test_an_unreadable_sample_is_named(write: Write) -> None:
         list(stream.batches(pack, 2, transform=[Crop(24)], unreadable="raise"))
 
 
-def test_rule_5_an_image_that_does_not_decode_has_a_substitute(write: Write) -> None:
+def test_promise_5_an_image_that_does_not_decode_has_a_substitute(write: Write) -> None:
     pack = write(ENCODED, [*several(3), b"no image"])
     with stream.batches(pack, 2, transform=[Crop(24)]) as made:
         with pytest.warns(UserWarning, match="'train/003': image: not a readable image"):

@@ -28,7 +28,7 @@ def epoch_of(order: Order, state: State) -> list[int]:
 
 @given(n=sizes, batch_size=batch_sizes, ranks=worlds, epoch=st.integers(0, 9))
 @settings(deadline=None, max_examples=30)
-def test_rule_1_the_ranks_slices_side_by_side_are_the_global_batch(
+def test_promise_1_the_ranks_slices_side_by_side_are_the_global_batch(
     n: int, batch_size: int, ranks: int, epoch: int
 ) -> None:
     order = [Order(n, KEY, batch_size, rank=rank, ranks=ranks) for rank in range(ranks)]
@@ -46,7 +46,7 @@ def test_rule_1_the_ranks_slices_side_by_side_are_the_global_batch(
 
 @given(n=sizes, batch_size=batch_sizes, ranks=worlds, drop_last=st.booleans())
 @settings(deadline=None)
-def test_rule_3_every_rank_gets_as_many_batches_and_rows(
+def test_promise_3_every_rank_gets_as_many_batches_and_rows(
     n: int, batch_size: int, ranks: int, drop_last: bool
 ) -> None:
     drop_last = drop_last and batch_size <= n
@@ -69,7 +69,7 @@ phases = st.lists(st.tuples(batch_sizes, worlds, st.integers(0, 5)), min_size=1,
 
 @given(n=sizes, phases=phases, seed=st.integers(0, 2**32 - 1))
 @settings(deadline=None)
-def test_rule_2_stops_and_changes_of_size_lose_and_repeat_nothing(
+def test_promise_2_stops_and_changes_of_size_lose_and_repeat_nothing(
     n: int, phases: list[tuple[int, int, int]], seed: int
 ) -> None:
     key = Key("1" * 64, seed, True)

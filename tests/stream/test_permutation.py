@@ -21,7 +21,7 @@ def whole(n: int, seed: int = 0, epoch: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_small_permutation_is_a_bijection(seed: int) -> None:
+def test_promise_1_every_small_permutation_is_a_bijection(seed: int) -> None:
     for n in [*range(300), 511, 512, 513, 1023, 1025, 4095, 4096, 4097]:
         assert np.array_equal(np.sort(whole(n, seed, epoch=n)), np.arange(n)), n
 
@@ -45,7 +45,7 @@ def test_a_large_permutation_stays_in_range_and_never_collides(
 
 @given(n=st.integers(1, 2**40), at=st.integers(0, 2**40), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
-def test_a_position_goes_to_the_same_place_alone_and_among_others(
+def test_promise_1_a_position_goes_to_the_same_place_alone_and_among_others(
     n: int, at: int, seed: int
 ) -> None:
     position = at % n
@@ -54,7 +54,7 @@ def test_a_position_goes_to_the_same_place_alone_and_among_others(
     assert alone[0] == permutation(n, seed)(among)[among == position][0]
 
 
-def test_the_test_vectors_hold_for_ever() -> None:
+def test_promise_1_the_test_vectors_hold_for_ever() -> None:
     assert whole(10).tolist() == [8, 1, 0, 4, 6, 2, 9, 3, 7, 5]
     assert whole(16, seed=1).tolist() == [12, 0, 2, 9, 7, 5, 15, 4, 10, 13, 8, 1, 11, 14, 6, 3]
     assert permutation(60_000, 7, 3)(np.arange(5)).tolist() == [30940, 48595, 30340, 57605, 17126]
@@ -125,6 +125,6 @@ def test_successive_epochs_and_seeds_are_uncorrelated(change: str) -> None:
             assert same < 10  # a Poisson law of mean 1
 
 
-def test_other_samples_have_another_order() -> None:
+def test_promise_1_other_samples_have_another_order() -> None:
     other = Permutation(1000, round_keys(hashlib.sha256(b"others").hexdigest(), 0, 0))
     assert np.count_nonzero(other(np.arange(1000)) == whole(1000)) < 12

@@ -113,14 +113,14 @@ def test_even_what_is_no_exception_reaches_the_consumer(error: BaseException) ->
     assert not ours()
 
 
-def test_rule_6_dropping_it_ends_the_threads() -> None:
+def test_promise_6_dropping_it_ends_the_threads() -> None:
     prefetch = squares()
     prefetch.get()
     del prefetch
     assert not ours()
 
 
-def test_rule_6_a_reference_cycle_around_it_ends_the_threads_when_collected() -> None:
+def test_promise_6_a_reference_cycle_around_it_ends_the_threads_when_collected() -> None:
     prefetch = squares()
     cycle: list[object] = [prefetch]
     cycle.append(cycle)
@@ -130,7 +130,7 @@ def test_rule_6_a_reference_cycle_around_it_ends_the_threads_when_collected() ->
     assert gone() is None and not ours()
 
 
-def test_rule_6_a_worker_that_collects_it_does_not_wait_for_itself() -> None:
+def test_promise_6_a_worker_that_collects_it_does_not_wait_for_itself() -> None:
     """The last reference dies in one of its own threads."""
     box: list[Prefetch[int, int]] = []
     filled, dropped = threading.Event(), threading.Event()
@@ -204,7 +204,7 @@ prefetch.get()
         ("cycle = [prefetch]; cycle.append(cycle); del prefetch", 0),
     ],
 )
-def test_rule_6_the_interpreter_ends_at_once_and_silently(ending: str, status: int) -> None:
+def test_promise_6_the_interpreter_ends_at_once_and_silently(ending: str, status: int) -> None:
     ended = run_script(START + ending)
     assert ended.returncode == status, ended.stderr
     assert ("RuntimeError: the step failed" in ended.stderr) == (status == 1)

@@ -51,7 +51,7 @@ def _shared_memory(process: int) -> set[Path]:
 
 
 @pytest.mark.parametrize("device", ["", "cpu"])
-def test_rule_6_a_killed_process_leaves_nothing_behind(
+def test_promise_6_a_killed_process_leaves_nothing_behind(
     make_pack: MakePack, tmp_path: Path, home: Path, device: str
 ) -> None:
     if device:

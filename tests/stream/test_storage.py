@@ -102,7 +102,7 @@ def test_a_shard_that_changes_under_a_stream_is_an_error_that_names_it(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the guard without the extension needs Linux")
 @pytest.mark.parametrize("native", ["with", "without"])
-def test_rule_5_what_storage_does_not_answer_is_unreadable(
+def test_promise_5_what_storage_does_not_answer_is_unreadable(
     pack: Pack, tmp_path: Path, native: str
 ) -> None:
     stream, sample = run(native, "fail", pack, tmp_path / "pack")

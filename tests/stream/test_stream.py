@@ -78,7 +78,9 @@ def test_five_lines_are_enough(make_pack: MakePack) -> None:
     assert seen == N
 
 
-def test_rule_1_an_epoch_is_a_pure_function_of_samples_seed_and_epoch(make_pack: MakePack) -> None:
+def test_promise_1_an_epoch_is_a_pure_function_of_samples_seed_and_epoch(
+    make_pack: MakePack,
+) -> None:
     def epochs(seed: int, shards: int, threads: int) -> list[list[int]]:
         stream = stream_of(make_pack(N, shards), 5, seed=seed, threads=threads)
         return [np.concatenate([b.index for b in stream]).tolist() for _ in range(3)]
@@ -95,7 +97,7 @@ def test_rule_1_an_epoch_is_a_pure_function_of_samples_seed_and_epoch(make_pack:
 @pytest.mark.parametrize("rank", [(0, 1), (1, 3)])
 @pytest.mark.parametrize("drop_last", [False, True])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_rule_2_resumed_at_every_step_the_rest_is_the_same(
+def test_promise_2_resumed_at_every_step_the_rest_is_the_same(
     make_pack: MakePack, rank: tuple[int, int], drop_last: bool, threads: int
 ) -> None:
     pack = make_pack(N)
@@ -138,7 +140,7 @@ phases = st.lists(
 
 @given(phases=phases, seed=st.integers(0, 2**32 - 1))
 @property_test
-def test_rule_2_each_sample_once_an_epoch_whatever_changes_between_stops(
+def test_promise_2_each_sample_once_an_epoch_whatever_changes_between_stops(
     make_pack: MakePack, phases: list[tuple[int, int, int, int]], seed: int
 ) -> None:
     pack = make_pack(N)
@@ -163,7 +165,7 @@ def test_rule_2_each_sample_once_an_epoch_whatever_changes_between_stops(
     assert seen == Counter(range(N))
 
 
-def test_rule_2_the_state_counts_what_was_delivered_not_what_was_made(
+def test_promise_2_the_state_counts_what_was_delivered_not_what_was_made(
     make_pack: MakePack,
 ) -> None:
     made = threading.Semaphore(0)
@@ -209,7 +211,7 @@ def test_two_loops_over_one_stream_share_its_position(make_pack: MakePack) -> No
 
 
 @pytest.mark.parametrize("world", [2, 5, 64])
-def test_rule_3_ranks_agree_in_batches_and_rows_and_share_out_every_sample(
+def test_promise_3_ranks_agree_in_batches_and_rows_and_share_out_every_sample(
     make_pack: MakePack, world: int
 ) -> None:
     pack = make_pack(N)
@@ -235,7 +237,7 @@ def test_rule_3_ranks_agree_in_batches_and_rows_and_share_out_every_sample(
     order=st.one_of(st.permutations([PadCrop(3), Flip()]), st.permutations([Crop((5, 3)), Flip()])),
 )
 @property_test
-def test_rule_4_random_choices_depend_on_seed_epoch_and_sample_only(
+def test_promise_4_random_choices_depend_on_seed_epoch_and_sample_only(
     make_pack: MakePack,
     batch_size: int,
     ranks: int,
@@ -264,7 +266,7 @@ def test_rule_4_random_choices_depend_on_seed_epoch_and_sample_only(
 
 @pytest.mark.parametrize("crop", [PadCrop(3), Crop((4, 7)), CentreCrop((4, 7))])
 @pytest.mark.parametrize("layout", ["HWC", "CHW"])
-def test_rule_4_a_sample_is_shown_as_its_key_says(
+def test_promise_4_a_sample_is_shown_as_its_key_says(
     make_pack: MakePack, layout: str, crop: Any
 ) -> None:
     """From keys to pixels and floats, by the specification."""
@@ -287,7 +289,7 @@ def test_rule_4_a_sample_is_shown_as_its_key_says(
     stream.close()
 
 
-def test_rule_4_another_epoch_or_seed_chooses_anew(make_pack: MakePack) -> None:
+def test_promise_4_another_epoch_or_seed_chooses_anew(make_pack: MakePack) -> None:
     pack = make_pack(N)
 
     def images(seed: int) -> list[bytes]:
@@ -336,7 +338,7 @@ def consumer_loads_a_state(stream: Stream) -> None:
         consumer_loads_a_state,
     ],
 )
-def test_rule_6_a_consumer_that_stops_leaves_no_thread(
+def test_promise_6_a_consumer_that_stops_leaves_no_thread(
     make_pack: MakePack, consume: Callable[[Stream], None]
 ) -> None:
     stream = stream_of(make_pack(N), 4, threads=3)
@@ -346,7 +348,7 @@ def test_rule_6_a_consumer_that_stops_leaves_no_thread(
     stream.close()
 
 
-def test_rule_6_a_dropped_stream_leaves_no_thread(make_pack: MakePack) -> None:
+def test_promise_6_a_dropped_stream_leaves_no_thread(make_pack: MakePack) -> None:
     stream = batches(make_pack(N), 4)
     assert len(list(stream)) == 10
     assert ours()  # already at work for the next epoch
@@ -355,7 +357,7 @@ def test_rule_6_a_dropped_stream_leaves_no_thread(make_pack: MakePack) -> None:
     assert gone() is None and not ours()
 
 
-def test_rule_6_a_plain_loop_never_allocates(make_pack: MakePack) -> None:
+def test_promise_6_a_plain_loop_never_allocates(make_pack: MakePack) -> None:
     stream = stream_of(make_pack(N), 4, threads=3, transform=[PadCrop(1)])
     for _ in range(20):
         for batch in stream:
@@ -380,7 +382,7 @@ def test_two_threads_need_the_memory_of_four_batches(make_pack: MakePack, thread
 
 
 @pytest.mark.parametrize("device", [None, "cpu"])
-def test_rule_6_batches_may_be_kept(make_pack: MakePack, device: str | None) -> None:
+def test_promise_6_batches_may_be_kept(make_pack: MakePack, device: str | None) -> None:
     if device:
         pytest.importorskip("torch")
     pack = make_pack(N)

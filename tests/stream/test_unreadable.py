@@ -65,7 +65,7 @@ def quiet(stream: Stream) -> list[Any]:
 
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("field", ["key", "key_hash"])
-def test_rule_5_a_damaged_key_makes_a_sample_unreadable(
+def test_promise_5_a_damaged_key_makes_a_sample_unreadable(
     make_pack: MakePack, tmp_path: Path, field: str
 ) -> None:
     """Its random choices would silently be others."""
@@ -79,7 +79,7 @@ def test_rule_5_a_damaged_key_makes_a_sample_unreadable(
 
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("field", ["image", "label", "weight"])
-def test_rule_5_a_substitute_stands_for_an_unreadable_sample(
+def test_promise_5_a_substitute_stands_for_an_unreadable_sample(
     make_pack: MakePack, tmp_path: Path, field: str
 ) -> None:
     pack = damaged(make_pack(N), tmp_path / "damaged", BAD, field)
@@ -104,7 +104,7 @@ def test_rule_5_a_substitute_stands_for_an_unreadable_sample(
 @settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_rule_5_the_substitute_is_the_first_readable_candidate_on_any_rank(
+def test_promise_5_the_substitute_is_the_first_readable_candidate_on_any_rank(
     bad_pack: Pack, batch_size: int, ranks: int, epoch: int
 ) -> None:
     seen: Counter[int] = Counter()
@@ -128,13 +128,13 @@ def test_rule_5_the_substitute_is_the_first_readable_candidate_on_any_rank(
 
 
 @given(n=st.integers(1, 300), epoch=st.integers(0, 5), data=st.data())
-def test_rule_5_candidates_are_all_other_samples_once(n: int, epoch: int, data: Any) -> None:
+def test_promise_5_candidates_are_all_other_samples_once(n: int, epoch: int, data: Any) -> None:
     sample = data.draw(st.integers(0, n - 1))
     found = list(candidates(n, "d" * 64, 1, epoch, sample))
     assert sorted([*found, sample]) == list(range(n))
 
 
-def test_rule_5_a_substitute_is_shown_as_its_own_key_says(bad_pack: Pack) -> None:
+def test_promise_5_a_substitute_is_shown_as_its_own_key_says(bad_pack: Pack) -> None:
     """Promise 4 holds for it, too."""
     (batch,) = quiet(batches(bad_pack, N, transform=[PadCrop(3), Flip()]))
     rows = {
@@ -145,7 +145,7 @@ def test_rule_5_a_substitute_is_shown_as_its_own_key_says(bad_pack: Pack) -> Non
         assert np.array_equal(batch["image"][row], batch["image"][twin])
 
 
-def test_rule_5_evaluation_raises_and_a_policy_decides_otherwise(bad_pack: Pack) -> None:
+def test_promise_5_evaluation_raises_and_a_policy_decides_otherwise(bad_pack: Pack) -> None:
     with pytest.raises(PackError, match=r"train/00003.*unreadable sample.*CRC-32C"):
         list(batches(bad_pack, 8, shuffle=False))
     with pytest.raises(PackError, match="unreadable sample"):
@@ -154,7 +154,7 @@ def test_rule_5_evaluation_raises_and_a_policy_decides_otherwise(bad_pack: Pack)
     assert len(shown) == 5 and sum(int(batch.substituted.sum()) for batch in shown) == 3
 
 
-def test_rule_5_where_nothing_can_be_read_the_stream_ends(
+def test_promise_5_where_nothing_can_be_read_the_stream_ends(
     make_pack: MakePack, tmp_path: Path
 ) -> None:
     pack = damaged(make_pack(3), tmp_path / "damaged", (0, 1, 2))
@@ -162,7 +162,7 @@ def test_rule_5_where_nothing_can_be_read_the_stream_ends(
         list(batches(pack, 2))
 
 
-def test_rule_5_one_warning_a_stream_and_resumed_where_it_was_made_an_error(
+def test_promise_5_one_warning_a_stream_and_resumed_where_it_was_made_an_error(
     bad_pack: Pack,
 ) -> None:
     stream = batches(bad_pack, 4)

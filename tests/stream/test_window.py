@@ -33,7 +33,7 @@ def lane_range(n: int, lanes: int, lane: int) -> range:
 
 @given(n=sizes, window=windows, epoch=st.integers(0, 9))
 @settings(deadline=None)
-def test_rule_7_each_sample_once_and_in_the_lane_of_its_position(
+def test_promise_7_each_sample_once_and_in_the_lane_of_its_position(
     n: int, window: Window, epoch: int
 ) -> None:
     samples = order(n, window).samples(epoch, np.arange(n))
@@ -44,7 +44,7 @@ def test_rule_7_each_sample_once_and_in_the_lane_of_its_position(
 
 @given(n=sizes, window=windows, epoch=st.integers(0, 9))
 @settings(deadline=None)
-def test_rule_7_a_window_is_of_neighbouring_samples(n: int, window: Window, epoch: int) -> None:
+def test_promise_7_a_window_is_of_neighbouring_samples(n: int, window: Window, epoch: int) -> None:
     samples = order(n, window).samples(epoch, np.arange(n))
     for lane in range(min(window.lanes, n)):
         mine = samples[lane :: window.lanes]
@@ -58,7 +58,7 @@ def test_rule_7_a_window_is_of_neighbouring_samples(n: int, window: Window, epoc
 
 @given(n=sizes, window=windows, at=st.integers(0, 400), epoch=st.integers(0, 9))
 @settings(deadline=None)
-def test_rule_7_a_position_alone_gives_what_it_gives_among_others(
+def test_promise_7_a_position_alone_gives_what_it_gives_among_others(
     n: int, window: Window, at: int, epoch: int
 ) -> None:
     one = order(n, window)
@@ -69,7 +69,7 @@ def test_rule_7_a_position_alone_gives_what_it_gives_among_others(
 
 @given(n=sizes, window=windows, batch_size=batch_sizes, ranks=worlds)
 @settings(deadline=None, max_examples=60)
-def test_rules_1_and_3_the_ranks_shares_are_the_global_batch_in_equal_rows(
+def test_promises_1_and_3_the_ranks_shares_are_the_global_batch_in_equal_rows(
     n: int, window: Window, batch_size: int, ranks: int
 ) -> None:
     orders = [order(n, window, batch_size, rank, ranks) for rank in range(ranks)]
@@ -88,7 +88,7 @@ def test_rules_1_and_3_the_ranks_shares_are_the_global_batch_in_equal_rows(
     phases=st.lists(st.tuples(batch_sizes, worlds, st.integers(0, 5)), max_size=5),
 )
 @settings(deadline=None, max_examples=60)
-def test_rule_2_stops_and_changes_of_size_lose_and_repeat_nothing(
+def test_promise_2_stops_and_changes_of_size_lose_and_repeat_nothing(
     n: int, window: Window, phases: list[tuple[int, int, int]]
 ) -> None:
     seen: list[int] = []
@@ -107,7 +107,7 @@ def test_rule_2_stops_and_changes_of_size_lose_and_repeat_nothing(
 
 
 @pytest.mark.parametrize(("ranks", "batch_size"), [(1, 64), (4, 64), (8, 256), (16, 1024), (4, 96)])
-def test_ranks_keep_to_their_lanes(ranks: int, batch_size: int) -> None:
+def test_promise_7_ranks_keep_to_their_lanes(ranks: int, batch_size: int) -> None:
     """Wherever batches hold every lane equally often: nobody reads another's range."""
     window = Window(32, 16)
     for rank in range(ranks):
@@ -118,7 +118,7 @@ def test_ranks_keep_to_their_lanes(ranks: int, batch_size: int) -> None:
             assert set(lanes * ranks // 32) == {rank}
 
 
-def test_a_rank_stays_near_its_lanes_where_batches_do_not_fit_them() -> None:
+def test_promise_7_a_rank_stays_near_its_lanes_where_batches_do_not_fit_them() -> None:
     own = 0
     for rank in range(8):
         one = order(64 * 100, Window(64, 10), 100, rank, 8)
@@ -128,7 +128,7 @@ def test_a_rank_stays_near_its_lanes_where_batches_do_not_fit_them() -> None:
     assert own > 0.8 * 6400
 
 
-def test_the_test_vectors_hold_for_ever() -> None:
+def test_promise_7_the_test_vectors_hold_for_ever() -> None:
     keys = round_keys(DIGEST, 0, 0)
     assert Window(3, 4).samples(14, keys, np.arange(14)).tolist() == VECTOR
     far = Window(64, 1024).samples(2**40 - 1, keys, np.array([0, 1, 2**39]))
@@ -139,7 +139,7 @@ VECTOR = [3, 7, 12, 4, 5, 11, 2, 9, 13, 1, 8, 10, 0, 6]
 FAR = [16575558967, 30565752533, 7985624447]
 
 
-def test_windows_of_one_epoch_and_epochs_of_one_window_differ() -> None:
+def test_promise_7_windows_of_one_epoch_and_epochs_of_one_window_differ() -> None:
     one = order(2048, Window(2, 256))
     first, second = (one.samples(epoch, np.arange(2048)) for epoch in (0, 1))
     assert np.count_nonzero(first == second) < 40
@@ -160,7 +160,7 @@ def test_in_tweaked_permutations_every_sample_is_as_likely_at_every_place(n: int
     assert abs(((counts - 40) ** 2 / 40).sum() - freedoms) < 5 * (2 * freedoms) ** 0.5
 
 
-def test_lanes_and_window_are_part_of_the_key() -> None:
+def test_promise_7_lanes_and_window_are_part_of_the_key() -> None:
     key = Key(DIGEST, 3, Window(8, 16))
     saved = json.loads(json.dumps(dump(key, State(1, 5))))
     assert load(saved, key, 100) == State(1, 5)
@@ -172,7 +172,7 @@ def test_lanes_and_window_are_part_of_the_key() -> None:
             load(dump(Key(DIGEST, 3, other), State()), key, 100)
 
 
-def test_a_stream_goes_on_in_window_order_with_other_ranks(make_pack: Any) -> None:
+def test_promise_7_a_stream_goes_on_in_window_order_with_other_ranks(make_pack: Any) -> None:
     pack = make_pack(50)
     window = Window(4, 5)
     stream = batches(pack, 8, seed=1, shuffle=window)

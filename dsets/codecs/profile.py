@@ -14,6 +14,10 @@ from typing import Literal
 from dsets.errors import UsageError
 
 Filter = Literal["bilinear", "bicubic"]
+#: The decoder's halving is another filter than the resize that follows. What it leaves is at least
+#: so many times as large as the target, so that most of the shrinking, and the sharpness, are the
+#: resize's: with 1 the halved pictures are 38 dB from the others in the median, with 2 above 43.
+SPARE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +26,8 @@ class Profile:
     ``filter``: two 8-bit passes, as ``PIL.Image.resize``.
 
     ``scaled``: the decoder itself may halve the image (1/2, 1/4 or 1/8 of the DCT) as long as the
-    shorter side stays at least as large as asked for. Other fractions leave libjpeg-turbo's
-    vectorised path and are slower than decoding everything.
+    shorter side stays at least SPARE times as large as asked for. Other fractions leave
+    libjpeg-turbo's vectorised path and are slower than decoding everything.
     """
 
     name: str
@@ -33,7 +37,8 @@ class Profile:
     def denominator(self, width: int, height: int, side: int) -> int:
         """The scaling, 1, 2, 4 or 8, that the decoder applies to an image of this size."""
         denominator = 1
-        while self.scaled and denominator < 8 and min(width, height) // (2 * denominator) >= side:
+        least = SPARE * side
+        while self.scaled and denominator < 8 and min(width, height) // (2 * denominator) >= least:
             denominator *= 2
         return denominator
 
@@ -74,7 +79,7 @@ def environment(profile: Profile | None = None, *, encoder: bool = False) -> dic
         found |= {
             "profile": profile.name,
             "filter": f"{profile.filter}, antialiased, two 8-bit passes",
-            "scaling": "DCT 1/2, 1/4, 1/8" if profile.scaled else "none",
+            "scaling": f"DCT 1/2, 1/4, 1/8, to {SPARE} x the target" if profile.scaled else "none",
         }
     if encoder:
         known = getattr(features, "features", {})  # the question alone warns in an older Pillow

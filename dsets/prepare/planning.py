@@ -34,6 +34,8 @@ _SUM_BYTES = 8
 _OTHER_SUMS = 14
 #: What a shard costs beside its samples: HDF5's own structure and 4096-byte alignment.
 _SHARD_OVERHEAD_BYTES = 112 << 10
+#: What a pipeline's environment says of its resize profile.
+_PROFILE = ("profile", "filter", "scaling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,10 @@ class PackPlan:
     def _contents(self) -> dict[str, Any]:
         # Addresses, titles and licences are left out: editing a mirror makes no other pack.
         manifest, split = self.source.manifest, self.split
+        # A profile's rule is the same on any machine, and its name may outlive it; what else is in
+        # the environment may differ between machines that share a plan.
+        environment = self.pipeline.environment()
+        profile = [environment[name] for name in _PROFILE if name in environment]
         return {
             "dataset": manifest.name,
             "split": split.name,
@@ -125,6 +131,7 @@ class PackPlan:
             "pipeline": [self.pipeline.name, self.pipeline.sha256],
             "fields": [field_table(field) for field in self.fields],
             **({"withheld": list(split.withheld)} if split.withheld else {}),
+            **({"profile": profile} if profile else {}),
         }
 
     def as_json(self) -> dict[str, Any]:

@@ -19,6 +19,8 @@ FOLDER = Path(__file__).parent / "golden"
 PINS = json.loads((FOLDER / "pins.json").read_text())
 FILES = sorted(path.name for path in FOLDER.iterdir() if path.suffix != ".json")
 SIDE = 64
+#: The golden images are small, and the decoder halves what is four times as large as asked for.
+SIDES = {"fast": 32}
 needs_extension = pytest.mark.skipif(not extension.jpeg, reason="built without the JPEG extension")
 PATHS = [pytest.param(True, marks=needs_extension, id="native"), pytest.param(False, id="pillow")]
 
@@ -30,7 +32,7 @@ def digest(pixels: np.ndarray) -> str:
 
 def crop(data: bytes, name: str, native: bool) -> np.ndarray:
     def size(width: int, height: int) -> codecs.Resize:
-        return codecs.centre_crop(width, height, SIDE)
+        return codecs.centre_crop(width, height, SIDES.get(name, SIDE))
 
     return codecs.resized(data, size, codecs.profile(name), native=native)
 
@@ -54,7 +56,7 @@ def test_every_golden_image_is_pinned_for_every_profile() -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_a_profile_gives_the_pixels_it_always_gave(name: str, profile: str, native: bool) -> None:
     found = crop((FOLDER / name).read_bytes(), profile, native)
-    assert found.shape == (SIDE, SIDE, 3)
+    assert found.shape == (SIDES.get(profile, SIDE),) * 2 + (3,)
     assert digest(found) == PINS[name][profile]
 
 

@@ -92,6 +92,18 @@ def test_what_decides_bytes_is_in_the_digest(tiny: Any) -> None:
         assert other.recipe != first.recipe and other.digest != first.digest
 
 
+def test_the_rule_of_a_resize_profile_is_in_the_digest_and_the_machines_library_is_not(
+    tiny: Any,
+) -> None:
+    one = tiny.plan().packs[0]
+    found = []
+    for scaling, jpeg in (("none", "a"), ("none", "b"), ("DCT 1/2", "a")):
+        environment = {"profile": "fast", "filter": "any", "scaling": scaling, "jpeg": jpeg}
+        recipe = replace(one.pipeline, _environment=lambda given=environment: given)
+        found.append(replace(one, pipeline=recipe).digest)
+    assert found[0] == found[1] and len({one.digest, *found}) == 3
+
+
 def test_the_disk_need_is_about_what_the_packs_take(tiny: Any) -> None:
     plan = tiny.plan()
     prepare.run(plan)

@@ -16,7 +16,7 @@ from dsets.adopt.parts import Chosen, Lack, Official, Plan, Stranger, Tree
 from dsets.adopt.pictures import shortfalls
 from dsets.errors import AbsentError, AdoptError, DataError
 from dsets.manifest import File, Manifest, Source, Split
-from dsets.progress import Progress, ignore
+from dsets.progress import Event, Progress, ignore
 from dsets.readers import _keys, _listing
 
 
@@ -69,7 +69,7 @@ def adopt(
     return Adopted(official, taken, tuple(told), now or plan.manifest)
 
 
-def foreseen(plan: Plan) -> tuple[Lack, ...]:
+def foreseen(plan: Plan, progress: Progress = ignore) -> tuple[Lack, ...]:
     """What will be missing after ``adopt`` with ``unverified``, as the reader counts it.
 
     Neither the store nor the user's files are changed, and nothing is hashed; archives are read for
@@ -89,7 +89,7 @@ def foreseen(plan: Plan) -> tuple[Lack, ...]:
             if isinstance(part, Stranger):
                 file = replace(file, part=_part_of(plan.manifest, part.called))
             files += [] if isinstance(part, Official) else [file]
-        taken, lacks = _tried(plan, strange, files, work)
+        taken, lacks = _tried(plan, strange, files, work, progress)
     counted = {split.name for split in taken}
     return tuple(lack for lack in plan.lacks if lack.split not in counted) + lacks
 
@@ -148,7 +148,7 @@ def _take(
                     bringing.stranger(part, work, copy, tell),
                     part=_part_of(plan.manifest, part.called),
                 )
-        taken, lacks = _tried(plan, strange, files.values(), work)
+        taken, lacks = _tried(plan, strange, files.values(), work, tell)
         for name in files:
             _check_place(plan.folder, name)
         for file in files.values():
@@ -167,9 +167,12 @@ def _take(
 
 
 def _tried(
-    plan: Plan, strange: Sequence[Chosen], files: Iterable[File], work: Path
+    plan: Plan, strange: Sequence[Chosen], files: Iterable[File], work: Path, tell: Progress
 ) -> tuple[tuple[Split, ...], tuple[Lack, ...]]:
-    """The splits that the reader finds samples of in the work folder, and what they lack."""
+    """The splits that the reader finds samples of in the work folder, and what they lack.
+
+    ``tell`` hears what the reader has to say of the files besides.
+    """
     splits = {
         one.split.name: replace(
             one.split, files=tuple(part.name for part in one.parts), options=one.options
@@ -177,7 +180,7 @@ def _tried(
         for one in strange
     }
     trial = variant.made(plan.manifest, splits, files)
-    counted = [_counted(trial, trial.split(name), work) for name in splits]
+    counted = [_counted(trial, trial.split(name), work, tell) for name in splits]
     taken = tuple(split for split, _ in counted if split.samples)
     if not taken:
         raise AdoptError(
@@ -232,12 +235,16 @@ def _theirs(where: str, work: Path) -> str:
     return where
 
 
-def _counted(trial: Manifest, split: Split, work: Path) -> tuple[Split, Lack | None]:
+def _counted(
+    trial: Manifest, split: Split, work: Path, tell: Progress
+) -> tuple[Split, Lack | None]:
     """The split with as many samples as the reader finds; what it lacks of the official ones."""
     # A shortened archive may hold nothing of one split and all of another, which can be had.
     source = Source(trial, split, work)
     try:
         table = readers.load(trial.reader).table(source)
+        for line in (*readers.notes(source), *readers.remarks(source)):
+            tell(Event(f"{trial.name}/{split.name}", 0, None, line))
     except AbsentError as error:
         missing = f"all of {split.name}: {error.what}"
         return replace(split, samples=0), Lack(split.name, "samples", missing, split.samples, 0)

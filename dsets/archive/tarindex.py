@@ -47,7 +47,8 @@ class Members:
 def walk(path: Path, *, nested: bool, remedy: str = REMEDY) -> Iterator[Members]:
     """Every file in the tar at ``path``, in its order, by batches of at most BATCH.
 
-    With ``nested``, each member called ``*.tar`` is an archive whose members come in its place.
+    With ``nested``, each member called ``*.tar`` is an archive whose members come in its place;
+    not one that is hidden (``._*.tar``: what macOS puts beside a file), which is a file as others.
 
     Raises:
         DataError: an archive is compressed, damaged, cut short or hostile; an inner one is none.
@@ -92,13 +93,23 @@ def inflated(path: Path, limit: int, *, remedy: str = REMEDY) -> Iterator[Member
         yield from batch.flushed()
 
 
+def is_inner(name: str) -> bool:
+    """Whether a member is an archive, by its name."""
+    return name.lower().endswith(INNER) and not hidden(name)
+
+
+def hidden(name: str) -> bool:
+    """Whether the last part of a name begins with a dot."""
+    return name.rpartition("/")[2].startswith(".")
+
+
 def _outer(path: Path, nested: bool, remedy: str) -> Generator[Members | Section, None, None]:
     """Members of the outer archive, and the sections that are inner ones."""
     with Stream(path, _UNLIMITED, remedy=remedy, sparsely=True) as stream:
         _check_plain(stream)
         batch = _Batch("", 0)
         for entry, _ in tar.walk(stream):
-            if nested and entry.name.lower().endswith(INNER):
+            if nested and is_inner(entry.name):
                 yield from batch.flushed()
                 yield Section(entry.name, entry.offset, entry.bytes)
             else:

@@ -126,6 +126,13 @@ class Remarking(Protocol):
         """What of the split's files went into no sample, a line each. Raises as ``table``."""
 
 
+class Noting(Protocol):
+    """What a reader also has that passes over files of its archives (``notes``)."""
+
+    def notes(self, source: Source) -> Sequence[str]:
+        """What whoever brings the files should know, a line each. Raises as ``table``."""
+
+
 class Choice(NamedTuple):
     """What a subset of a split is chosen from: the archives of its images, the files of its
     annotations that decide, and the classes by label; none where the split has no objects.
@@ -247,6 +254,16 @@ def remarks(source: Source) -> Sequence[str]:
     """
     reader = load(source.manifest.reader)
     return cast(Remarking, reader).remarks(source) if hasattr(reader, "remarks") else ()
+
+
+def notes(source: Source) -> Sequence[str]:
+    """What whoever brings a split's files should know of them and is no fault, a line each.
+
+    Raises:
+        DataError: a file is not what the manifest or the format says.
+    """
+    reader = load(source.manifest.reader)
+    return cast(Noting, reader).notes(source) if hasattr(reader, "notes") else ()
 
 
 def selectable(name: str) -> Selectable:

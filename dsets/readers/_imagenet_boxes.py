@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets.archive import tar
+from dsets.errors import DataError
 from dsets.manifest.schema import Source
 from dsets.readers import _rows
 
@@ -24,11 +25,12 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 Boxes = npt.NDArray[np.float32]
 
 
-def read(source: Source, name: str) -> Iterator[tuple[str, Boxes]]:
-    """Each annotated picture's key and its boxes, float32 (n, 4), in the archive's order.
+def read(source: Source, name: str) -> Iterator[tuple[str, Boxes | DataError]]:
+    """Each annotated picture's key and its boxes, float32 (n, 4), in the archive's order; of an
+    annotation that is damaged or hostile, what is wrong with it.
 
     Raises:
-        DataError: the archive or an annotation is damaged or hostile.
+        DataError: the archive as a whole is.
     """
     with _rows.open_raw(source, name, LIMIT_BYTES) as stream:
         for entry, body in tar.walk(stream):
@@ -36,11 +38,15 @@ def read(source: Source, name: str) -> Iterator[tuple[str, Boxes]]:
             if path.suffix != ".xml" or path.name.startswith("."):
                 continue
             if entry.bytes > XML_BYTES:
-                raise body.error("annotation too long", expected=f"at most {XML_BYTES:,} bytes")
+                long = body.error("annotation too long", expected=f"at most {XML_BYTES:,} bytes")
+                yield path.stem, long
+                continue
+            data = bytes(body.whole())
             try:
-                yield path.stem, _parsed(bytes(body.whole()))
+                found: Boxes | DataError = _parsed(data)
             except ValueError as error:
-                raise body.error("bad annotation", got=str(error)[:120]) from error
+                found = body.error("bad annotation", got=str(error)[:120])
+            yield path.stem, found
 
 
 def _parsed(data: bytes) -> Boxes:

@@ -5,7 +5,7 @@ Of the training archive it takes seconds to make and milliseconds to open, so ea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsets.errors import ManifestError
+from dsets.errors import DataError, ManifestError
 from dsets.manifest.schema import WITHHELD, Source
 from dsets.readers import (
     _imagenet_boxes,
@@ -26,7 +26,7 @@ from dsets.readers import (
 from dsets.readers._cache import DECODED
 from dsets.readers._imagenet_options import Options
 
-VERSION = 2
+VERSION = 3
 _PIECE = 1 << 16  # rows that are Python objects at a time
 _DTYPES = {
     "label": "<i4",
@@ -40,6 +40,7 @@ _DTYPES = {
     "patched": "|u1",
     "box_end": "<i8",
     "box": "<f4",
+    "unboxed": "<i8",
 }
 _ROWS = ("label", "number", "place", "suffix", "offset", "bytes", "box_end")
 
@@ -49,8 +50,10 @@ class Index:
     """One row a picture, in the split's order; columns as in ``Pictures``, with these:
 
     ``box`` float32 (m, 4) has the boxes of all pictures; ``box_end`` int64 (n,) where each one's
-    end. ``sha256`` uint8 (n, 32) is there for loose files only.
-    ``classes`` are the manifest's, or those that were found.
+    end; ``unboxed`` int64 (k,) the rows, rising, with an annotation that cannot be read.
+    ``sha256`` uint8 (n, 32) is there for loose files only.
+    ``classes`` are the manifest's, or those that were found. ``remarks`` are about annotations that
+    cannot be read, ``notes`` about files that are passed over.
     """
 
     stem: str
@@ -58,6 +61,8 @@ class Index:
     suffixes: tuple[str, ...]
     classes: tuple[str, ...]
     columns: dict[str, npt.NDArray[Any]]
+    remarks: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.columns["label"])
@@ -83,6 +88,12 @@ class Index:
         box: npt.NDArray[np.float32] = self.columns["box"][start : self.columns["box_end"][row]]
         return box
 
+    def is_unboxed(self, row: int) -> bool:
+        """Whether an annotation of the picture cannot be read."""
+        rows = self.columns["unboxed"]
+        place = int(np.searchsorted(rows, row))
+        return place < len(rows) and int(rows[place]) == row
+
 
 def opened(source: Source, options: Options) -> Index:
     """The split's index: from memory, from the store, or else made now and kept there.
@@ -107,6 +118,7 @@ def opened(source: Source, options: Options) -> Index:
 def _stored(source: Source, options: Options, key: list[Any]) -> Index:
     def write(path: Path, index: Index) -> None:
         facts = {"stem": index.stem, "places": index.places, "suffixes": index.suffixes}
+        facts |= {"remarks": index.remarks, "notes": index.notes}
         if not options.classes:
             facts["classes"] = index.classes
         _index_file.write(path, key, facts, index.columns)
@@ -129,9 +141,13 @@ def _read(path: Path, key: list[Any], options: Options) -> Index | None:
     places: Any = kept.facts.get("places")
     suffixes: Any = kept.facts.get("suffixes")
     classes: Any = options.classes or kept.facts.get("classes")
+    remarks: Any = kept.facts.get("remarks")
+    notes: Any = kept.facts.get("notes")
     if not _names(stem, places, suffixes) or not _classes(classes):
         return None
-    if not {*_ROWS, "box"} <= set(columns) or columns["box"].shape[1:] != (4,):
+    if not _texts(remarks) or not _texts(notes):
+        return None
+    if not {*_ROWS, "box", "unboxed"} <= set(columns) or columns["box"].shape[1:] != (4,):
         return None
     rows = len(columns["label"])
     ends = columns["box_end"]
@@ -147,12 +163,28 @@ def _read(path: Path, key: list[Any], options: Options) -> Index | None:
         and _within(columns["place"], 0, len(places))
         and _within(columns["suffix"], 0, len(suffixes))
         and _within(columns["number"], 0, 10**9)
-        and _within(columns["bytes"], 0, _imagenet_scan.PICTURE_BYTES + 1)
+        and _within(columns["bytes"], 0, _imagenet_scan.TOO_LARGE + 1)
         and _within(columns["offset"], 0, 1 << 62)
         and bool((np.diff(ends, prepend=0) >= 0).all())
         and int(ends[-1]) == len(columns["box"])
+        and columns["unboxed"].ndim == 1
+        and bool((np.diff(columns["unboxed"], prepend=-1, append=rows) > 0).all())
     )
-    return Index(stem, tuple(places), tuple(suffixes), tuple(classes), columns) if whole else None
+    if not whole:
+        return None
+    return Index(
+        stem,
+        tuple(places),
+        tuple(suffixes),
+        tuple(classes),
+        columns,
+        tuple(remarks),
+        tuple(notes),
+    )
+
+
+def _texts(lines: Any) -> bool:
+    return isinstance(lines, list) and all(type(line) is str for line in lines)
 
 
 def _classes(classes: Any) -> bool:
@@ -197,13 +229,15 @@ def _made(source: Source, options: Options) -> Index:
     columns = found.columns
     if found.stem:
         _label(source, options, found)
-    ends, box = _boxes(source, options, found)
+    boxes, remarks = _boxes(source, options, found)
     for name in columns:
         columns[name] = columns[name].astype(_DTYPES[name], copy=False)
-    columns |= {"box_end": ends, "box": box}
+    columns |= boxes
     for column in columns.values():
         column.flags.writeable = False
-    return Index(found.stem, found.places, found.suffixes, found.classes, columns)
+    return Index(
+        found.stem, found.places, found.suffixes, found.classes, columns, remarks, found.notes
+    )
 
 
 def _label(source: Source, options: Options, found: _imagenet_scan.Pictures) -> None:
@@ -243,26 +277,52 @@ def _label(source: Source, options: Options, found: _imagenet_scan.Pictures) -> 
 
 def _boxes(
     source: Source, options: Options, found: _imagenet_scan.Pictures
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """The boxes of the pictures that there are; annotations of others are passed over."""
+) -> tuple[dict[str, npt.NDArray[Any]], tuple[str, ...]]:
+    """The boxes of the pictures that there are, and a line for each archive with annotations that
+    cannot be read; annotations of other pictures are passed over."""
     there = [name for name in options.boxes if source.path(name).is_file()]
-    if not there:
-        return np.zeros(len(found.columns["label"]), np.int64), np.empty((0, 4), np.float32)
     label = {wnid: index for index, wnid in enumerate(found.classes)}
     codes = _imagenet_scan.codes(found.columns["label"], found.columns["number"], found.stem)
     owners: list[int] = []
     boxes: list[npt.NDArray[np.float32]] = []
+    unboxed: set[int] = set()
+    remarks: list[str] = []
     for archive in there:
+        bad, first = 0, ""
         for key, box in _imagenet_boxes.read(source, archive):
-            name = _imagenet_names.parsed(f"{key}.JPEG")
-            if name is None or name.stem != found.stem or (name.wnid and name.wnid not in label):
-                continue
-            code = (label.get(name.wnid, 0) << 32) | name.number
-            row = int(np.searchsorted(codes, code))
-            if row < len(codes) and codes[row] == code:
+            row = _row(found, label, codes, key)
+            if isinstance(box, DataError):
+                bad += 1
+                first = first or f"{key}: {box.what}" + (f", {box.got}" if box.got else "")
+                unboxed |= set() if row is None else {row}
+            elif row is not None:
                 owners.extend([row] * len(box))
                 boxes.append(box)
+        if bad:
+            remarks.append(
+                f"{archive}: {bad:,} annotations cannot be read, so pictures lack their boxes; "
+                f"the first, {first}"
+            )
     order = np.argsort(np.array(owners, np.int64), kind="stable")
-    all_boxes = np.concatenate([np.empty((0, 4), np.float32), *boxes])[order]
     counts = np.bincount(np.array(owners, np.int64), minlength=len(codes))
-    return np.cumsum(counts, dtype=np.int64), all_boxes
+    columns: dict[str, npt.NDArray[Any]] = {
+        "box_end": np.cumsum(counts, dtype=np.int64),
+        "box": np.concatenate([np.empty((0, 4), np.float32), *boxes])[order],
+        "unboxed": np.array(sorted(unboxed), np.int64),
+    }
+    return columns, tuple(remarks)
+
+
+def _row(
+    found: _imagenet_scan.Pictures,
+    label: Mapping[str, int],
+    codes: npt.NDArray[np.int64],
+    key: str,
+) -> int | None:
+    """The row of the picture that an annotation is called after, if it is there."""
+    name = _imagenet_names.parsed(f"{key}.JPEG")
+    if name is None or name.stem != found.stem or (name.wnid and name.wnid not in label):
+        return None
+    code = (label.get(name.wnid, 0) << 32) | name.number
+    row = int(np.searchsorted(codes, code))
+    return row if row < len(codes) and codes[row] == code else None

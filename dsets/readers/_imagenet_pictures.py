@@ -135,6 +135,7 @@ class _Files:
         if self._listed or not hasattr(os, "posix_fadvise"):
             return
         columns = self._index.columns
+        rows = rows[columns["bytes"][rows] < _imagenet_scan.TOO_LARGE]
         order = np.argsort(columns["offset"][rows])
         for row in rows[order].tolist():
             descriptor = self._descriptor(self._archive(row))
@@ -160,6 +161,9 @@ class _Files:
         columns = self._index.columns
         offset, size = int(columns["offset"][row]), int(columns["bytes"][row])
         place = self._index.places[columns["place"][row]]
+        if size == _imagenet_scan.TOO_LARGE:
+            limit = f"at most {_imagenet_scan.PICTURE_BYTES} bytes"
+            return Picture(row, b"", DataError("picture file too large", expected=limit))
         if "zipped" in columns:
             return self._unzipped(row, offset, size)
         if not self._listed or ("patched" in columns and columns["patched"][row]):

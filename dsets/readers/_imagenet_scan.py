@@ -22,10 +22,14 @@ from dsets.manifest.schema import Source
 from dsets.readers import _imagenet_names, _listing, _rows
 from dsets.readers._imagenet_options import Options
 
-#: No picture is larger; a hostile archive may declare anything.
+#: No larger picture is read; a hostile archive may declare anything.
 PICTURE_BYTES = 256 << 20
+#: What ``bytes`` says of every picture that is larger.
+TOO_LARGE = PICTURE_BYTES + 1
 #: Of a zip's members, besides where they are: end, packed size, CRC-32, method (see ``Member``).
 ZIPPED = 4
+_HIDDEN = "hidden archives, passed over"
+_LARGE = f"pictures of more than {PICTURE_BYTES:,} bytes, which no pack will have"
 _DIGEST_BYTES = 32
 _PLACED = ("place", "suffix", "offset", "bytes")
 #: The columns that are gathered, with their types and the numbers in a row.
@@ -44,11 +48,12 @@ _GATHERED = {
 @dataclass(frozen=True, slots=True)
 class Pictures:
     """One row a picture, in order. ``columns``: label (-1: not known here), number, place, suffix,
-    offset, bytes; sha256 (n, 32) where a listing has it; zipped (n, ZIPPED) where a zip holds them;
-    patched (n,), 1 where the patches hold the picture, if there are any.
+    offset, bytes (at most TOO_LARGE); sha256 (n, 32) where a listing has it; zipped (n, ZIPPED)
+    where a zip holds them; patched (n,), 1 where the patches hold the picture, if there are any.
 
     ``places`` and ``suffixes`` are what the columns of those names count: the inner archive that
     holds the picture, or (offset 0) the folder below the listing's; and the end of the file's name.
+    ``notes`` are for people: what of the archive is passed over, or will be.
     """
 
     stem: str
@@ -56,6 +61,7 @@ class Pictures:
     suffixes: tuple[str, ...]
     classes: tuple[str, ...]
     columns: dict[str, npt.NDArray[Any]]
+    notes: tuple[str, ...] = ()
 
 
 def scan(source: Source, options: Options) -> Pictures:
@@ -110,7 +116,7 @@ def _patched(source: Source, options: Options, pictures: Pictures) -> Pictures:
     columns["suffix"][rows] = position[patches.columns["suffix"][taken]]
     for name in ("offset", "bytes"):
         columns[name][rows] = patches.columns[name][taken]
-    return Pictures(pictures.stem, places, suffixes, pictures.classes, columns)
+    return Pictures(pictures.stem, places, suffixes, pictures.classes, columns, pictures.notes)
 
 
 def _named(
@@ -175,6 +181,8 @@ class _Gathering:
         self._columns = {name: bytearray() for name in _GATHERED}
         self._rows = 0
         self._passed_over = ""
+        #: What is told of → how many there are, and the first one.
+        self._noted: dict[str, tuple[int, str]] = {}
 
     def add(
         self,
@@ -195,6 +203,8 @@ class _Gathering:
             picture = _imagenet_names.parsed(base)
             if picture is None:
                 self._passed_over = self._passed_over or name
+                if base.lower().endswith(tarindex.INNER) and tarindex.hidden(name):
+                    self._note(_HIDDEN, name)
                 continue
             if self._kind and self._kind != _imagenet_names.kind(picture.stem):
                 continue
@@ -215,11 +225,10 @@ class _Gathering:
             return
         sizes = members.bytes[rows]
         packed = sizes if zipped is None else zipped[rows, 1]
-        if (large := np.flatnonzero(np.maximum(sizes, packed) > PICTURE_BYTES)).size:
-            name = members.names[rows[large[0]]]
-            raise error(
-                self._path, f"picture {name} is too large", f"{PICTURE_BYTES:,} bytes at most"
-            )
+        large = np.maximum(sizes, packed) > PICTURE_BYTES
+        for one in np.flatnonzero(large).tolist():
+            self._note(_LARGE, members.names[rows[one]])
+        sizes = np.where(large, TOO_LARGE, sizes)
         label, number, place, suffix = np.array(kept, np.int32).T
         part = {"label": label, "number": number, "place": place, "suffix": suffix}
         part |= {"offset": members.offsets[rows], "bytes": sizes.astype(np.int32)}
@@ -290,8 +299,20 @@ class _Gathering:
             for name in columns:
                 columns[name] = columns[name][order]
         return Pictures(
-            self._stem or "", tuple(self._places), tuple(self._suffixes), self._classes, columns
+            self._stem or "",
+            tuple(self._places),
+            tuple(self._suffixes),
+            self._classes,
+            columns,
+            tuple(
+                f"{self._path.name}: {what}: {count:,}, the first {name}"
+                for what, (count, name) in self._noted.items()
+            ),
         )
+
+    def _note(self, what: str, name: str) -> None:
+        count, first = self._noted.get(what, (0, name))
+        self._noted[what] = count + 1, first
 
     def _refuse_twice(self, columns: dict[str, npt.NDArray[Any]], rows: npt.NDArray[Any]) -> None:
         wnid = self._classes[columns["label"][rows[0]]]

@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_UNBOXED = "an annotation of it cannot be read, so it lacks those boxes"
+
+
 def check(source: Source) -> None:
     """Check the split's options and the fields; no file is looked at. Raises ManifestError."""
     _imagenet_options.read(source)
@@ -62,7 +65,8 @@ def check(source: Source) -> None:
 
 def table(source: Source) -> pd.DataFrame:
     """One row a picture: key, label, ilsvrc_id, wnid; archive (the inner one, or a loose file's
-    folder), offset and bytes say where it lies; box_count how many boxes it has.
+    folder), offset and bytes say where it lies (bytes a byte more than 256 MiB for all that are
+    larger); box_count how many boxes it has.
 
     It has the pictures that are there, however many the manifest says.
 
@@ -97,12 +101,23 @@ def keys(source: Source) -> Iterator[Sequence[str]]:
     yield from _imagenet_index.opened(source, _imagenet_options.read(source)).pieces()
 
 
+def remarks(source: Source) -> Sequence[str]:
+    """What annotations cannot be read, a line an archive of them. Raises as ``table``."""
+    return _imagenet_index.opened(source, _imagenet_options.read(source)).remarks
+
+
+def notes(source: Source) -> Sequence[str]:
+    """What of the pictures' archive is passed over, or gets into no pack. Raises as ``table``."""
+    return _imagenet_index.opened(source, _imagenet_options.read(source)).notes
+
+
 def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
     """The samples of these rows, read a bounded way ahead in the order of the disk.
 
-    A loose file that is gone, cannot be read, or has other bytes than its listing says is the
-    ``problem`` of its sample; ``image`` is then what there is of it, at most a byte more than
-    listed.
+    A picture of more than 256 MiB, a zip's member that is damaged, and a loose file that is gone,
+    cannot be read, or has other bytes than its listing says, is the ``problem`` of its sample;
+    ``image`` is then what there is of it, at most a byte more than listed. Whose annotation cannot
+    be read lacks those boxes; the ``remark`` says so.
 
     Raises:
         DataError: a raw file is not what the manifest or the format says, or has changed.
@@ -126,6 +141,7 @@ def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
             index.key(row),
             {name: values[name] for name in options.fields},
             problem,
+            _UNBOXED if problem is None and index.is_unboxed(row) else "",
         )
 
 

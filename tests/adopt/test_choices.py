@@ -11,6 +11,7 @@ import pytest
 from dsets import adopt, manifest, readers, store
 from dsets.errors import AdoptError
 from dsets.manifest import File, Manifest, Member, Source
+from dsets.progress import Event
 from tests.adopt import tinynet
 from tests.adopt.tinynet import DEVKIT, TRAIN, VAL, placed, write
 
@@ -131,6 +132,24 @@ def test_boxes_that_are_not_official_come_in_with_pictures_that_are_not(
     assert found.unverified(found.split("train")) == ("train.listing", f"adopted-{BOXES}")
     table = readers.load("imagenet").table(Source(found, found.split("train"), raw()))
     assert table["box_count"].sum() == 1
+
+
+def test_adopting_tells_what_it_passes_over_and_what_cannot_be_read(
+    official: Manifest, tmp_path: Path
+) -> None:
+    boxes = tinynet.tar({f"{TRAIN[0][:-5]}.xml": b"<html>"})
+    train = tinynet.tar({**tinynet.class_tars(), "._n01440764.tar": b"junk" * 200})
+    given = write(tmp_path / "given", {tinynet.FILES[0]: train, BOXES: boxes})
+    plan = adopt.plan(with_boxes(official), [given])
+    dry: list[Event] = []
+    adopt.foreseen(plan, dry.append)
+    wet: list[Event] = []
+    done = adopt.adopt(plan, unverified=True, progress=wet.append)
+    assert [(split.name, split.samples) for split in done.splits] == [("train", len(TRAIN))]
+    for events in (dry, wet):
+        told = [event.message for event in events if event.message]
+        assert len([one for one in told if one.endswith("the first ._n01440764.tar")]) == 1
+        assert len([one for one in told if "1 annotations cannot be read" in one]) == 1
 
 
 def test_boxes_that_are_not_official_are_left_out_of_official_pictures_with_a_note(

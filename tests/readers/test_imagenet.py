@@ -151,7 +151,17 @@ def test_an_inner_archive_that_cannot_be_right_is_refused(
         imagenet.table(tiny.source(tmp_path, files, layout="tar of tars"))
 
 
-def test_a_picture_of_impossible_size_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
+def test_what_else_lies_among_the_inner_archives_is_passed_over_with_a_note(tmp_path: Path) -> None:
+    junk = {"._n01440764.tar": b"\0\5\x16\7" * 200, "README": b"hello" * 200, "._README": b"x"}
+    inner = {"n01440764.tar": tiny.tar({"n01440764_7.JPEG": b"x", "._n01440764_7.JPEG": b"y"})}
+    source = tiny.source(tmp_path, {"train.tar": tiny.tar(junk | inner)}, layout="tar of tars")
+    assert imagenet.table(source)["key"].tolist() == ["n01440764_7"]
+    (note,) = imagenet.notes(source)
+    assert note == "train.tar: hidden archives, passed over: 1, the first ._n01440764.tar"
+    assert not imagenet.remarks(source)
+
+
+def test_a_picture_of_impossible_size_is_bad_before_it_takes_memory(tmp_path: Path) -> None:
     source = tiny.of(tmp_path, {"n01440764_7.JPEG": b""})
     path = source.path("images.tar")
     head = bytearray(path.read_bytes()[:512])
@@ -160,8 +170,12 @@ def test_a_picture_of_impossible_size_is_refused_before_it_takes_memory(tmp_path
     head[148:156] = b"%06o\0 " % sum(head)
     path.write_bytes(head)
     os.truncate(path, 512 + (1 << 30) + 1024)
-    with pytest.raises(DataError, match="is too large; expected 268,435,456 bytes at most"):
-        imagenet.table(source)
+    assert imagenet.table(source)["bytes"].tolist() == [(256 << 20) + 1]
+    (sample,) = imagenet.samples(source, [0])
+    assert sample.values["image"] == b""
+    assert str(sample.problem) == "picture file too large; expected at most 268435456 bytes"
+    (note,) = imagenet.notes(source)
+    assert "more than 268,435,456 bytes" in note and note.endswith("the first n01440764_7.JPEG")
 
 
 def test_an_archive_that_is_not_there_is_told(tmp_path: Path) -> None:

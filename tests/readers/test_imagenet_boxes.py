@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from dsets import verify
+from dsets import readers, verify
 from dsets.errors import DataError
 from dsets.manifest import Source
-from dsets.readers import imagenet
+from dsets.readers import _cache, imagenet
 from tests.readers import tiny_imagenet as tiny
 
 
@@ -74,7 +74,40 @@ FILE = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>'
         (b"<a>" * 200_000, "bad annotation"),
     ],
 )
-def test_a_hostile_annotation_is_refused(tmp_path: Path, xml: bytes, message: str) -> None:
-    with pytest.raises(DataError, match=message) as raised:
-        imagenet.table(boxed(tmp_path, {"n02105855_7.xml": xml}))
-    assert "n02105855_7.xml" in str(raised.value.where)
+def test_a_hostile_annotation_costs_the_boxes_of_its_own_picture(
+    tmp_path: Path, xml: bytes, message: str
+) -> None:
+    good = tiny.annotation((9, 9, 10, 10))
+    source = boxed(tmp_path, {"n02105855_7.xml": xml, "n01440764_10.xml": good})
+    found = {sample.key: sample for sample in imagenet.samples(source, range(5))}
+    assert not any(sample.problem for sample in found.values())
+    assert [key for key, sample in found.items() if sample.remark] == ["n02105855_7"]
+    assert found["n02105855_7"].values["boxes"].shape == (0, 4)
+    assert found["n01440764_10"].values["boxes"].tolist() == [[9, 9, 10, 10]]
+    (remark,) = imagenet.remarks(source)
+    assert remark.startswith("boxes.tar.gz: 1 annotations cannot be read")
+    assert "n02105855_7: " in remark and message in remark
+    readers.forget(source)  # the next index is read from the file of the last one
+    imagenet.table(source)
+    _cache.DECODED.clear()
+    assert list(imagenet.remarks(source)) == [remark]
+    report = verify.samples(source)
+    told = [check.name for check in report.checks if not check.ok]
+    assert (
+        told == ["table", "annotations", "remarks", "n02105855_7"][-len(told) :] and len(told) > 2
+    )
+
+
+def test_a_hostile_annotation_of_no_picture_is_told_and_costs_nothing(tmp_path: Path) -> None:
+    bad = {"n01440764/n01440764_999.xml": b"<html>", "elsewhere/strange.xml": b""}
+    source = boxed(tmp_path, bad)
+    assert not any(one.problem or one.remark for one in imagenet.samples(source, range(5)))
+    assert imagenet.remarks(source)[0].startswith("boxes.tar.gz: 2 annotations cannot be read")
+
+
+def test_a_damaged_archive_of_annotations_is_refused(tmp_path: Path) -> None:
+    source = boxed(tmp_path, {"n02105855_7.xml": tiny.annotation((1, 2, 3, 4))})
+    path = source.path("boxes.tar.gz")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError):
+        imagenet.table(source)

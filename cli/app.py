@@ -1,7 +1,7 @@
 """The command group and the one place where errors become exit codes.
 
 0: fine. 1: a DsetsError, or verification found something. 2: wrong usage. 3: a subset was made, and
-some of its images could not be had. 130: interrupted.
+some of its images could not be had. 130: interrupted; 143: told to end by SIGTERM.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -85,11 +88,13 @@ def group() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     shown, warnings.showwarning = warnings.showwarning, _warn
+    ended: list[int] = []
     try:
-        result = group.main(
-            args=None if argv is None else list(argv), prog_name="dsets", standalone_mode=False
-        )
-        sys.stdout.flush()
+        with _ending(ended):
+            result = group.main(
+                args=None if argv is None else list(argv), prog_name="dsets", standalone_mode=False
+            )
+            sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as end:
         return end.exit_code
@@ -98,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("dsets: interrupted; the same command goes on from here", err=True)
-        return 130
+        return 143 if ended else 130
     except DsetsError as error:
         click.echo(plain(f"dsets: error: {error}"), err=True)
         return 1
@@ -123,6 +128,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     finally:
         warnings.showwarning = shown
+
+
+@contextmanager
+def _ending(ended: list[int]) -> Iterator[None]:
+    """Take SIGTERM, with which schedulers end jobs, as Ctrl-C: what runs cleans up after itself.
+
+    ``ended`` gets it. Where somebody else has decided about the signal nothing changes.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(number: int, _: object) -> None:
+        ended.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:

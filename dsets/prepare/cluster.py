@@ -43,6 +43,8 @@ _CONNECT_S = 30
 #: How often the workers are counted, and how long a job waits while there are none.
 _LOOK_S = 2
 _LOST_S = 300
+#: What ends a job in good order.
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -73,7 +75,8 @@ def tasks(
             client = stack.enter_context(_connected(scheduler))
             threads = 1  # a cluster's owner has given the cores to Dask's own threads
         elif workers is not None:
-            client = stack.enter_context(_local(workers, stack.enter_context(_scratch(root))))
+            scratch = stack.enter_context(_scratch(root))
+            client = stack.enter_context(_local(workers, scratch, tell))
             threads = max(1, cores() // workers)
         tell(_dashboard(client))
         yield lambda plan, numbers: _on(client, plan, numbers, threads, tell)
@@ -179,12 +182,12 @@ class _Crew:
 
 
 @contextmanager
-def _local(workers: int, scratch: Path) -> Iterator[Any]:
+def _local(workers: int, scratch: Path, tell: Callable[[str], None]) -> Iterator[Any]:
     stack = ExitStack()
     resource_tracker.ensure_running()  # whichever thread starts it hears Ctrl-C from then on
     try:
         with _deaf():  # half a cluster could not be closed
-            cluster = stack.enter_context(_started(workers, scratch))
+            cluster = stack.enter_context(_started(workers, scratch, tell))
             client = stack.enter_context(_distributed().Client(cluster, set_as_default=False))
         yield client
     finally:
@@ -192,47 +195,58 @@ def _local(workers: int, scratch: Path) -> Iterator[Any]:
             stack.close()
 
 
-def _started(workers: int, scratch: Path) -> Any:
-    try:
-        return _distributed().LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            local_directory=str(scratch),
-            silence_logs=logging.CRITICAL,
-        )
-    except (OSError, RuntimeError, TimeoutError) as error:
-        raise PrepareError(
-            "the worker processes did not start",
-            where=f"{workers} workers",
-            got=_first_line(error),
-            remedy="was one killed, or memory short? Run the same command again",
-        ) from error
+def _started(workers: int, scratch: Path, tell: Callable[[str], None]) -> Any:
+    """The cluster. A worker that is killed later is replaced; one that is while it starts ends the
+    start of all, which is therefore tried twice."""
+    for again in (True, False):
+        try:
+            return _distributed().LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                local_directory=str(scratch),
+                silence_logs=logging.CRITICAL,
+            )
+        except (OSError, RuntimeError, TimeoutError) as error:
+            if again:
+                tell(f"the worker processes did not start ({_first_line(error)}); once more")
+                continue
+            raise PrepareError(
+                "the worker processes did not start",
+                where=f"{workers} workers",
+                got=_first_line(error),
+                remedy="was one killed, or memory short? Run the same command again",
+            ) from error
+    raise AssertionError("unreachable")
 
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Answer Ctrl-C at the end of the block; threads and processes begun in it never hear it.
+    """Answer Ctrl-C and SIGTERM at the end of the block; threads and processes begun in it never
+    hear Ctrl-C. (SIGTERM they must: by it they are ended.)
 
     A terminal sends it to the workers, too. They would die with tracebacks while this process, the
     only one to decide, is still ending the job.
     """
     heard: list[int] = []
-    handler = signal.getsignal(signal.SIGINT)
-    ours = callable(handler) and threading.current_thread() is threading.main_thread()
-    if ours:  # other threads of this process do not block it, so its main thread may have to answer
-        signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        # Other threads of this process do not block them, so its main thread may have to answer.
+        handlers = {number: signal.getsignal(number) for number in _ENDING}
+        handlers = {number: one for number, one in handlers.items() if callable(one)}
+    for number in handlers:
+        signal.signal(number, lambda number, _: heard.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if ours:
-            signal.signal(signal.SIGINT, handler)
-    if heard and callable(handler):
-        handler(signal.SIGINT, None)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if heard:
+        handlers[heard[0]](heard[0], None)
 
 
 @contextmanager

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +106,56 @@ def test_promise_3_ctrl_c_while_workers_start_is_one_line(tiny: Any) -> None:
     assert job.returncode == 130
     assert said.strip() == "dsets: interrupted; the same command goes on from here"
     assert not list(out.glob(".*"))
+
+
+@pytest.mark.parametrize("starting", [False, True])
+def test_sigterm_ends_a_job_as_ctrl_c_does(tiny: Any, starting: bool) -> None:
+    out = tiny.folder / "out"
+    size = str(tiny.shard_bytes(9))
+    job = tiny.command("--out", str(out), "--shard-size", size, "--json", "--quiet", "--workers=2")
+    if starting:
+        while job.poll() is None and not any(out.glob(".dask-*.part/*/*")):
+            os.sched_yield()  # until the first worker's folder is there
+    else:
+        for _ in range(3):
+            job.stdout.readline()
+    os.kill(job.pid, signal.SIGTERM)  # as a scheduler does
+    events, said = job.communicate(timeout=60)
+    assert job.returncode == 143
+    last = json.loads(events.splitlines()[-1])
+    assert (last["event"], last["kind"], last["what"]) == ("error", "Interrupted", "interrupted")
+    assert said.strip() == "dsets: interrupted; the same command goes on from here"
+    assert not list(out.glob(".*"))
+    limit = time.monotonic() + 60  # what was on its way up ends when it finds nobody
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < limit:
+            os.killpg(job.pid, 0)  # no worker is left
+            os.sched_yield()
+
+
+def test_a_worker_killed_while_it_starts_costs_a_second_start(tiny: Any, hashes: Hashes) -> None:
+    prepare.run(tiny.plan("calm"))
+    size = str(tiny.shard_bytes(9))
+    job = tiny.command("--out", str(tiny.folder / "out"), "--shard-size", size, "--workers", "2")
+    killed = False
+    while job.poll() is None and not killed:
+        for child in children(job.pid):
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                os.kill(child, signal.SIGKILL)
+                killed = True
+    _, said = job.communicate(timeout=120)
+    assert job.returncode == 0, said
+    assert "the worker processes did not start" in said and "once more" in said
+    assert hashes(tiny.folder / "out") == hashes(tiny.folder / "calm")
+
+
+def children(pid: int) -> list[int]:
+    """The processes that the threads of a process began, which live."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError):
+            found += map(int, path.read_text().split())
+    return found
 
 
 def test_a_worker_killed_once_is_replaced_and_its_shard_made(tiny: Any, hashes: Hashes) -> None:

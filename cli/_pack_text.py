@@ -101,12 +101,15 @@ def _statistics(index: Index) -> str:
     return f"in the training pack, {index.statistics_of}" if index.statistics_of else "none"
 
 
-def quarantine_text(quarantine: Sequence[Mapping[str, str]]) -> str:
+def quarantine_text(quarantine: Sequence[Mapping[str, str | None]]) -> str:
     """Samples left out: key, sha256 and reason. Of very many, the first, and how many a reason."""
-    rows = [(plain(bad["key"]), bad["sha256"], plain(bad["reason"])) for bad in quarantine[:LISTED]]
+    rows = [
+        (plain(str(bad["key"])), bad["sha256"] or "no bytes", plain(str(bad["reason"])))
+        for bad in quarantine[:LISTED]
+    ]
     if len(quarantine) <= LISTED:
         return table(rows)
-    reasons = Counter(bad["reason"] for bad in quarantine).most_common(LISTED)
+    reasons = Counter(str(bad["reason"]) for bad in quarantine).most_common(LISTED)
     counted = table([(count(number), plain(reason)) for reason, number in reasons])
     more = f"… {count(len(quarantine) - LISTED)} more (--json has them all); of all, by reason:"
     return f"{table(rows)}\n{more}\n{counted}"

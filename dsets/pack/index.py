@@ -79,7 +79,7 @@ def parse(data: bytes, where: object) -> Index:
         ),
         statistics_of=table.optional("statistics_of", table.sha256),
         quarantine=tuple(
-            Quarantined(item.text("key"), item.text("reason"), item.sha256("sha256"))
+            Quarantined(item.text("key"), item.text("reason"), item.optional("sha256", item.sha256))
             for item in table.tables("quarantine")
         ),
         samples_digest=table.sha256("samples_digest"),

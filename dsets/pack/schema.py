@@ -73,11 +73,12 @@ class StatisticsFile:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A sample left out: its key, why, and the sha256 of the bytes that could not be used."""
+    """A sample left out: its key, why, and the sha256 of the bytes that could not be used; None
+    where there were none to be had."""
 
     key: str
     reason: str
-    sha256: str
+    sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,28 +67,27 @@ def _room(field: Field, rows: int) -> np.ndarray | list[np.ndarray]:
     return np.empty((rows, *sizes), field.dtype) if field.fixed else [_NOTHING] * rows
 
 
-def checked(key: str, fields: Sequence[Field], made: object) -> list[np.ndarray]:
-    """What a pipeline made of the sample ``key``, as arrays in the order of ``fields``.
+def checked(where: str, fields: Sequence[Field], made: object) -> list[np.ndarray]:
+    """What a pipeline made of one sample, as arrays in the order of ``fields``.
 
     A value is an array of exactly the field's dtype and shape; a plain Python number that the dtype
     holds exactly; or ``bytes`` for a ``uint8 (None,)`` field. Nothing is cast silently. Values of
     other names are left out.
 
     Raises:
-        PipelineError: anything else, naming the sample, the field, what was expected and what came.
+        PipelineError: anything else: ``where`` it was made, the field, what was expected and what
+            came.
     """
     if not isinstance(made, Mapping):
-        raise PipelineError(
-            "make() must give a mapping", where=f"sample {key}", got=type(made).__name__
-        )
+        raise PipelineError("make() must give a mapping", where=where, got=type(made).__name__)
     if missing := [field.name for field in fields if field.name not in made]:
         raise PipelineError(
             "make() must give a value for each field",
-            where=f"sample {key}",
+            where=where,
             expected=", ".join(field.name for field in fields),
             got=f"no {', no '.join(missing)}",
         )
-    return [_array(key, field, made[field.name]) for field in fields]
+    return [_array(where, field, made[field.name]) for field in fields]
 
 
 def checked_batch(keys: Sequence[str], fields: Sequence[Field], made: object) -> list[Any]:
@@ -139,7 +138,7 @@ def _fits(field: Field, value: Any) -> bool:
     )
 
 
-def _array(key: str, field: Field, value: Any) -> np.ndarray:
+def _array(where: str, field: Field, value: Any) -> np.ndarray:
     if isinstance(value, bytes | bytearray | memoryview) and field.dtype == "uint8":
         array = np.frombuffer(value, np.uint8)
     elif isinstance(value, bool | int | float):
@@ -154,7 +153,7 @@ def _array(key: str, field: Field, value: Any) -> np.ndarray:
     ):
         raise PipelineError(
             "make() gave a value of another kind than its field",
-            where=f"sample {key}",
+            where=where,
             expected=field,
             got=f"{array.dtype} {array.shape}",
         )

@@ -237,6 +237,7 @@ def _made_at_once(plan: PackPlan, batch: Batch) -> Sequence[np.ndarray] | None:
 def _make(plan: PackPlan, sample: Sample) -> Sequence[np.ndarray]:
     if sample.problem:
         raise sample.problem
+    where = f"{plan.pipeline.origin}, sample {sample.key}"
     try:
         made = plan.pipeline.make(sample)
     except (DataError, PipelineError):
@@ -244,9 +245,9 @@ def _make(plan: PackPlan, sample: Sample) -> Sequence[np.ndarray]:
     except Exception as error:  # a stranger's code may raise anything
         raise PipelineError(
             f"make() failed: {type(error).__name__}: {error}",
-            where=f"{plan.pipeline.origin}, sample {sample.key}",
+            where=where,
         ) from error
-    return checked(sample.key, plan.fields, made)
+    return checked(where, plan.fields, made)
 
 
 def _decoded(plan: PackPlan, values: Sequence[np.ndarray]) -> np.ndarray | None:
@@ -258,13 +259,15 @@ def _decoded(plan: PackPlan, values: Sequence[np.ndarray]) -> np.ndarray | None:
     return None if place is None else codecs.decode(values[place].tobytes())
 
 
-def _digest(sample: Sample) -> str:
+def _digest(sample: Sample) -> str | None:
     """The sha256 of a sample's encoded bytes, as ``sha256sum`` gives it of its file.
 
-    Of a sample without any: that of all its values, by name.
+    Of a sample without any: that of all its values, by name. None where its problem left none.
     """
     values = [sample.values[name] for name in sorted(sample.values)]
     encoded = [value for value in values if isinstance(value, bytes | bytearray | memoryview)]
+    if sample.problem and (not values or (encoded and not any(encoded))):
+        return None
     digest = hashlib.sha256()
     for value in encoded or values:
         digest.update(value if encoded else np.asarray(value).tobytes())

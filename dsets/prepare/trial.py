@@ -133,7 +133,9 @@ def _warm_up(plan: PackPlan, sample: Sample) -> None:
 def _made(plan: PackPlan, sample: Sample) -> list[np.ndarray]:
     if sample.problem:
         raise sample.problem
-    return checked(sample.key, plan.fields, plan.pipeline.make(sample))
+    return checked(
+        f"{plan.pipeline.origin}, sample {sample.key}", plan.fields, plan.pipeline.make(sample)
+    )
 
 
 def _image(plan: PackPlan) -> Field | None:

@@ -67,13 +67,13 @@ def test_a_value_that_fits_is_kept(field: Field, value: Any) -> None:
 def test_a_value_that_does_not_fit_is_refused_by_sample_and_field(field: Field, value: Any) -> None:
     with pytest.raises(PipelineError) as error:
         checked("train/7", [field], {field.name: value})
-    assert error.value.where == "sample train/7"
+    assert error.value.where == "train/7"
     assert error.value.expected == str(field)
 
 
 @pytest.mark.parametrize("made", [None, [1], {}, {"Label": 1}])
 def test_anything_but_a_value_for_each_field_is_refused(made: Any) -> None:
-    with pytest.raises(PipelineError, match="sample k: make"):
+    with pytest.raises(PipelineError, match="k: make"):
         checked("k", [LABEL], made)
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import struct
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -33,8 +34,13 @@ def dataset(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Data
         raw = home / "raw" / "kinds"
         raw.mkdir(parents=True)
         files = {f"{WNID}_{key}.JPEG": data for key, data in pictures.items()}
+        more = ""
         if layout == "listing":
             name, data = "train.listing", tiny.folder(raw / "train", files)
+        elif layout == "zip":
+            name, data = "pictures.zip", zipped(files)
+            more = 'pictures = "train"\n'
+            data = data.replace(b"JFIF", b"XXXX", 1)  # the first member is damaged
         else:
             name, data = "train.tar", tar({f"{WNID}.tar": tar(files)})
         (raw / name).write_bytes(data)
@@ -48,7 +54,7 @@ def dataset(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Data
             f'addresses = ["https://example.org/{name}"]\n'
             f"[split.train]\nsamples = {len(pictures)}\ntraining = true\n"
             f'files = ["{name}"]\n[split.train.reader]\nimages = "{name}"\n'
-            f'layout = "{layout}"\n[field.image]\ndtype = "uint8"\nshape = [-1]\n'
+            f'layout = "{layout}"\n{more}[field.image]\ndtype = "uint8"\nshape = [-1]\n'
             f'[field.label]\ndtype = "int64"\nshape = []\nclasses = ["{WNID}"]\n'
         )
         monkeypatch.setenv("DSETS_MANIFESTS", str(folder))
@@ -64,6 +70,14 @@ def tar(members: Mapping[str, bytes]) -> bytes:
             member = tarfile.TarInfo(name)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
+    return target.getvalue()
+
+
+def zipped(members: Mapping[str, bytes]) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
     return target.getvalue()
 
 
@@ -231,13 +245,27 @@ def test_loose_pictures_that_changed_or_went_are_listed_and_stop_nothing(
             (
                 f"{WNID}_17",
                 "the file is missing or cannot be read",
-                hashlib.sha256(b"").hexdigest(),
+                None,
             ),
         ]
         assert len(Pack.open(plan.packs[0].out)) == 28
     assert hashes(out / "None") == hashes(out / "2")
     tried = trial.run(plan.packs[0], own=True)
     assert (tried.samples, tried.bad) == (28, 2)
+
+
+def test_a_damaged_member_of_a_zip_has_no_digest(
+    dataset: Dataset, cli: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = encoded(plain("RGB", (200, 100, 50)))
+    out = dataset({str(n): good for n in range(1, 5)}, layout="zip")
+    plan = prepare.plan(manifest.find("kinds"), out=out)
+    (index,) = prepare.run(plan)
+    (bad,) = index.quarantine
+    assert (bad.reason, bad.sha256) == ("the zip member is damaged", None)
+    assert Pack.open(out / "train").index == index
+    assert cli(["show", f"{out / 'train'}/"]) == 0
+    assert "no bytes  the zip member is damaged" in capsys.readouterr().out
 
 
 def test_what_a_listing_lists_counts_among_the_raw_files(dataset: Dataset) -> None:

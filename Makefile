@@ -63,8 +63,10 @@ $(READY): pyproject.toml constraints.txt setup.py $(wildcard dsets/native/*)
 	"$$found" -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade -c constraints.txt pip setuptools
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[torch]' --group dev
-	@$(BIN)/python -c 'from dsets import extension as e; print( \
+	@$(BIN)/python -c 'import os; from dsets import extension as e; print( \
 	  "extension: built, with its JPEG half" if e.jpeg else \
+	  "extension: left out, as DSETS_EXTENSION=0 says; slower, with the same results" \
+	  if os.environ.get("DSETS_EXTENSION") == "0" else \
 	  ("extension: built without its JPEG half" if e.native else "extension: not built, no C compiler") \
 	  + "; slower, with the same results (Debian: apt-get install gcc libjpeg62-turbo-dev)")'
 	@touch $@

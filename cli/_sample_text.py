@@ -41,14 +41,18 @@ def shown(source: Source, reader: Reader, limit: int, png: Path | None, *, as_js
         name = "problem" if sample.problem else "contradiction"
         texts = {name: plain(wrong)} if wrong else {}
         texts |= dict(_texts(sample, fields))
+        numbers = _numbers(sample, fields)
+        values: dict[str, Any] = {}
+        for one, value in texts.items():
+            values |= numbers.get(one, {one: value})
         if png is not None and not sample.problem:
             try:
-                texts["drawn"] = str(_draw(sample, fields, png))
+                texts["drawn"] = values["drawn"] = str(_draw(sample, fields, png))
                 drawn += 1
             except DataError as error:
-                texts["not drawn"] = plain(str(error))
+                texts["not drawn"] = values["not drawn"] = plain(str(error))
         blocks.append("\n".join([plain(sample.key), *(f"  {k}: {v}" for k, v in texts.items())]))
-        data.append({"key": sample.key, **texts})
+        data.append({"key": sample.key, **values})
     text = json.dumps(data, indent=2) if as_json else "\n\n".join(blocks)
     if png is not None and not drawn:
         what = "no picture can be read" if count else "no samples are here"
@@ -73,9 +77,24 @@ def _texts(sample: Sample, fields: Mapping[str, Field]) -> Iterable[tuple[str, s
             yield name, _array(fields[name], value)
 
 
+def _numbers(sample: Sample, fields: Mapping[str, Field]) -> dict[str, dict[str, Any]]:
+    """By field, values that are single numbers, as such; those of classes with their names."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in sample.values.items():
+        if sample.problem or isinstance(value, bytes) or value.shape != ():
+            continue
+        number = value.item()
+        found[name] = {name: number}
+        if _is_class(fields[name], number):
+            found[name][f"{name}_class"] = plain(fields[name].classes[number])
+    return found
+
+
 def _array(field: Field, value: Any) -> str:
     if value.shape == ():
-        return _named(field, value.item())
+        number = value.item()
+        named = _named(field, number)
+        return f"{number}: {named}" if _is_class(field, number) else named
     shape = " x ".join(map(str, value.shape))
     if value.ndim > 2 or field.dtype == "uint8":
         return f"{field.dtype}, {shape}"
@@ -92,10 +111,13 @@ def _row(field: Field, row: list[Any]) -> str:
 
 
 def _named(field: Field, value: Any) -> str:
-    known = field.classes and type(value) is int and 0 <= value < len(field.classes)
-    if known:
+    if _is_class(field, value):
         return plain(field.classes[value])
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _is_class(field: Field, value: Any) -> bool:
+    return bool(field.classes) and type(value) is int and 0 <= value < len(field.classes)
 
 
 def _draw(sample: Sample, fields: Mapping[str, Field], folder: Path) -> Path:

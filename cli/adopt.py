@@ -68,12 +68,13 @@ def command(
     if dry_run:
         lacks, refused = plan.lacks, None
         try:
-            lacks = adopt.foreseen(plan)
+            with bars(quiet=quiet) as report:
+                lacks = adopt.foreseen(plan, report)
         except AdoptError as error:  # told at the end, as the real run will
             refused = error
         data = {**_plan_data(plan), "missing": [asdict(one) for one in lacks]}
         click.echo(json.dumps(data, indent=2) if as_json else _plan_text(plan, lacks))
-        if plan.strange and not acting["unverified"]:
+        if plan.strange and not refused and not acting["unverified"]:
             click.echo(
                 "dsets: note: not all of it is official: the real run needs --unverified", err=True
             )

@@ -34,7 +34,11 @@ _FIGURES = {
     type=click.Path(file_okay=False, path_type=Path),
     help="Draw the mean image and the principal colours there.",
 )
-@click.option("--compare", metavar="NAME", help="Set them beside published ones, of imagenet say.")
+@click.option(
+    "--compare",
+    metavar="NAME",
+    help="Set them beside those published of this dataset.  [default: the pack's own, if any]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; exact sums as whole numbers.")
 def command(path: str, folder: Path | None, compare: str | None, as_json: bool) -> None:
     """Show mean, deviation, covariance and principal components of a pack's pixels.
@@ -48,7 +52,6 @@ def command(path: str, folder: Path | None, compare: str | None, as_json: bool) 
     from dsets.pack import Pack, pictures
 
     entries = published.find(compare) if compare is not None else ()
-
     pack = Pack.open(path)
     statistics = pack.statistics
     if statistics is None:
@@ -58,6 +61,9 @@ def command(path: str, folder: Path | None, compare: str | None, as_json: bool) 
             where=path,
             expected="a training pack" + (f" (this one's is {link})" if link else ""),
         )
+    own = pack.index.provenance.get("dataset")
+    if compare is None and own in published.names() and statistics.channels == 3:
+        entries = published.find(own)
     compared = [(entry, published.compare(entry, statistics)) for entry in entries]
     drawn = pictures.draw(statistics, folder) if folder is not None else ()
     data = as_data(statistics)

@@ -185,7 +185,9 @@ def test_a_dry_run_counts_archives_and_tells_a_refusal(
     assert cli(["adopt", "tinynet", given, "--dry-run", "--unverified"]) == 0
     assert "val: samples, 5 of 12 (all of val)" in capsys.readouterr().out
     write(tmp_path / "given", {tinynet.FILES[1]: val[tinynet.FILES[1]][:3000]})
-    assert cli(["adopt", "tinynet", given, "--dry-run", "--unverified"]) == 1
-    said = capsys.readouterr()
-    assert "unverified: 3,000 bytes" in said.out and "reader does not accept" in said.err
+    for more in (["--unverified"], []):
+        assert cli(["adopt", "tinynet", given, "--dry-run", *more]) == 1
+        said = capsys.readouterr()
+        assert "unverified: 3,000 bytes" in said.out and "reader does not accept" in said.err
+        assert "needs --unverified" not in said.err
     assert not home.exists()

@@ -19,6 +19,7 @@ from dsets.field import Field
 from dsets.manifest import render
 from tests.archive import records
 from tests.readers import test_coco as coco
+from tests.readers import tiny_imagenet as imagenet
 from tests.readers import tiny_youtube8m as tube
 
 Cli = Callable[[Sequence[str]], int]
@@ -51,6 +52,23 @@ def test_samples_in_full(tiny: None, cli: Cli, capsys: pytest.CaptureFixture[str
     assert "caption: Ein Bär" in second
     assert cli(["show", "tiny", "--samples", "9", "--json"]) == 0
     assert [one["key"] for one in json.loads(capsys.readouterr().out)] == ["003", "007", "009"]
+
+
+def test_single_numbers_are_numbers_and_classes_have_their_names_besides(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = imagenet.official(store.raw("tiny"))
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "tiny.toml").write_bytes(
+        render(source.manifest).replace(b'access = "open"', b'access = "login"')
+    )
+    monkeypatch.setenv("DSETS_MANIFESTS", str(tmp_path / "manifests"))
+    assert cli(["show", "tiny", "--samples", "4", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)[-1]
+    assert (found["label"], found["label_class"], found["ilsvrc_id"]) == (2, "n02105855", 193)
+    assert cli(["show", "tiny", "--samples", "4"]) == 0
+    text = capsys.readouterr().out.split("\n\n")[-1]
+    assert "label: 2: n02105855\n" in text and "ilsvrc_id: 193\n" in text
 
 
 def test_annotations_are_drawn(tiny: None, cli: Cli, tmp_path: Path) -> None:

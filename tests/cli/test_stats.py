@@ -15,7 +15,12 @@ from dsets.pack import Pack, Statistics, pictures
 IMAGES = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3) * 3
 
 
-def write(folder: Path, statistics: Statistics | None, statistics_of: str | None = None) -> str:
+def write(
+    folder: Path,
+    statistics: Statistics | None,
+    statistics_of: str | None = None,
+    dataset: str | None = None,
+) -> str:
     fields = (Field("image", "uint8", (3, 4, 3)),)
     shard = pack.shard.write(folder / "a.h5", fields, ["a", "b"], {"image": IMAGES})
     pack.finish(
@@ -27,7 +32,7 @@ def write(folder: Path, statistics: Statistics | None, statistics_of: str | None
         statistics_of=statistics_of,
         quarantine=[],
         samples_digest=pack.samples_digest(["a", "b"]),
-        provenance={},
+        provenance={"dataset": dataset} if dataset else {},
     )
     return str(folder)
 
@@ -52,6 +57,18 @@ def test_people_get_a_table(cli, tmp_path, capsys):
     assert "exact, from every sample" in text
     assert "mean, 0-255" in text
     assert "component 3, 0-1" in text
+
+
+def test_what_is_published_of_the_packs_own_dataset_stands_beside(cli, tmp_path, capsys):
+    made = Statistics.of(IMAGES)
+    for number, dataset in enumerate(("imagenet", "mnist")):
+        folder = write(tmp_path / str(number), made, dataset=dataset)
+        assert cli(["stats", folder, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out).get("compared", [])
+        entries = published.find("imagenet") if dataset == "imagenet" else ()
+        assert [one["name"] for one in found] == [one.name for one in entries]
+        assert cli(["stats", folder]) == 0
+        assert ("0.0188" in capsys.readouterr().out) == (dataset == "imagenet")
 
 
 def test_a_pack_without_statistics_names_the_pack_that_has_them(cli, tmp_path, capsys):

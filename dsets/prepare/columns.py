@@ -90,14 +90,14 @@ def checked(where: str, fields: Sequence[Field], made: object) -> list[np.ndarra
     return [_array(where, field, made[field.name]) for field in fields]
 
 
-def checked_batch(keys: Sequence[str], fields: Sequence[Field], made: object) -> list[Any]:
-    """What a pipeline made of many samples at once, in the order of ``fields``: for each an array
-    (n, …) of its dtype and shape, or where sizes vary a list of n arrays.
+def checked_batch(where: str, count: int, fields: Sequence[Field], made: object) -> list[Any]:
+    """What a pipeline made of ``count`` samples at once, in the order of ``fields``: for each an
+    array (n, …) of its dtype and shape, or where sizes vary a list of n arrays.
 
     Raises:
-        PipelineError: anything else, naming the field and the first and last of the samples.
+        PipelineError: anything else: ``where`` it was made, the field, what was expected and what
+            came.
     """
-    where = f"samples {keys[0]} to {keys[-1]}"
     if not isinstance(made, Mapping):
         raise PipelineError(
             "make_batch() must give a mapping, or None", where=where, got=type(made).__name__
@@ -106,16 +106,16 @@ def checked_batch(keys: Sequence[str], fields: Sequence[Field], made: object) ->
     for field in fields:
         column: Any = made.get(field.name)
         if field.fixed:
-            good = isinstance(column, np.ndarray) and column.shape == (len(keys), *field.shape)
+            good = isinstance(column, np.ndarray) and column.shape == (count, *field.shape)
             good = good and column.dtype == field.dtype
         else:
-            good = isinstance(column, list) and len(column) == len(keys)
+            good = isinstance(column, list) and len(column) == count
             good = good and all(_fits(field, one) for one in column)
         if not good:
             raise PipelineError(
                 "make_batch() gave values of another kind than their field",
                 where=where,
-                expected=f"{len(keys)} of {field}, {'an array' if field.fixed else 'a list'}",
+                expected=f"{count} of {field}, {'an array' if field.fixed else 'a list'}",
                 got=_told(column),
             )
         found.append(column)

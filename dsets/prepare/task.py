@@ -222,6 +222,7 @@ def _check_room(plan: PackPlan, number: int, got: int) -> None:
 
 def _made_at_once(plan: PackPlan, batch: Batch) -> Sequence[np.ndarray] | None:
     """The columns of a batch; None where ``make`` has to see each of its samples."""
+    where = f"{plan.pipeline.origin}, samples {batch.keys[0]} to {batch.keys[-1]}"
     try:
         made = plan.pipeline.make_batch(batch) if plan.pipeline.make_batch else None
     except (DataError, PipelineError):
@@ -229,9 +230,9 @@ def _made_at_once(plan: PackPlan, batch: Batch) -> Sequence[np.ndarray] | None:
     except Exception as error:  # a stranger's code may raise anything
         raise PipelineError(
             f"make_batch() failed: {type(error).__name__}: {error}",
-            where=f"{plan.pipeline.origin}, samples {batch.keys[0]} to {batch.keys[-1]}",
+            where=where,
         ) from error
-    return None if made is None else checked_batch(batch.keys, plan.fields, made)
+    return None if made is None else checked_batch(where, len(batch.keys), plan.fields, made)
 
 
 def _make(plan: PackPlan, sample: Sample) -> Sequence[np.ndarray]:

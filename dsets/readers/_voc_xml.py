@@ -35,7 +35,7 @@ def parse(data: bytes, where: str, classes: tuple[str, ...]) -> dict[str, Any]:
     boxes float32 (n, 4), labels int64 (n,), difficult, truncated, occluded bool (n,), poses int64
     (n,), points float32 (n, 2; NaN: none), actions int8 (n, 11; -1: not said), part_boxes float32
     (m, 4), part_labels int64 (m,), part_objects int64 (m,): which object each part is of; size
-    int64 (2,): height and width.
+    int64 (2,): height and width. Beside them ``filename``: what it calls the picture, or "".
 
     Raises:
         DataError: it is no such annotation, or hostile; ``what`` of it is in fixed words.
@@ -70,7 +70,8 @@ def parse(data: bytes, where: str, classes: tuple[str, ...]) -> dict[str, Any]:
     found["part_boxes"] = np.array([part[0] for part in parts], np.float32).reshape(-1, 4)
     found["part_labels"] = np.array([part[1] for part in parts], np.int64)
     found["part_objects"] = np.array([part[2] for part in parts], np.int64)
-    return found | {"size": np.array(size, np.int64)}
+    filename = (root.findtext("filename") or "").strip()
+    return found | {"size": np.array(size, np.int64), "filename": filename}
 
 
 def _root(data: bytes, where: str) -> Element:

@@ -15,8 +15,8 @@ Boxes are edges counted from 0: as published, but 1 less for xmin and ymin.
 
 A sample has a problem if its annotation or a mask cannot be read, a box lies outside the picture by
 more than SLACK pixels, a mask has another size than the picture, or a class mask has indices that
-are no class. An annotation that only says another size than the picture's is remarked; ``size`` is
-then the picture's own.
+are no class. An annotation that only says another size than the picture's, or names another picture, is
+remarked; ``size`` is then the picture's own.
 """
 
 from __future__ import annotations
@@ -140,6 +140,8 @@ def _sample(options: _Options, index: Index, blobs: Blobs, row: int) -> Sample:
         values, remark = _values(options, index.listed(row), data, where)
     except DataError as error:
         return unusable(key, image, error)
+    if other := _another(values["filename"], key):
+        remark = f"{remark}; {other}" if remark else other
     return Sample(key, {name: values[name] for name in options.fields}, remark=remark)
 
 
@@ -169,6 +171,14 @@ def _values(
             classes = len(options.classes) if name == "class_mask" else None
             values[name] = _mask(name, data.get(name), size, classes, where)
     return values, remark
+
+
+def _another(filename: str, key: str) -> str:
+    """What to remark when an annotation names another picture than the one it is of."""
+    name = filename.replace("\\", "/").rpartition("/")[2]
+    if not filename or key in (name, name.rpartition(".")[0]):
+        return ""
+    return f"the annotation names the picture {filename[:80]!a}, it is of {key}"
 
 
 def _check_boxes(boxes: Any, size: tuple[int, int], where: str) -> None:

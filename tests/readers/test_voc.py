@@ -273,6 +273,24 @@ def test_a_member_of_any_length_stops_nothing_but_its_own_sample(
     assert "at most 2,000 bytes, got 3,000" in second.remark and not second.values
 
 
+@pytest.mark.parametrize(
+    ("name", "remark"),
+    [
+        ("000002.jpg", "the annotation names the picture '000002.jpg', it is of 000001"),
+        ("\n000001.jpeg ", ""),
+        ("C:\\VOC\\000001.jpg", ""),
+        ("000001", ""),
+        ("", ""),
+    ],
+)
+def test_an_annotation_that_names_another_picture_is_remarked(
+    tmp_path: Path, name: str, remark: str
+) -> None:
+    xml = XML.format(key="000001", objects=BIRD).replace("000001.jpg", name).encode()
+    first, second = read(source(tmp_path, members(**{"Annotations/000001.xml": xml})))
+    assert second.problem is None and second.remark == remark and not first.remark
+
+
 def test_an_annotation_with_another_size_than_the_picture_is_remarked(tmp_path: Path) -> None:
     other = {"Annotations/000001.xml": xml("", "").replace(b"<height>4", b"<height>40")}
     first, second = read(source(tmp_path, members(**PICTURES, **other)))

@@ -212,6 +212,13 @@ def test_a_manifest_that_promises_another_number_of_samples_fails(tiny: Any) -> 
     assert not (tiny.folder / "out/train").exists()
 
 
+def test_an_error_about_a_value_names_the_pipelines_file_and_the_sample(tiny: Any) -> None:
+    recipe = tiny.recipe('return {"image": "no", "label": 1}')
+    with pytest.raises(PipelineError, match="of another kind than its field") as error:
+        prepare.run(tiny.plan(pipeline=recipe))
+    assert str(error.value.where) == f"{recipe}, sample train/00000"
+
+
 def test_a_bad_sample_is_quarantined_and_the_shards_keep_their_plan(tiny: Any) -> None:
     recipe = tiny.recipe(
         'if sample.key in ("train/00013", "train/00089"): raise DataError("bad", where="x")'

@@ -52,9 +52,14 @@ def bring(
             error.what,
             where=error.where,
             expected=error.expected,
-            got=error.got,
+            got=_said(error.got),
             remedy="try again; if that fails, what lies at this address is not the whole pack",
         ) from error
+
+
+def _said(got: object) -> object:
+    """What is fetched here has no manifest: it is the pack's index that tells sizes and digests."""
+    return got.replace("the manifest says", "the pack's index says") if type(got) is str else got
 
 
 def at_most(limit: int) -> Progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -140,6 +141,9 @@ class Stream(Closing):
         self._fetching: Ahead | None = None
         #: Rows delivered that show a substitute, not counting padding.
         self.substituted = 0
+        #: Of the rows that show one, those of an epoch; and whether that was found to be most.
+        self._shown_instead: Counter[int] = Counter()
+        self._told_of_most = False
         self._prefetch: Prefetch[Job, Made] | None = None
         self._closed = False
 
@@ -203,11 +207,23 @@ class Stream(Closing):
         if rows and not self.substituted:
             name, why = next(iter(self.unreadable.items()))
             warnings.warn(
-                f"{self._substitutes.pack.path}: other samples are shown for those that cannot be "
+                f"{self._pack.path}: other samples are shown for those that cannot be "
                 f"read, as {name!r}: {why}; the stream counts and lists them; see 'dsets repair'",
                 stacklevel=4,
             )
         self.substituted += rows
+        if not rows or self._told_of_most:
+            return
+        self._shown_instead = Counter({batch.epoch: self._shown_instead[batch.epoch] + rows})
+        share = self._order.n / (self._order.ranks * self._order.turns)
+        if self._shown_instead[batch.epoch] > share / 2:
+            self._told_of_most = True
+            warnings.warn(
+                f"{self._pack.path}: more than half of the samples of epoch {batch.epoch} cannot "
+                "be read; the others are shown again and again in their place; stop, and make the "
+                f"damaged shards again: dsets repair {self._pack.path}",
+                stacklevel=4,
+            )
 
     @property
     def unreadable(self) -> dict[str, str]:

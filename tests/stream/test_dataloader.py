@@ -12,7 +12,7 @@ import pytest
 
 from dsets.errors import MissingLibraryError, UsageError
 from dsets.pack import Pack
-from dsets.stream import Key, Order, as_iterable, batches
+from dsets.stream import Key, Order, Ragged, as_iterable, batches
 from dsets.transforms import Flip, PadCrop
 
 data = pytest.importorskip("torch.utils.data")
@@ -131,3 +131,14 @@ def test_an_argument_that_there_is_not_is_named(make_pack: Callable[..., Pack]) 
     arguments: dict[str, Any] = {"device": "cpu"}
     with pytest.raises(UsageError, match=r"^as_iterable: unknown argument 'device'; expected one "):
         as_iterable(make_pack(9), 4, **arguments)
+
+
+def test_a_ragged_field_is_a_list_of_rows_out_of_a_loader(make_pack: Callable[..., Pack]) -> None:
+    pack = make_pack(9)
+    dataset = as_iterable(pack, 4, shuffle=False)
+    (plain, *_), (loaded, *_) = dataset, data.DataLoader(dataset, batch_size=None)
+    ragged = [name for name, value in plain.items() if isinstance(value, Ragged)]
+    assert ragged
+    for name in ragged:
+        assert type(loaded[name]) is list
+        assert [row.tolist() for row in loaded[name]] == [row.tolist() for row in plain[name]]

@@ -172,6 +172,30 @@ def test_promise_5_one_warning_a_stream_and_resumed_where_it_was_made_an_error(
     assert len(caught) == 1 and stream.substituted == 6
 
 
+@pytest.mark.parametrize(("damage", "warned"), [(10, False), (11, True), (19, True)])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_promise_5_an_epoch_of_mostly_substitutes_is_warned_of_once(
+    make_pack: MakePack, tmp_path: Path, damage: int, warned: bool, ranks: int
+) -> None:
+    """Half of 20 is not more than half."""
+    pack = damaged(make_pack(20), tmp_path / "damaged", tuple(range(damage)))
+    found = []
+    for rank in range(ranks):
+        with (
+            warnings.catch_warnings(record=True) as caught,
+            batches(pack, 20, rank=(rank, ranks)) as stream,
+        ):
+            warnings.simplefilter("always")
+            assert [len(list(stream)) for _ in range(3)] == [1, 1, 1]
+        found.append(
+            [str(each.message) for each in caught if "more than half" in str(each.message)]
+        )
+    assert all(len(each) <= 1 for each in found)
+    if ranks == 1 or damage == 19:
+        assert all(bool(each) == warned for each in found)
+    assert all(f"dsets repair {pack.path}" in text for each in found for text in each)
+
+
 def test_a_row_with_damaged_bounds_is_unreadable(make_pack: MakePack, tmp_path: Path) -> None:
     folder = tmp_path / "damaged"
     shutil.copytree(make_pack(N, 1).path, folder)

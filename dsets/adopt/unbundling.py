@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterator, Mapping, Set
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -51,6 +52,14 @@ def look(path: Path) -> Opened:
     found: list[Manifest] = []
     strange: list[tuple[str, bytes]] = []
     with Stream(path, _limit(path), remedy=REMEDY) as stream:
+        if stream.gzip:
+            raise AdoptError(
+                "compressed",
+                where=path,
+                expected="a bundle as 'dsets bundle' writes it, a plain tar",
+                got="gzip",
+                remedy=f"unpack it first: gzip -dc {shlex.quote(str(path))} > BUNDLE.tar",
+            )
         for entry, body in tar.walk(stream):
             if table is None:
                 if entry.name != TABLE or entry.bytes > contents.LARGEST:

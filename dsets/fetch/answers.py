@@ -68,7 +68,7 @@ def tells_end(headers: Mapping[str, str]) -> bool:
 
 def check_length(file: File, total: int) -> None:
     if file.bytes is not None and total != file.bytes:
-        raise Refused(f"has {total} bytes, the manifest says {file.bytes}")
+        raise Refused(f"has {total} bytes, {file.stated_by} says {file.bytes}")
 
 
 def check_range(file: File, start: int, headers: Mapping[str, str]) -> int | None:

@@ -23,8 +23,8 @@ def check(part: Part, more: int) -> None:
         if limit is None:
             _check_endless(part, size, size_after)
         elif size_after > limit:
-            says = "the manifest says" if part.file.bytes is not None else "it says itself"
-            raise Refused(f"sends more than the {limit} bytes that {says}")
+            who = part.file.stated_by if part.file.bytes is not None else "it itself"
+            raise Refused(f"sends more than the {limit} bytes that {who} says")
     except Refused:
         part.clear()
         raise

@@ -7,10 +7,11 @@ it, so the head of an answer and the flow of its body are timed as a whole, from
 from __future__ import annotations
 
 import http.client
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -70,6 +71,13 @@ class Flow:
 
 
 class _Session(requests.Session):
+    def merge_environment_settings(self, *args: Any, **more: Any) -> Any:
+        """Trust ``SSL_CERT_FILE`` too, where requests' own variables name no certificates."""
+        merged = super().merge_environment_settings(*args, **more)
+        if merged["verify"] is True and (file := os.environ.get("SSL_CERT_FILE")):
+            merged["verify"] = file
+        return merged
+
     def get_redirect_target(self, resp: Response) -> str | None:
         """Refuse to leave an encrypted connection for a plain one, before a byte goes there."""
         target = super().get_redirect_target(resp)

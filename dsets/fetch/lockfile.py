@@ -153,6 +153,7 @@ def _pinned(manifest: Manifest, file: File, locked: LockedFile, path: Path) -> F
         sha256=locked.sha256,
         addresses=tuple(dict.fromkeys([*first, *file.addresses])),
         also=(),
+        stated_by=file.stated_by if file.sha256 and file.bytes is not None else "the lock file",
     )
     # The other digests are those of one issue; of several, the lock has chosen one.
     return replace(made, sha1=None, md5=None) if file.also else made

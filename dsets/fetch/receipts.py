@@ -99,10 +99,10 @@ def algorithms(file: File) -> tuple[str, ...]:
 def mismatch(file: File, size: int, digests: Mapping[str, str]) -> str | None:
     """What is wrong with a file of this size and these digests, in words, or None."""
     if file.bytes is not None and size != file.bytes:
-        return f"{size} bytes, the manifest says {file.bytes}"
+        return f"{size} bytes, {file.stated_by} says {file.bytes}"
     if any(f"{name}:{value}" in file.also for name, value in digests.items()):
         return None  # another issue of the file
     for name, value in published(file).items():
         if name in digests and digests[name] != value.lower():
-            return f"{name} {digests[name]}, the manifest says {value}"
+            return f"{name} {digests[name]}, {file.stated_by} says {value}"
     return None

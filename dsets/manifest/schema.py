@@ -44,6 +44,7 @@ class File:
     name under which it may lie below a mirror, ``family`` the name of the family that it is of.
     ``singly`` are addresses of folders in which an archive's members lie one by one, by base name.
     ``known_as`` has other names under which people keep it, which prove nothing.
+    ``stated_by``: who says so of its size and digests, for messages.
     """
 
     name: str
@@ -61,6 +62,7 @@ class File:
     family: str = ""
     singly: tuple[str, ...] = ()
     known_as: tuple[str, ...] = ()
+    stated_by: str = "the manifest"
 
     @property
     def digest(self) -> tuple[str, str] | None:

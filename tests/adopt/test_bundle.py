@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -260,6 +261,15 @@ def test_a_hostile_bundle_is_one_error(made: Path, case: str) -> None:
         take(made)
     assert str(made) in str(caught.value) or "tiny" in str(caught.value)
     assert debris() == [], "a dataset that nobody knows leaves nothing when its bundle is refused"
+
+
+def test_a_gzipped_bundle_is_to_be_unpacked_first(made: Path) -> None:
+    packed = made.with_name("small.tar.gz")
+    packed.write_bytes(gzip.compress(made.read_bytes()))
+    with pytest.raises(
+        AdoptError, match=r"expected a bundle .*unpack it first: gzip -dc .*\.tar\.gz"
+    ):
+        take(packed)
 
 
 @pytest.mark.parametrize("size", [0, 100, 512, 5000, 8704, -1024, -1100, -3000])

@@ -61,7 +61,10 @@ def test_other_bytes_than_the_locked_are_refused_though_nobody_publishes_a_diges
     one = locked(server, folder, path, patience)
     server.routes["/a.bin"] = Route(DATA[:-1] + b"?")
     pinned = lockfile.pinned(bare(server), one, path)
-    with pytest.raises(FetchError, match=SHA256):
+    with pytest.raises(FetchError, match=f"the lock file says {SHA256}"):
+        fetch.files(fetch.plan(pinned, tmp_path / "again"), patience=patience)
+    server.routes["/a.bin"] = Route(DATA + b"?")
+    with pytest.raises(FetchError, match=f"the lock file says {len(DATA)}"):
         fetch.files(fetch.plan(pinned, tmp_path / "again"), patience=patience)
     assert not (tmp_path / "again" / "a.bin").exists()
 

@@ -435,7 +435,7 @@ def test_a_range_without_a_length_ends_where_the_file_does(
     )
     leave_part(folder, DATA[:1000])
     message = failure(get, file_of(DATA, bytes=None), folder=folder)
-    assert "sends more than the 2000 bytes that it says itself" in message
+    assert "sends more than the 2000 bytes that it itself says" in message
 
 
 @pytest.mark.parametrize("facts", [{}, {"bytes": None, "sha256": None, "md5": None}])
@@ -607,6 +607,21 @@ def test_the_right_bytes_come_from_the_mirror_after_the_wrong_one(get: Get, serv
     server.routes |= {"/wrong": Route(DATA[::-1]), "/a.bin": Route(DATA)}
     assert get(file_of(DATA), "/wrong", "/a.bin").read_bytes() == DATA
     assert server.asked("/a.bin")[0].headers.get("Range") is None, "wrong bytes are not continued"
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_certificates_are_those_of_the_environment(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    with serving({"/a.bin": Route(DATA)}, tls=tmp_path) as secure:
+        manifest = manifest_of(file_of(DATA, addresses=(f"{secure.url}/a.bin",)))
+        plan = fetch.plan(manifest, folder)
+        with pytest.raises(FetchError, match="certificate is not to be trusted"):
+            fetch.files(plan, patience=Patience(pause_s=0))
+        monkeypatch.setenv(variable, str(tmp_path / "certificate.pem"))
+        assert fetch.files(plan)[0].read_bytes() == DATA
 
 
 @pytest.mark.parametrize("place", ["http", "https"])

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dsets.train.planning import Plan, plan
     from dsets.train.ranks import launched
     from dsets.train.recipe import Recipe
+    from dsets.train.recipe_file import RecipeFile
+    from dsets.train.recipe_file import read as read_recipe
     from dsets.train.running import Result, run
     from dsets.train.schedule import Schedule
     from dsets.train.update import Update
@@ -31,6 +33,7 @@ __all__ = [
     "Numerics",
     "Plan",
     "Recipe",
+    "RecipeFile",
     "Result",
     "Schedule",
     "Step",
@@ -39,6 +42,7 @@ __all__ = [
     "evaluating",
     "launched",
     "plan",
+    "read_recipe",
     "run",
 ]
 
@@ -48,6 +52,7 @@ _ELSEWHERE = {
     "Numerics": "numerics",
     "Plan": "planning",
     "Recipe": "recipe",
+    "RecipeFile": "recipe_file",
     "Result": "running",
     "Step": "work",
     "Schedule": "schedule",
@@ -56,8 +61,12 @@ _ELSEWHERE = {
     "evaluating": "evaluating",
     "launched": "ranks",
     "plan": "planning",
+    "read_recipe": "recipe_file",
     "run": "running",
 }
+
+#: Names that say less in their own file.
+_CALLED = {"read_recipe": "read"}
 
 
 def __getattr__(name: str) -> Any:
@@ -71,4 +80,4 @@ def __getattr__(name: str) -> Any:
         raise MissingLibraryError(
             "training needs torch, which is not installed", remedy="pip install 'dsets[torch]'"
         ) from error
-    return module if name == _ELSEWHERE[name] else getattr(module, name)
+    return module if name == _ELSEWHERE[name] else getattr(module, _CALLED.get(name, name))

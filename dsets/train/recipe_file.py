@@ -55,13 +55,14 @@ class RecipeFile:
     recipe: Recipe
 
 
-def read(path: Path) -> RecipeFile:
+def read(path: str | Path) -> RecipeFile:
     """The recipe in a file.
 
     Raises:
         UsageError: it cannot be read, is no TOML, has an unknown key, or a value that cannot be
             meant; the message names file and key.
     """
+    path = Path(path)
     with _as_usage():
         top = Table(toml.loads(toml.read(path), str(path)), str(path))
         values = {key: value for key, value in top.values.items() if key not in _ABOUT}

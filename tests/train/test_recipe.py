@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsets.errors import UsageError
-from dsets.train import recipe_file, recipes
+from dsets.train import read_recipe, recipe_file, recipes
 from dsets.train.images import Images
 from dsets.train.recipe import Recipe
 from dsets.train.schedule import Schedule, When, drops
@@ -194,3 +194,13 @@ def test_a_file_that_breaks_the_rules_is_refused_with_file_and_key(
 def test_a_recipe_that_is_not_there_is_an_error_of_ours(name: str) -> None:
     with pytest.raises(UsageError):
         recipes.find(name)
+
+
+def test_a_file_of_ones_own_is_read_in_python_by_its_path_as_text(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        "title = 't'\nsource = 's'\nmodels = ['lenet']\nepochs = 2\nbatch_size = 8\n"
+        "[update]\nrate = 0.1\n"
+    )
+    found = read_recipe(str(mine))
+    assert (found.name, found.models, found.recipe) == ("mine", ("lenet",), PLAIN)

@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of matrix products and convolutions; sums stay float32.",
 )
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    help="Views computed at once.  [default: as many as the run's training held]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     run: Path,
@@ -50,6 +55,7 @@ def command(
     device: str,
     threads: int | None,
     precision: str,
+    batch_size: int | None,
     as_json: bool,
 ) -> None:
     """Evaluate the weights of RUN on the packs in FOLDER, and draw what they have learned.
@@ -73,6 +79,7 @@ def command(
         device=device,
         threads=threads,
         precision=precision,
+        batch_size=batch_size,
     )
     if train.launched()[0] > 0:
         return  # the first process speaks for all

@@ -20,8 +20,9 @@ from torch.nn import functional
 from dsets import atomic, codecs, models, stream
 from dsets.errors import StreamError, TrainError, UsageError
 from dsets.pack import Pack
-from dsets.train import checkpoint, determinism, engine, pictures, recipe_file, weights
+from dsets.train import checkpoint, determinism, engine, memory, pictures, recipe_file, weights
 from dsets.train import ranks as processes
+from dsets.train.bounds import check
 from dsets.train.checkpoint import Checkpoint
 from dsets.train.engine import Batch
 from dsets.train.meters import Figures, Meter
@@ -30,8 +31,6 @@ from dsets.train.planning import check_device, field_of
 from dsets.train.ranks import Ranks
 from dsets.train.recipe import Recipe
 from dsets.transforms.ten_crop import CROPS
-
-BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +103,27 @@ def evaluate(
     device: str = "cpu",
     threads: int | None = None,
     precision: str = "float32",
+    batch_size: int | None = None,
 ) -> Evaluation:
     """The figures and confusions of the run's weights over the whole of its pack.
 
     Ten crops are four corners and the centre and their mirror images, their softmax averaged
     (Krizhevsky et al. 2012, section 4.1). ``crops`` is by default what the recipe says, ``size``
-    the recipe's. ``precision`` is that of ``Numerics``. Of several processes each returns the
+    the recipe's. ``precision`` is that of ``Numerics``. ``batch_size`` is the number of views that
+    are computed at once over all processes, by default as many as the run's training held; the
+    figures hang on it by rounding only. Of several processes each returns the
     figures of all.
 
     Raises:
         UsageError: ten crops of no size, or of one larger than the image; no such precision or
-            device.
-        TrainError: the model does not take crops of that size; the processes differ in what they
-            evaluate, or one is gone.
+            device; a bad ``batch_size``.
+        TrainError: the model does not take crops of that size; memory runs out; the processes
+            differ in what they evaluate, or one is gone.
     """
     if crops not in (None, 1, CROPS):
         raise UsageError("bad number of crops", expected=f"1 or {CROPS}", got=crops)
+    if batch_size is not None:
+        check("batch_size", batch_size, 1, 10**6)
     images = run.recipe.images
     ten = images.ten_crop if crops is None else crops == CROPS
     side = images.size if size is None else size
@@ -146,11 +150,16 @@ def evaluate(
         )
         try:
             with (
+                memory.told(run.path, "give a smaller --batch-size, or a smaller --size of crops"),
                 determinism.exact(threads or torch.get_num_threads(), device),
                 numerics.autocast(device),
                 stream.batches(
                     run.pack,
-                    BATCH // (CROPS if ten else 1),
+                    memory.held(
+                        batch_size or run.recipe.batch_size,
+                        1 if batch_size else _pieces(run.kept),
+                        CROPS if ten else 1,
+                    ),
                     shuffle=False,
                     transform=transform,
                     rank=(ranks.rank, ranks.world),
@@ -168,6 +177,12 @@ def evaluate(
                 got=f"size {side}: {error}",
             ) from error
     return Evaluation(figures, confusion, CROPS if ten else 1, side if ten else 0)
+
+
+def _pieces(kept: Checkpoint) -> int:
+    """In how many pieces the run computed a batch, if the checkpoint tells what can be meant."""
+    told = kept.environment.get("accumulate")
+    return told if type(told) is int and told >= 1 else 1
 
 
 def _judged(

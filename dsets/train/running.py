@@ -32,14 +32,12 @@ from typing import Any
 from dsets import codecs, locks, models, stream
 from dsets.errors import TrainError
 from dsets.stream import Stream
-from dsets.train import determinism, pictures, weights
+from dsets.train import determinism, memory, pictures, weights
 from dsets.train import ranks as processes
 from dsets.train.log import Log, writing
 from dsets.train.planning import Plan
 from dsets.train.ranks import Ranks
 from dsets.train.work import Hook, Logs, Moment, Work
-
-EVALUATION_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +85,16 @@ def run(
 
     Raises:
         TrainError: the checkpoint is of another run or damaged, a file cannot be written (the last
-            checkpoint stays), foreign files are in the way, a result of other weights is, or the
-            loss is no longer a number.
+            checkpoint stays), foreign files are in the way, a result of other weights is, the loss
+            is no longer a number, or memory runs out.
         BusyError: another process trains into the same folder.
     """
     with (
+        memory.told(
+            plan.out,
+            "compute each batch in more pieces: a larger --accumulate than "
+            f"{plan.numerics.accumulate}; the last checkpoint stays",
+        ),
         processes.joined(plan.device) as ranks,
         _folder(plan, ranks),
         determinism.exact(plan.threads, plan.device, compiled=plan.numerics.compiled),
@@ -163,7 +166,7 @@ def _streams(plan: Plan, ranks: Ranks) -> Iterator[tuple[Stream, Stream]]:
         ) as training,
         stream.batches(
             plan.evaluation,
-            EVALUATION_BATCH,
+            memory.held(plan.recipe.batch_size, plan.numerics.accumulate),
             shuffle=False,
             transform=images.evaluation(plan.training),
             rank=(ranks.rank, ranks.world),

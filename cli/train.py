@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dsets.errors import UsageError
 from dsets.progress import Event, Progress
 
 from ._names import MODEL, RECIPE
@@ -71,7 +72,9 @@ EVERY_S = 5.0  # between lines about training; every evaluation gets one
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print plan, result or list as JSON.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
-@click.option("--list", "as_list", is_flag=True, help="List the recipes and their models.")
+@click.option(
+    "--list", "as_list", is_flag=True, help="List the recipes and their models, or those for MODEL."
+)
 def command(
     model: str | None,
     folder: Path | None,
@@ -94,14 +97,18 @@ def command(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from dsets import models, train
 
+    if model is not None:
+        try:
+            models.find(model)
+        except UsageError as error:
+            raise click.BadParameter(str(error), param_hint="MODEL") from error
     if as_list:
-        _list(as_json)
+        if folder is not None:
+            raise click.UsageError("--list takes no FOLDER")
+        _list(model, as_json)
         return
     if model is None or folder is None:
         raise click.UsageError("MODEL and FOLDER are needed; dsets models names the models")
-    if model not in models.MODELS:
-        known = ", ".join(models.MODELS)
-        raise click.BadParameter(f"{model!r} is not one of {known}", param_hint="MODEL")
     numerics = train.Numerics(
         *(options.pop(name) for name in ("precision", "accumulate", "compiled", "channels_last"))
     )
@@ -200,10 +207,12 @@ def _line(moment: Moment) -> str:
     return f"{epoch}: {figures}, {speed}"
 
 
-def _list(as_json: bool) -> None:
+def _list(model: str | None, as_json: bool) -> None:
+    """All recipes, or those that are for one model."""
     from dsets.train import recipes
 
-    found = [recipes.find(name) for name in recipes.names()]
+    every = [recipes.find(name) for name in recipes.names()]
+    found = [one for one in every if model is None or model in one.models]
     if as_json:
         rows = [
             {

@@ -70,6 +70,13 @@ def find(path: Path, folder: Path, split: str | None = None) -> Run:
         TrainError: no checkpoint, a damaged one, or the packs are not those of the run.
         PackError: a pack is damaged.
     """
+    if not (path / "checkpoint.pt").exists():
+        raise TrainError(
+            "not a run: there is no checkpoint in it",
+            where=path,
+            expected="checkpoint.pt",
+            remedy="give the --out of a training run",
+        )
     kept = checkpoint.load(path / "checkpoint.pt")
     where = path / "checkpoint.pt"
     identity = kept.identity

@@ -26,6 +26,8 @@ from dsets.transforms import recipe as transforms
 #: Of several packs beside the training one, the first of these names is evaluated on.
 EVALUATION_SPLITS = ("validation", "val", "test")
 MOST_THREADS = 1024
+#: So many folders are named where one was meant.
+NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ def plan(
     check_device(device)
     training, evaluation = _packs(Path(folder))
     _check_images(training, recipe)
+    _check_size(training, recipe, model)
     transforms.parse(recipe.images.training(training), training.fields)
     transforms.parse(recipe.images.evaluation(training), evaluation.fields)
     fresh = Plan(
@@ -192,6 +195,17 @@ def _packs(folder: Path) -> tuple[Pack, Pack]:
             "this is one pack", where=folder, expected="a folder that holds one pack a split"
         )
     found = [Pack.open(path.parent) for path in sorted(folder.glob("*/index.json"))]
+    if not found:
+        below = sorted({str(path.parent.parent) for path in folder.glob("*/*/index.json")})
+        raise TrainError(
+            "cannot tell the training pack: there are no packs here",
+            where=folder,
+            expected="a folder that holds one pack a split",
+            got="none",
+            remedy=f"one level below there are packs: give {' or '.join(below[:NAMED])}"
+            if below
+            else "make the packs with dsets prepare",
+        )
     training = [pack for pack in found if pack.statistics is not None]
     if len(training) != 1:
         raise TrainError(
@@ -250,6 +264,31 @@ def _check_images(training: Pack, recipe: Recipe) -> None:
             "and a recipe that crops them",
             got=image,
         )
+
+
+def _check_size(training: Pack, recipe: Recipe, model: str) -> None:
+    """Refuse a crop that is larger than images of one size, by the recipe's own key."""
+    image, size = field_of(training, "image"), recipe.images.size
+    if recipe.images.crop != "random" or image.encoded or not image.fixed:
+        return
+    height, width = (int(side or 0) for side in image.shape[:2])
+    if size > min(height, width):
+        raise UsageError(
+            "the crop is larger than the image",
+            where=f"recipe {_called(recipe, model)}: images.size",
+            expected=f"at most {min(height, width)} for images of {height} x {width}",
+            got=size,
+            remedy="give a --recipe for smaller images (dsets train --list, or a copy with a "
+            "smaller images.size), or packs of larger images",
+        )
+
+
+def _called(recipe: Recipe, model: str) -> str:
+    """The name of the model's shipped recipe that shows images like that, if there is one."""
+    for name in recipes.names():
+        if recipes.find(name).recipe.images == recipe.images and model in recipes.find(name).models:
+            return name
+    return f"for {model}"
 
 
 def _check_labels(pack: Pack, classes: int) -> None:

@@ -69,7 +69,8 @@ def test_what_cannot_be_is_one_line(
     assert cli(["evaluate", str(out), str(packs), "--crops", "10"]) == 1
     assert "ten crops need a size" in capsys.readouterr().err
     assert cli(["evaluate", str(packs), str(packs)]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "give the --out of a training run" in told
     assert cli(["evaluate", str(out), str(packs), "--crops", "5"]) == 2
     assert cli(["evaluate", str(out), str(packs), "--device", "abacus"]) == 1
     assert "no such device" in capsys.readouterr().err

@@ -91,6 +91,23 @@ def test_the_list_gives_each_recipe_with_its_models(
     assert listed["lenet-mnist"]["recipe"]["update"]["rate"] == 0.04
 
 
+def test_the_list_for_a_model_has_its_recipes_alone(
+    cli: Cli, packs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["train", "--list", "lenet", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert listed and all("lenet" in row["models"] for row in listed)
+    assert cli(["train", "--list", "lenett"]) == 2
+    assert cli(["train", "--list", "lenet", str(packs)]) == 2
+
+
+def test_a_mistyped_model_gets_the_nearest_name(
+    cli: Cli, packs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["train", "alexnt", str(packs)]) == 2
+    assert "did you mean alexnet" in capsys.readouterr().err
+
+
 def test_a_recipe_is_chosen_by_name_or_by_path(
     cli: Cli, packs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,7 +31,13 @@ def test_of_several_other_packs_the_validation_pack_is_evaluated_on(packs: Path)
 
 
 def test_a_crop_larger_than_the_images_is_refused_before_anything_is_done(packs: Path) -> None:
-    with pytest.raises(UsageError, match="larger than the image; expected at most 16 by 16"):
+    with pytest.raises(
+        UsageError,
+        match=(
+            r"recipe alexnet-imagenet: images\.size: the crop is larger than the image; "
+            "expected at most 16 for images of 16 x 16, got 224; give a --recipe"
+        ),
+    ):
         train.plan("alexnet", packs)
 
 
@@ -91,6 +97,8 @@ def test_a_folder_that_is_no_folder_of_packs_is_refused(packs: Path, tmp_path: P
         train.plan("lenet", packs / "train")
     with pytest.raises(TrainError, match=r"cannot tell the training pack.*got none"):
         train.plan("lenet", tmp_path)
+    with pytest.raises(TrainError, match=f"one level below there are packs: give {packs}$"):
+        train.plan("lenet", packs.parent)
     make_pack(packs / "more", samples=9)
     with pytest.raises(TrainError, match="got more, train"):
         train.plan("lenet", packs)

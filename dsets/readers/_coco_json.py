@@ -11,7 +11,7 @@ import re
 from array import array
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -24,18 +24,43 @@ JSON_BYTES = 4 << 30
 POINTS = 17
 _LARGEST = 1 << 53
 T = TypeVar("T")
+if TYPE_CHECKING:
+    Whole = int
+    Flag = int
+else:  # as JSON may write them: 1, 1.0 or 1e0, a flag also true; ``_exact`` makes them int
+    Whole = int | float
+    Flag = int | float | bool
+
+
+def whole(number: float) -> int:
+    """A whole number that JSON wrote with a point or an exponent. Raises ValueError for others."""
+    if number != int(number):
+        raise ValueError(f"{number} is no whole number")
+    return int(number)
+
+
+def _exact(one: Any, *names: str) -> None:
+    for name in names:
+        if type(value := getattr(one, name)) is not int:
+            setattr(one, name, whole(value))
 
 
 class Image(msgspec.Struct, gc=False):
-    id: int
+    id: Whole
     file_name: str
     width: Any = None  # of a bad one anything
     height: Any = None
 
+    def __post_init__(self) -> None:
+        _exact(self, "id")
+
 
 class Category(msgspec.Struct, gc=False):
-    id: int
+    id: Whole
     name: str
+
+    def __post_init__(self) -> None:
+        _exact(self, "id")
 
 
 class _Outline(msgspec.Struct):
@@ -45,37 +70,52 @@ class _Outline(msgspec.Struct):
 
 
 class _Object(msgspec.Struct, gc=False):
-    id: int
-    image_id: int
-    category_id: int
+    id: Whole
+    image_id: Whole
+    category_id: Whole
     bbox: tuple[float, float, float, float]
     area: float = 0.0
-    iscrowd: int = 0
+    iscrowd: Flag = 0
     segmentation: msgspec.Raw = msgspec.Raw(b"[]")
     keypoints: list[float] = []
 
+    def __post_init__(self) -> None:
+        _exact(self, "id", "image_id", "category_id", "iscrowd")
+
 
 class _Owned(msgspec.Struct, gc=False):
-    image_id: int
+    image_id: Whole
+
+    def __post_init__(self) -> None:
+        _exact(self, "image_id")
 
 
 class _Caption(msgspec.Struct, gc=False):
-    image_id: int
+    image_id: Whole
     caption: str
+
+    def __post_init__(self) -> None:
+        _exact(self, "image_id")
 
 
 class _Segment(msgspec.Struct, gc=False):
-    id: int
-    category_id: int
+    id: Whole
+    category_id: Whole
     bbox: tuple[float, float, float, float]
     area: float = 0.0
-    iscrowd: int = 0
+    iscrowd: Flag = 0
+
+    def __post_init__(self) -> None:
+        _exact(self, "id", "category_id", "iscrowd")
 
 
 class _Panoptic(msgspec.Struct, gc=False):
-    image_id: int
+    image_id: Whole
     file_name: str
     segments_info: list[_Segment]
+
+    def __post_init__(self) -> None:
+        _exact(self, "image_id")
 
 
 class Rows(NamedTuple):
@@ -91,7 +131,7 @@ class File:
 
     ``faults``: image → what is wrong with the first bad annotation of it, in fixed words, and in
     full. ``strays``: how many annotations are of no image, and the first. ``halves``: as in
-    ``decoded``.
+    ``decoded``. ``twice``: how many ids several annotations have, and the first.
     """
 
     where: str
@@ -101,6 +141,7 @@ class File:
     faults: dict[int, tuple[str, str]] = field(default_factory=dict)
     strays: tuple[int, str] = (0, "")
     halves: tuple[int, str] = (0, "")
+    twice: tuple[int, int] = (0, 0)
 
     def error(self, what: str, *, expected: object = None, got: object = None) -> DataError:
         return DataError(what, where=self.where, expected=expected, got=got)
@@ -120,6 +161,9 @@ class File:
         if number:
             left = f"{number} annotations are of no image of the split and left out"
             yield f"{self.where}: {left}; the first is {first}"
+        number, one = self.twice
+        if number:
+            yield f"{self.where}: {number} ids are of several annotations; the first is {one}"
         number, first = self.halves
         if number:
             replaced = "halves of characters (lone surrogates) replaced by U+FFFD"
@@ -319,6 +363,9 @@ def objects(file: File, rows: Rows, label: Mapping[str, int]) -> dict[str, npt.N
     has = np.array(gathering.numbers["has"], np.bool_)
     place = (np.cumsum(has) - 1)[order][has[order]]
     columns["keypoints"] = np.array(points, np.float32).reshape(-1, 3 * POINTS)[place]
+    ids = np.sort(columns["id"])
+    if (repeated := np.unique(ids[1:][ids[1:] == ids[:-1]])).size:
+        file.twice = repeated.size, int(repeated[0])
     return columns
 
 

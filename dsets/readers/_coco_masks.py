@@ -12,11 +12,12 @@ import msgspec
 
 from dsets.codecs import rle
 from dsets.errors import DataError
+from dsets.readers._coco_json import Whole, whole
 
 
 class _Runs(msgspec.Struct):
-    counts: list[int] | str
-    size: tuple[int, int]
+    counts: list[Whole] | str
+    size: tuple[Whole, Whole]
 
 
 _DECODER = msgspec.json.Decoder(list[list[float]] | _Runs)
@@ -59,7 +60,11 @@ def code(text: bytes, size: tuple[int, int], where: str) -> bytes:
                 where=where,
                 expected=f"runs over {height} x {width} pixels",
             )
-        drawn = mask.frPyObjects({"counts": found.counts, "size": list(size)}, height, width)
+        try:
+            runs = [whole(run) for run in found.counts]
+        except ValueError as error:
+            raise DataError("bad run lengths of a mask", where=where, got=f"{error}") from error
+        drawn = mask.frPyObjects({"counts": runs, "size": list(size)}, height, width)
         return _counts(drawn)
     # pycocotools walks along every edge: one that leads far away would cost any memory.
     far = 2 * max(size)

@@ -16,6 +16,7 @@ from dsets.archive.blobs import Blobs
 from dsets.errors import DataError, UsageError
 from dsets.manifest.schema import Source
 from dsets.readers import Choice, Cutting, Picture, _coco_index, _coco_json, _coco_options, _rows
+from dsets.readers._coco_json import Whole
 from dsets.readers._coco_options import Options
 
 T = TypeVar("T")
@@ -23,12 +24,12 @@ _WHOLE = ("panoptic",)  # kinds whose pixels lie in an archive of their own
 
 
 class _Named(msgspec.Struct, gc=False):
-    id: int
+    id: Whole
     file_name: str
 
 
 class _Owned(msgspec.Struct, gc=False):
-    image_id: int
+    image_id: Whole
     category_id: Any = -1  # of a bad annotation anything
 
 
@@ -139,7 +140,7 @@ _OWNED = msgspec.json.Decoder(_Owned)
 
 
 def _label(numbers: dict[int, int], one: _Owned) -> int | None:
-    return numbers.get(one.category_id) if type(one.category_id) is int else None
+    return numbers.get(one.category_id) if type(one.category_id) in (int, float) else None
 
 
 def _parts(source: Source, options: Options, kind: str) -> _Parts:

@@ -24,10 +24,11 @@ after the other, ``caption_ends``; stuff likewise; ``panoptic_map`` int32 (heigh
 ids (R + 256 G + 65536 B), and of m segments ``segment_ids``, ``segment_labels``, ``segment_boxes``,
 ``segment_crowd``, ``segment_areas``.
 
-A sample has a problem if an annotation of it cannot be read or says what cannot be, a mask is none
-(a polygon of fewer than three corners too), its panoptic map is not there, or the JSON gives the
-picture another size and has objects in it. Annotations of no image of the split are left out and
-remarked.
+A sample has a problem if an annotation of it cannot be read or says what cannot be, a box lies
+wholly outside the picture, a mask is none (a polygon of fewer than three corners too), its panoptic
+map is not there, or the JSON gives the picture another size and has objects in it. Annotations of
+no image of the split are left out and remarked; remarked only are ids of several annotations and a
+keypoint's visibility that is none of 0, 1, 2.
 """
 
 from __future__ import annotations
@@ -160,6 +161,7 @@ def _values(
     if "object.end" in columns:
         values |= _objects(index, row, "object", size, where, options)
         values["keypoints"] = _keypoints(index, row)
+        remark = remark or _visibility(values["keypoints"])
     if "stuff.end" in columns:
         stuff = _objects(index, row, "stuff", size, where, options)
         values |= {f"stuff_{name}": stuff[name] for name in ("labels", "mask", "mask_ends")}
@@ -169,7 +171,7 @@ def _values(
         values["caption"], values["caption_ends"] = rle.join(texts)
     if "segment.end" in columns:
         span = index.span("segment", row)
-        segments = _boxed(index, "segment", span)
+        segments = _boxed(index, "segment", span, size, where)
         values |= {f"segment_{name}": value for name, value in segments.items()}
         values["segment_ids"] = columns["segment.id"][span].astype(np.int64)
         if painted is not None:
@@ -219,10 +221,24 @@ def _member(index: Index, about: str, blobs: Blobs, row: int, key: str) -> bytes
         return DataError("the zip member is damaged", where=f"{blobs.path}: {key}", got=got)
 
 
-def _boxed(index: Index, about: str, span: slice) -> dict[str, Any]:
+def _boxed(
+    index: Index, about: str, span: slice, size: tuple[int, int], where: str
+) -> dict[str, Any]:
+    """Raises DataError where a box has nothing of a picture of this size."""
     x, y, width, height = (
         index.columns[f"{about}.{name}"][span] for name in ("x", "y", "width", "height")
     )
+    outside = np.zeros(len(x), np.bool_)
+    for start, length, whole in ((x, width, size[1]), (y, height, size[0])):
+        outside |= (start < 0) & (start + length <= 0)
+        outside |= (start + length > whole) & (start >= whole)
+    for one in np.flatnonzero(outside)[:1]:
+        raise DataError(
+            "a box outside the picture",
+            where=f"{where}: annotation {index.columns[f'{about}.id'][span][one]}",
+            expected=f"within {size[1]} x {size[0]}",
+            got=f"{x[one]:g}, {y[one]:g}, {width[one]:g} wide, {height[one]:g} high",
+        )
     return {
         "boxes": np.stack([x, y, x + width, y + height], 1).astype(np.float32),
         "labels": index.columns[f"{about}.label"][span].astype(np.int64),
@@ -235,7 +251,7 @@ def _objects(
     index: Index, row: int, about: str, size: tuple[int, int], where: str, options: Options
 ) -> dict[str, Any]:
     span = index.span(about, row)
-    found = _boxed(index, about, span)
+    found = _boxed(index, about, span, size, where)
     found["annotation_ids"] = index.columns[f"{about}.id"][span].astype(np.int64)
     if ("mask" if about == "object" else "stuff_mask") in options.fields:
         ids = index.columns[f"{about}.id"]
@@ -261,6 +277,13 @@ def _keypoints(index: Index, row: int) -> Any:
         there = has[span]
         found[there] = columns["object.keypoints"][before : before + int(there.sum())]
     return found.reshape(-1, POINTS, 3)
+
+
+def _visibility(keypoints: Any) -> str:
+    """What to remark of keypoints (n, 17, 3), each with its visibility: 0, 1 or 2."""
+    said = keypoints[..., 2]
+    strange = said[~np.isin(said, (0, 1, 2))]
+    return f"a keypoint's visibility is {strange[0]:g}, not 0, 1 or 2" if strange.size else ""
 
 
 def _map(data: bytes, size: tuple[int, int], where: str) -> Any:

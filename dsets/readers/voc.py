@@ -15,8 +15,8 @@ Boxes are edges counted from 0: as published, but 1 less for xmin and ymin.
 
 A sample has a problem if its annotation or a mask cannot be read, a box lies outside the picture by
 more than SLACK pixels, a mask has another size than the picture, or a class mask has indices that
-are no class. An annotation that only says another size than the picture's, or names another picture, is
-remarked; ``size`` is then the picture's own.
+are no class. An annotation that only says another size than the picture's, or names another
+picture, is remarked; ``size`` is the picture's own.
 """
 
 from __future__ import annotations

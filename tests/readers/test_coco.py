@@ -31,7 +31,7 @@ CLASSES = {
     "segment_labels": ("person", "cat", "grass"),
 }
 CATEGORIES = [{"id": 17, "name": "cat"}, {"id": 1, "name": "person"}]
-JOINTS = [float(i % 5) for i in range(51)]
+JOINTS = [float(i % 3) for i in range(51)]
 
 
 def images() -> list[dict[str, Any]]:
@@ -185,6 +185,60 @@ def test_sizes_may_be_written_with_a_point(tmp_path: Path) -> None:
     assert all(one.problem is None and one.values["size"].tolist() == [4, 6] for one in found)
 
 
+def test_whole_numbers_may_be_written_as_others_and_flags_as_booleans(tmp_path: Path) -> None:
+    runs = {"size": [4.0, 6.0], "counts": [4.0, 8, 12]}
+    changes = {"category_id": 1.0, "iscrowd": True, "segmentation": runs, "image_id": 3.0}
+    given = jsons()
+    for kind in given:
+        given[kind]["images"] = [one | {"id": float(one["id"])} for one in images()]
+        given[kind]["categories"] = [c | {"id": float(c["id"])} for c in given[kind]["categories"]]
+    given["instances"]["annotations"] = [
+        annotation(4e1, 3, **changes),
+        annotation(2, 7, iscrowd=False),
+    ]
+    given["captions"]["annotations"][0]["image_id"] = 7.0
+    segment = SEGMENT | {"id": 257.0, "iscrowd": False, "category_id": 92.0, "area": 24}
+    maps = {"image_id": 7.0, "file_name": "007.png", "segments_info": [segment]}
+    given["panoptic"]["annotations"] = [maps]
+    plain = jsons()
+    plain["instances"]["annotations"] = [
+        annotation(40, 3, category_id=1, iscrowd=1, segmentation=RUNS),
+        annotation(2, 7),
+    ]
+    for one, other in zip(
+        read(source(tmp_path / "a", given)), read(source(tmp_path / "b", plain)), strict=True
+    ):
+        assert one.problem is None and one.key == other.key
+        for name, value in one.values.items():
+            assert np.array_equal(np.asarray(value), np.asarray(other.values[name])), name
+    alone = source(tmp_path / "c", given, keypoints=None, captions=None, stuff=None, panoptic=None)
+    assert [picture.key for picture in coco.pictures(alone, {0})] == ["003"]
+
+
+def test_boxes_that_reach_out_of_their_picture_or_have_no_area_are_no_problem(
+    tmp_path: Path,
+) -> None:
+    boxes = ([-2, -2, 3, 9], [5, 3, 9, 9], [6, 4, 0, 0], [0, 0, 0, 0])
+    given = instances(*(annotation(i, 3, bbox=box) for i, box in enumerate(boxes)))
+    (first, *_) = read(source(tmp_path, given))
+    assert first.problem is None and len(first.values["boxes"]) == 4
+
+
+def test_a_strange_visibility_and_an_id_of_two_annotations_are_remarked(tmp_path: Path) -> None:
+    points = [1, 1, 9] + [0] * 48
+    given = instances(annotation(1, 3), annotation(1, 7, keypoints=points), annotation(2, 7))
+    one = source(tmp_path, given, keypoints=None)
+    for _ in range(2):
+        first, second = read(one)[:2]
+        assert first.problem is None and not first.remark and second.problem is None
+        assert second.remark == "a keypoint's visibility is 9, not 0, 1 or 2"
+        (remark,) = coco.remarks(one)
+        assert remark.endswith(
+            "instances_val.json: 1 ids are of several annotations; the first is 1"
+        )
+        _coco_index._OPEN.clear()
+
+
 def shown(image: dict[str, Any]) -> dict[str, Any]:
     return jsons(instances={"images": [images()[0] | image]})
 
@@ -237,6 +291,11 @@ WRONG: dict[str, tuple[Any, str, str]] = {
     "infinite": (bad(area=float("-inf")), "an annotation cannot be read", "got `null`"),
     "a huge number": (bad(area=1e300), "a number out of all bounds", "1: 1e.300"),
     "a huge id": (instances(annotation(10**30, 3)), "a number out of all bounds", "1000000"),
+    "half a category": (bad(category_id=1.5), "an annotation cannot be read", "1.5 is no whole"),
+    "a true category": (bad(category_id=True), "an annotation cannot be read", "got `bool`"),
+    "a box left of it": (bad(bbox=[-9, 0, 9, 1]), "a box outside the picture", "6 x 4, got -9, 0"),
+    "a box below it": (bad(bbox=[0, 4, 1, 1]), "a box outside the picture", "annotation 1.*0, 4"),
+    "broken runs": (bad(segmentation=RUNS | {"counts": [4.5, 7.5, 12]}), "bad run len", "4.5 is"),
     "crowd": (bad(iscrowd=2), "a crowd flag that is neither 0 nor 1", "1: 2"),
     "keypoints": (bad(keypoints=[1, 2, 3]), "keypoints that are not 51 numbers", ": image 3"),
     "huge keypoints": (bad(keypoints=[1e99] * 51), "a number out of all bounds", "1e.99"),

@@ -218,9 +218,11 @@ class Inflated(Closing):
             pass
 
     def _next(self, size: int) -> bytes:
-        assert self._inflater is not None
+        inflater = self._inflater
+        if inflater is None:  # nobody moved to a place yet
+            return b""
         try:
-            data = self._inflater.read(min(size, CHUNK_BYTES))
+            data = inflater.read(min(size, CHUNK_BYTES))
         except BaseException:
             self._inflater = None  # it may be anywhere
             raise

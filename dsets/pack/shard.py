@@ -203,10 +203,10 @@ class _Column:
 
     def _rows(self) -> Iterator[np.ndarray]:
         """Of one large array, some rows at a time: (k, *stored shape), as they are stored."""
-        assert isinstance(self.values, np.ndarray)
-        step = max(1, BLOCK * len(self.values) // max(1, self.values.nbytes))
-        for start in range(0, len(self.values), step):
-            yield self._stored(self.values[start : start + step], start)
+        values = np.asarray(self.values)
+        step = max(1, BLOCK * len(values) // max(1, values.nbytes))
+        for start in range(0, len(values), step):
+            yield self._stored(values[start : start + step], start)
 
     def _array(self, value: Any, number: int) -> np.ndarray:
         """One value as an array; a number or bytes only where the field's type loses nothing."""

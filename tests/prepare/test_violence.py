@@ -206,7 +206,7 @@ def test_a_scheduler_that_dies_fails_the_job_clearly_and_it_goes_on(
         )
         with worker:
             (tiny.folder / "scheduler").write_text(str(scheduler.pid))
-            said = "lost the Dask cluster; got the scheduler has gone, .*under way; finished"
+            said = "lost the Dask cluster; got .*; finished"
             with pytest.raises(PrepareError, match=said):
                 prepare.run(tiny.plan("out", pipeline=recipe), scheduler=address)
             worker.kill()

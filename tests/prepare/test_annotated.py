@@ -67,7 +67,8 @@ def devkit(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "SegmentationClass": mask,
             **own,
         }.items():
-            given[f"{kind}/{key}.{endings[kind]}"] = content
+            own_name = content.replace(b"000001.jpg", f"{key}.jpg".encode())
+            given[f"{kind}/{key}.{endings[kind]}"] = own_name
     given["ImageSets/Main/train.txt"] = b"".join(b"%06d\n" % number for number in range(1, 10))
     described(voc.source(store.raw("tiny"), voc.members(**given)), 9, tmp_path)
 

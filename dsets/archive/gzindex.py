@@ -26,7 +26,6 @@ from dsets.closing import Closing
 from dsets.errors import DataError
 
 SPACING = 32 << 20  # zran wants 4 of them as a buffer, and all points in memory: 176 MiB for 49 GB
-_INPUT_BYTES = 1 << 18
 _FAILURES = (OSError, EOFError, ValueError, MemoryError)  # ZranError and CrcError are OSErrors
 _HEAD = struct.Struct("<5sBBQQIII")  # magic, version, flags, both sizes, spacing, window, points
 _POINT = np.dtype([("at", "<u8"), ("offset", "<u8"), ("bits", "u1"), ("windowed", "u1")])
@@ -118,40 +117,23 @@ class _Points:
         return _Point(at, where, bits, window)
 
 
-class _Entered:
+class _Entered(Inflater):
     """The bytes inside a gzip file from a point on, in order."""
 
     def __init__(self, file: BinaryIO, point: _Point) -> None:
-        self._file = file
+        super().__init__(file)
         zdict = {"zdict": point.window} if point.window else {}
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS, **zdict)
-        self._next: Inflater | None = None
+        self._bare = True  # without the member's head, and so without its trailer
         file.seek(point.at - (point.bits > 0))
         self._input = _led(file.read(1), point.bits) if point.bits else b""
 
-    def read(self, size: int) -> bytes:
-        """From 1 to ``size`` bytes; none only at the end. Raises Damaged."""
-        while self._next is None:
-            if self._inflate.eof:
-                self._file.seek(_TRAILER - len(self._inflate.unused_data), os.SEEK_CUR)
-                head = self._file.read(1)
-                if head in (b"", b"\0"):  # nothing follows but what tapes are padded with
-                    return b""
-                self._file.seek(-1, os.SEEK_CUR)
-                self._next = Inflater(self._file)
-                break
-            try:
-                output = self._inflate.decompress(self._input, size)
-            except zlib.error as error:
-                raise Damaged(f"damaged gzip data ({error})") from error
-            self._input = self._inflate.unconsumed_tail
-            if output:
-                return output
-            if not self._inflate.eof and not self._input:
-                self._input = self._file.read(_INPUT_BYTES)
-                if not self._input:
-                    raise Damaged("gzip data cut short")
-        return self._next.read(size)
+    def _next_member(self) -> None:
+        if self._bare:
+            self._bare = False
+            self._file.seek(_TRAILER - len(self._inflate.unused_data), os.SEEK_CUR)
+            self._inflate = zlib.decompressobj()  # it has left nothing over
+        super()._next_member()
 
 
 def _led(byte: bytes, bits: int) -> bytes:
@@ -172,7 +154,7 @@ class Inflated(Closing):
         self.path = path
         self._remedy = remedy
         self._lock = threading.Lock()
-        self._inflater: Inflater | _Entered | None = None
+        self._inflater: Inflater | None = None
         self._at = 0
         try:
             self._points = _Points(points)
@@ -188,8 +170,8 @@ class Inflated(Closing):
         data = bytearray()
         try:
             with self._lock:
-                self._seek(offset)
-                while len(data) < size and (piece := self._next(size - len(data))):
+                inflater = self._seek(offset)
+                while len(data) < size and (piece := self._next(inflater, size - len(data))):
                     data += piece
         except MemoryError as error:
             raise DataError(
@@ -205,22 +187,21 @@ class Inflated(Closing):
             )
         return bytes(data)
 
-    def _seek(self, offset: int) -> None:
+    def _seek(self, offset: int) -> Inflater:
         """Have ``offset`` come next: from where inflating is, or a point that is nearer."""
         point = self._points.before(offset)
         begin = point.offset if point else 0
-        if self._inflater is None or not begin <= self._at <= offset:
+        inflater = self._inflater
+        if inflater is None or not begin <= self._at <= offset:
             self._inflater = None
             self._file.seek(0)
-            self._inflater = _Entered(self._file, point) if point else Inflater(self._file)
-            self._at = begin
-        while self._at < offset and self._next(offset - self._at):
+            inflater = _Entered(self._file, point) if point else Inflater(self._file)
+            self._inflater, self._at = inflater, begin
+        while self._at < offset and self._next(inflater, offset - self._at):
             pass
+        return inflater
 
-    def _next(self, size: int) -> bytes:
-        inflater = self._inflater
-        if inflater is None:  # nobody moved to a place yet
-            return b""
+    def _next(self, inflater: Inflater, size: int) -> bytes:
         try:
             data = inflater.read(min(size, CHUNK_BYTES))
         except BaseException:

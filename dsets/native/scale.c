@@ -11,9 +11,7 @@
 #endif
 
 #if defined(__x86_64__) && defined(__GNUC__) && __GNUC__ >= 11 && !defined(__clang__)
-#define HAS_F16C_PATH /* compiled for processors with F16C, taken where there is one */
-#define HAS_AVX2_PATH
-#define HAS_AVX512_PATH
+#define HAS_WIDE_PATHS /* compiled for processors with AVX2, F16C or AVX-512, taken where they are */
 #endif
 
 enum { LINE = 64 }; /* bytes, of a cache */
@@ -51,7 +49,7 @@ DISPATCH void to_float16(const float *restrict in, size_t n, uint16_t *restrict 
     for (size_t i = 0; i < n; i++) out[i] = half(in[i]);
 }
 
-#ifdef HAS_F16C_PATH
+#ifdef HAS_WIDE_PATHS
 __attribute__((target("avx2,f16c"))) static void scale_float16_f16c(const uint8_t *restrict in,
                                                                     size_t n, float scale,
                                                                     float bias,
@@ -69,7 +67,7 @@ __attribute__((target("avx2,f16c"))) static void scale_float16_f16c(const uint8_
 }
 #endif
 
-#ifdef HAS_F16C_PATH
+#ifdef HAS_WIDE_PATHS
 /* 64 at a time, low and high bytes by themselves: less than half the steps of converting. */
 __attribute__((target("avx512f,avx512bw,avx512vbmi"))) static void
 look_up_vbmi(const uint8_t *restrict in, size_t n, const uint16_t *restrict results,
@@ -105,7 +103,7 @@ look_up_vbmi(const uint8_t *restrict in, size_t n, const uint16_t *restrict resu
 
 void scale_float16(const uint8_t *restrict in, size_t n, float scale, float bias,
                    uint16_t *restrict out) {
-#ifdef HAS_F16C_PATH
+#ifdef HAS_WIDE_PATHS
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")) {
         scale_float16_f16c(in, n, scale, bias, out);
         return;
@@ -115,7 +113,7 @@ void scale_float16(const uint8_t *restrict in, size_t n, float scale, float bias
 }
 
 int float16_results(float scale, float bias, uint16_t results[256]) {
-#ifdef HAS_F16C_PATH
+#ifdef HAS_WIDE_PATHS
     if (__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512bw")) {
         uint8_t every[256];
         for (int i = 0; i < 256; i++) every[i] = (uint8_t)i;
@@ -129,14 +127,14 @@ int float16_results(float scale, float bias, uint16_t results[256]) {
 
 void look_up_float16(const uint8_t *restrict in, size_t n, const uint16_t results[256],
                      uint16_t *restrict out) {
-#ifdef HAS_F16C_PATH
+#ifdef HAS_WIDE_PATHS
     look_up_vbmi(in, n, results, out);
 #else
     for (size_t i = 0; i < n; i++) out[i] = results[in[i]];
 #endif
 }
 
-#ifdef HAS_AVX2_PATH
+#ifdef HAS_WIDE_PATHS
 /* Sixteen values become a whole cache line, which goes to memory as it is, in one or two halves. */
 __attribute__((target("avx2"))) static void
 scale_halves(const uint8_t *restrict in, size_t n, float scale, float bias, float *restrict out) {
@@ -153,9 +151,7 @@ __attribute__((target("avx2"))) static void copy_halves(uint8_t *restrict out,
     for (size_t i = 0; i < bytes; i += LINE / 2)
         _mm256_stream_si256((__m256i *)(out + i), _mm256_loadu_si256((const __m256i *)(in + i)));
 }
-#endif
 
-#ifdef HAS_AVX512_PATH
 __attribute__((target("avx512f"))) static void
 scale_lines(const uint8_t *restrict in, size_t n, float scale, float bias, float *restrict out) {
     const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_set1_ps(bias);
@@ -177,10 +173,8 @@ __attribute__((target("avx512f"))) static void copy_lines(uint8_t *restrict out,
 int scale_float32_past(const uint8_t *restrict in, size_t n, float scale, float bias,
                        float *restrict out) {
     void (*lines)(const uint8_t *restrict, size_t, float, float, float *restrict) = NULL;
-#ifdef HAS_AVX2_PATH
+#ifdef HAS_WIDE_PATHS
     if (__builtin_cpu_supports("avx2")) lines = scale_halves;
-#endif
-#ifdef HAS_AVX512_PATH
     if (__builtin_cpu_supports("avx512f")) lines = scale_lines;
 #endif
     if (!lines) return 0;
@@ -202,10 +196,8 @@ void copy_past(void *restrict out, const void *restrict in, size_t bytes) {
         memcpy(to, from, head);
         to += head, from += head, bytes -= head;
         void (*copy)(uint8_t *restrict, const uint8_t *restrict, size_t) = NULL;
-#ifdef HAS_AVX2_PATH
+#ifdef HAS_WIDE_PATHS
         if (__builtin_cpu_supports("avx2")) copy = copy_halves;
-#endif
-#ifdef HAS_AVX512_PATH
         if (__builtin_cpu_supports("avx512f")) copy = copy_lines;
 #endif
         if (copy) {

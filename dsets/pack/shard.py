@@ -120,7 +120,7 @@ class _Column:
                 got=len(self.values),
             )
         if self.field.fixed and isinstance(self.values, np.ndarray):
-            return self._summed_on_the_way()
+            return self._summed_on_the_way(self.values)
         crc: list[npt.NDArray[np.uint32]] = []
         shapes: list[tuple[int, ...]] = []
         for blob, those in self._runs():
@@ -144,22 +144,22 @@ class _Column:
             found[f"shape/{name}"] = Data.of(sizes.astype(np.uint32))
         return found
 
-    def _summed_on_the_way(self) -> dict[str, Data]:
+    def _summed_on_the_way(self, values: np.ndarray) -> dict[str, Data]:
         """Of one large array: each block is summed when it is written, and still in a cache."""
         sums: list[npt.NDArray[np.uint32]] = []
 
         def blocks() -> Iterator[memoryview]:
             sums.clear()
-            for rows in self._rows():
+            for rows in self._rows(values):
                 sums.append(checksums.of_rows(rows))
                 yield rows.reshape(-1).view(np.uint8).data
 
         def checksum() -> Sequence[memoryview]:
             if sum(map(len, sums)) < self.samples:  # wanted before the values
-                sums[:] = map(checksums.of_rows, self._rows())
+                sums[:] = map(checksums.of_rows, self._rows(values))
             return [np.concatenate(sums).astype("<u4").view(np.uint8).data]
 
-        name, first = self.field.name, next(self._rows())
+        name, first = self.field.name, next(self._rows(values))
         return {
             name: Data(self.field.dtype, (self.samples, *first.shape[1:]), blocks),
             f"checksum/{name}": Data("uint32", (self.samples,), checksum),
@@ -201,9 +201,8 @@ class _Column:
                 rows = self._stored(self._array(value, number)[None], number)
                 yield rows.reshape(-1), rows.shape[1:]
 
-    def _rows(self) -> Iterator[np.ndarray]:
+    def _rows(self, values: np.ndarray) -> Iterator[np.ndarray]:
         """Of one large array, some rows at a time: (k, *stored shape), as they are stored."""
-        values = np.asarray(self.values)
         step = max(1, BLOCK * len(values) // max(1, values.nbytes))
         for start in range(0, len(values), step):
             yield self._stored(values[start : start + step], start)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -48,13 +48,16 @@ def origin_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.part.json")
 
 
-def debris(path: Path) -> list[Path]:
-    """What killed processes left half-written: receipts and origins, under names of their own."""
-    return [
-        left
-        for of in (receipts.receipt_path(path), origin_path(path))
-        for left in path.parent.glob(f".{_literal(of.name)}.*.part")
-    ]
+def half_written(folder: Path) -> list[Path]:
+    """What killed processes left of receipts and origins, whichever file's they are."""
+    return list(folder.glob("..*.part"))
+
+
+def debris(path: Path, among: Iterable[Path] | None = None) -> list[Path]:
+    """What is half-written of the file at ``path``, of all that is in its folder."""
+    names = tuple(f".{of.name}." for of in (receipts.receipt_path(path), origin_path(path)))
+    among = half_written(path.parent) if among is None else among
+    return [left for left in among if left.name.startswith(names)]
 
 
 def read_origin(path: Path) -> Origin | None:
@@ -199,10 +202,13 @@ def locked(file: File, path: Path, *, wait: bool = False) -> Iterator[Part]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = part_path(path)
+    begun = beside.exists()
     with holding(beside, wait=wait) as descriptor:
         part = Part(file, path, descriptor)
         try:
-            for left in debris(path):
+            # Whoever was killed beside a part left the part, too. A look through the folder for
+            # each of its files would take time quadratic in their number.
+            for left in debris(path) if begun else ():
                 left.unlink(missing_ok=True)
             yield part
         finally:
@@ -218,8 +224,3 @@ def _is(path: Path, descriptor: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
-
-
-def _literal(name: str) -> str:
-    """A glob pattern that matches exactly this name."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

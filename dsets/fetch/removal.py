@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsets.fetch.part import debris, origin_path, part_path
+from dsets.fetch.part import debris, half_written, origin_path, part_path
 from dsets.fetch.receipts import receipt_path
 from dsets.locks import holding
 from dsets.manifest import Manifest
@@ -25,10 +25,11 @@ def removable(manifest: Manifest, folder: Path) -> Removal:
 
     Of a file that was adopted it is the link; what that leads to stays.
     """
+    left = half_written(folder)
     paths = tuple(
         path
         for file in manifest.files
-        for path in _of(folder / file.name)
+        for path in _of(folder / file.name, left)
         if path.is_file() or path.is_symlink()
     )
     return Removal(paths, sum(path.lstat().st_size for path in paths))
@@ -53,5 +54,5 @@ def remove(manifest: Manifest, folder: Path) -> int:
     return removal.bytes
 
 
-def _of(path: Path) -> list[Path]:
-    return [path, part_path(path), origin_path(path), receipt_path(path), *debris(path)]
+def _of(path: Path, left: list[Path]) -> list[Path]:
+    return [path, part_path(path), origin_path(path), receipt_path(path), *debris(path, left)]

@@ -386,7 +386,7 @@ def test_when_the_one_that_downloads_is_killed_another_goes_on(
 def test_half_written_notes_of_a_killed_process_are_swept(server: Server, folder: Path) -> None:
     folder.mkdir()
     debris = ["..a.bin.receipt.json.123.part", "..a.bin.part.json.9.part"]
-    for name in [*debris, "..b.bin.receipt.json.123.part"]:
+    for name in [*debris, "..b.bin.receipt.json.123.part", "a.bin.part"]:
         (folder / name).write_text("{")
     server.routes["/a.bin"] = Route(DATA)
     fetch.files(fetch.plan(at(server, file_of(DATA)), folder))
@@ -401,3 +401,18 @@ def test_the_receipt_says_what_was_found(server: Server, folder: Path) -> None:
         "sha256": hashlib.sha256(DATA).hexdigest(),
         "md5": hashlib.md5(DATA).hexdigest(),
     }
+
+
+def test_a_file_that_was_not_begun_needs_no_look_through_the_folder(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Path] = []
+
+    def look(where: Path) -> list[Path]:
+        looks.append(where)
+        return []
+
+    monkeypatch.setattr("dsets.fetch.part.half_written", look)
+    server.routes["/a.bin"] = Route(DATA)
+    fetch.files(fetch.plan(at(server, file_of(DATA)), folder))
+    assert looks == []

@@ -133,7 +133,7 @@ def test_other_packs_than_the_runs_are_refused(out: Path, packs: Path, tmp_path:
         evaluating.find(out, tmp_path / "other")
     with pytest.raises(TrainError, match="a pack of split val, got test, train"):
         evaluating.find(out, packs, "val")
-    with pytest.raises(TrainError, match="cannot read checkpoint"):
+    with pytest.raises(TrainError, match=r"not a run: there is no checkpoint.*the --out of a t"):
         evaluating.find(tmp_path, packs)
 
 

@@ -15,7 +15,17 @@ from dsets.archive.directory import DEFLATED, LOCAL, STORED, Member, Readable
 from dsets.archive.stream import CHUNK_BYTES, REMEDY
 from dsets.errors import DataError
 
-__all__ = ["DEFLATED", "STORED", "Member", "Readable", "chunks", "members", "read", "start"]
+__all__ = [
+    "DEFLATED",
+    "STORED",
+    "Member",
+    "Readable",
+    "alone",
+    "chunks",
+    "members",
+    "read",
+    "start",
+]
 
 
 def members(
@@ -97,3 +107,18 @@ def read(readable: Readable, name: str, member: Member, limit: int) -> bytearray
         data[done : done + len(piece)] = piece
         done += len(piece)
     return data
+
+
+def alone(blobs: Blobs, name: str, member: Member, limit: int) -> bytes | DataError:
+    """All of a member, or what is wrong with it and with no other, ``what`` in fixed words.
+
+    Raises:
+        DataError: the archive cannot be read up to the member's end.
+    """
+    try:
+        return bytes(read(blobs, name, member, limit))
+    except DataError as error:
+        if member.size <= limit:
+            blobs.read(member.end - 1, 1, name)
+        found = DataError(error.what, expected=error.expected, got=error.got)
+        return DataError("the zip member is damaged", where=blobs.path, got=found)

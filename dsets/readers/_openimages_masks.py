@@ -95,18 +95,23 @@ def named(source: Source, archive: str) -> Iterator[tuple[str, int, str, Member]
             yield text, int(one[1], 16), f"/{one[2]}/{one[3]}", member
 
 
-def decoded(blobs: Blobs, member: Member, size: tuple[int, int], key: str) -> npt.NDArray[Any]:
-    """uint8 (height, width) of 0 and 1: a mask as large as its picture, ``size``.
+def decoded(
+    blobs: Blobs, member: Member, size: tuple[int, int], name: str
+) -> npt.NDArray[Any] | DataError:
+    """uint8 (height, width) of 0 and 1: a mask as large as its picture, ``size``; or what is wrong
+    with this mask alone, ``what`` in fixed words.
 
     Raises:
-        DataError: it is none.
+        DataError: the zip cannot be read up to its end.
     """
-    what = f"a mask of {key}"
-    data = bytes(zipindex.read(blobs, what, member, PNG_BYTES))
+    data = zipindex.alone(blobs, name, member, PNG_BYTES)
     try:
+        if isinstance(data, DataError):
+            raise data
         pixels = codecs.decode(data)
     except DataError as error:
-        raise blobs.error(f"{what}: {error.what}", expected=error.expected) from error
+        where = f"{blobs.path}: {name}"
+        return DataError(f"mask: {error.what}", where=where, expected=error.expected, got=error.got)
     mask = (pixels.reshape(*pixels.shape[:2], -1)[..., 0] > 0).astype(np.uint8)
     return mask if mask.shape == size else geometry.masks.resized(mask, size)
 

@@ -17,7 +17,7 @@ import numpy as np
 from dsets.archive import zipindex
 from dsets.archive.blobs import Blobs
 from dsets.archive.zipindex import Member
-from dsets.errors import UsageError
+from dsets.errors import DataError, UsageError
 from dsets.manifest.schema import Source
 from dsets.readers import (
     Choice,
@@ -140,9 +140,11 @@ def _lines(
 
 
 def _mask(source: Source, archive: str, name: str, member: Member) -> bytes:
-    """A mask as it was published. Raises DataError."""
+    """A mask as it was published; nothing where it is damaged in its zip, so that its picture has
+    the same problem in the subset. Raises DataError where the zip ends before it."""
     with Blobs(source.path(archive), _rows.remedy(source)) as blobs:
-        return bytes(zipindex.read(blobs, name, member, _openimages_masks.PNG_BYTES))
+        data = zipindex.alone(blobs, name, member, _openimages_masks.PNG_BYTES)
+    return b"" if isinstance(data, DataError) else data
 
 
 def _masks(source: Source) -> str:

@@ -211,14 +211,7 @@ def _member(index: Index, about: str, blobs: Blobs, row: int, key: str) -> bytes
     member = index.member(about, row)
     if member is None:
         raise blobs.error(f"there is no {about} of {key}")
-    what = f"{about} of {key}"
-    try:
-        return bytes(zipindex.read(blobs, what, member, _coco_index.IMAGE_BYTES))
-    except DataError as error:
-        if member.size <= _coco_index.IMAGE_BYTES:  # is it the archive that ends early?
-            blobs.read(member.end - 1, 1, what)
-        got = f"{error.what}; expected {error.expected}, got {error.got}"
-        return DataError("the zip member is damaged", where=f"{blobs.path}: {key}", got=got)
+    return zipindex.alone(blobs, f"{about} of {key}", member, _coco_index.IMAGE_BYTES)
 
 
 def _boxed(

@@ -42,16 +42,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsets import codecs
 from dsets.archive.blobs import Blobs
 from dsets.codecs import rle
 from dsets.errors import DataError
 from dsets.manifest.schema import Source
-from dsets.readers import Sample, _openimages_index, _openimages_masks, _openimages_options, _rows
+from dsets.readers import (
+    Sample,
+    _openimages_index,
+    _openimages_masks,
+    _openimages_options,
+    _rows,
+    unusable,
+)
 from dsets.readers._openimages_index import Index
 from dsets.readers._openimages_options import FIELDS, FLAGS, Options
 from dsets.readers._openimages_pictures import Archives
@@ -122,7 +131,8 @@ def keys(source: Source) -> Iterator[Sequence[str]]:
 def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
     """The samples of these rows, in the order asked for (ascending inflates an archive once).
 
-    A picture of which not even the size can be told is the ``problem`` of its sample.
+    A picture of which not even the size can be told, and a mask that is damaged or no image, is the
+    ``problem`` of its sample.
 
     Raises:
         DataError: a file is not what the manifest or the format says, or has changed.
@@ -175,7 +185,10 @@ def _sample(
     if "box.end" in index.columns:
         values |= _boxes(index, row, scale)
     if "mask.end" in index.columns:
-        values |= _masks(index, row, size, zips)
+        masks = _decoded(options, index, row, size, zips)
+        if isinstance(masks, DataError):
+            return unusable(key, {"image": data}, masks)
+        values |= _masks(index, row, masks)
     for about in ("human", "machine", "point"):
         if f"{about}.end" in index.columns:
             values |= _labels(options, index, about, row)
@@ -203,12 +216,25 @@ def _boxes(index: Index, row: int, scale: Any) -> dict[str, Any]:
     return found
 
 
-def _masks(index: Index, row: int, size: tuple[int, int], zips: dict[int, Blobs]) -> dict[str, Any]:
+def _decoded(
+    options: Options, index: Index, row: int, size: tuple[int, int], zips: dict[int, Blobs]
+) -> list[NDArray[np.uint8]] | DataError:
+    """The masks of a picture of this size, or what is wrong with one."""
     span = index.span("mask", row)
     masks = []
     for number in range(span.start, span.stop):
         archive, member = index.mask(number)
-        masks.append(_openimages_masks.decoded(zips[archive], member, size, index.key(row)))
+        mid = next(islice(options.mids, int(index.columns["mask.label"][number]), None))
+        name = f"{index.key(row)}_{mid[1:].replace('/', '')}"
+        mask = _openimages_masks.decoded(zips[archive], member, size, name)
+        if isinstance(mask, DataError):
+            return mask
+        masks.append(mask)
+    return masks
+
+
+def _masks(index: Index, row: int, masks: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
+    span = index.span("mask", row)
     code, ends = rle.encode(masks)
     boxes = [_openimages_masks.box(mask) for mask in masks]
     count = len(masks)

@@ -57,6 +57,22 @@ def test_a_large_member_and_folders(tmp_path: Path) -> None:
     assert unpacked(path) == {"folder/a": content}
 
 
+def test_damage_of_one_member_is_told_from_that_of_the_archive(tmp_path: Path) -> None:
+    path, data = tmp_path / "a.zip", packed({"a": b"first", "b": b"second"}, zipfile.ZIP_STORED)
+    path.write_bytes(data.replace(b"first", b"worst", 1))
+    first, second = zipindex.members(path).values()
+    with Blobs(path, "fetch it again") as blobs:
+        found = zipindex.alone(blobs, "a", first, 10)
+        assert isinstance(found, DataError) and found.what == "the zip member is damaged"
+        assert "expected 5 bytes of CRC-32" in str(found) and str(path) in str(found)
+        assert zipindex.alone(blobs, "b", second, 10) == b"second"
+        long = zipindex.alone(blobs, "b", second, 5)
+        assert isinstance(long, DataError) and long.what == found.what
+        path.write_bytes(data[: second.end - 1])
+        with pytest.raises(DataError, match="cut short in b"):
+            zipindex.alone(blobs, "b", second, 10)
+
+
 def changed(data: bytes, signature: bytes, offset: int, value: bytes, which: int = 0) -> bytes:
     """The zip with bytes of a header replaced."""
     at = -1

@@ -268,11 +268,15 @@ def of_masks(selection: Selection) -> tuple[subset.Made, dict[str, readers.Sampl
     parent = manifest.find("masked")
     fetch.files(fetch.plan(parent, store.raw("masked"), files=list(MASKED)))
     done = subset.make(subset.plan(parent, selection, "mine"))
+    return done, samples_of(done)
+
+
+def samples_of(done: subset.Made) -> dict[str, readers.Sample]:
     source = Source(done.manifest, done.manifest.split("validation"), store.raw("mine"))
     reader = readers.load("openimages")
     reader.check(source)
     found = reader.samples(source, range(len(reader.table(source))))
-    return done, {one.key: one for one in found}
+    return {one.key: one for one in found}
 
 
 def test_where_masks_are_the_objects_their_names_choose(masked: Server) -> None:
@@ -293,6 +297,30 @@ def test_masks_of_other_classes_are_dropped(masked: Server) -> None:
     assert {key: one.values["labels"].tolist() for key, one in found.items()} == {
         "4" * 16: [1],
         "f" * 16: [1],
+    }
+
+
+def test_a_damaged_mask_takes_no_picture_from_the_subset(masked: Server, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    pictures = {f"validation/{digit * 16}.jpg": tiny.picture(int(digit, 16)) for digit in "04f"}
+    pictures[f"validation/{'0' * 16}.jpg"] = b"no picture"
+    (given / "validation.tar.gz").write_bytes(gzip.compress(tar(pictures)))
+    for file in MASKED:
+        zipped = bytearray(masked.routes[f"/{file}"].data)
+        name, data = mask("4", "m01yrx")
+        if (begin := zipped.find(name.encode())) >= 0:
+            zipped[begin + len(name) + len(data) // 2] ^= 1
+        (given / file).write_bytes(zipped)
+    adopt.adopt(adopt.plan(manifest.find("masked"), [given]), unverified=True)
+    done = subset.make(
+        subset.plan(manifest.current("masked"), Selection((), 3), "mine"), offline=True
+    )
+    assert [one.key for one in done.lacking["validation"]] == ["0" * 16]
+    found = samples_of(done)
+    assert {key: str(one.problem) for key, one in found.items()} == {
+        "4" * 16: "mask: not a readable image",
+        "f" * 16: "None",
     }
 
 

@@ -107,7 +107,8 @@ class Kernel:
     def fill(
         self, index: npt.NDArray[np.int64], views: Views | None, out: npt.NDArray[Any]
     ) -> None:
-        """Write the images ``index`` (n,) as their views show them to ``out`` (n, *shape)."""
+        """Write the images ``index`` (n,) as their views show them to ``out`` (n, *shape), whose
+        rows are contiguous."""
         if self.crops > 1 and views is not None:
             index, views = np.repeat(index, self.crops), views.flat()
             out = out.reshape(len(index), *self.shape[1:])

@@ -21,6 +21,10 @@ FILTER, GAP = 33, 3
 #: Of up to so many classes, names and counts stand in the picture.
 NAMED = 20
 _CELL = 38
+#: Room for a class's name: left of its row, and upwards above its column.
+_NAME = 92
+#: Beyond the cells, to the right and below.
+_EDGE = 8
 
 
 def curves(log: Path) -> NDArray[np.uint8]:
@@ -75,17 +79,19 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str]) -> NDArray[np.u
         return cells
     names = [name if len(name) <= 14 else f"{name[:13]}…" for name in classes]
     grown = np.repeat(np.repeat(cells, _CELL, axis=0), _CELL, axis=1)
-    left, top = 92, 34
-    picture = Image.new("RGB", (left + grown.shape[1] + 8, top + grown.shape[0] + 8), "white")
+    left, top = _NAME, 22 + _NAME
+    size = (left + grown.shape[1] + _EDGE, top + grown.shape[0] + _EDGE)
+    picture = Image.new("RGB", size, "white")
     picture.paste(Image.fromarray(grown), (left, top))
     pen = ImageDraw.Draw(picture)
     pen.text((4, 4), "row: what it is; column: what it was taken for", fill="black")
     for row, name in enumerate(names):
         middle = top + row * _CELL + _CELL // 2
         pen.text((left - 5, middle), _plain(name), fill="black", anchor="rm")
-        pen.text(
-            (left + row * _CELL + _CELL // 2, top - 3), _plain(name)[:6], fill="black", anchor="md"
-        )
+        upright = Image.new("RGB", (_NAME, 14), "white")
+        ImageDraw.Draw(upright).text((0, 7), _plain(name), fill="black", anchor="lm")
+        upright = upright.rotate(90, expand=True)
+        picture.paste(upright, (left + row * _CELL + _CELL // 2 - 7, top - 3 - _NAME))
         for column in range(len(names)):
             shade = "white" if shares[row, column] > 0.3 else "black"
             place = (left + column * _CELL + _CELL // 2, middle)

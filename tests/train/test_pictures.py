@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from dsets.errors import TrainError, UsageError
 from dsets.train import chart, pictures
 from dsets.train.chart import Line, Panel
+
+#: Where the cells of a confusion matrix begin, and how long their sides are.
+TOP, LEFT, SIDE = 22 + pictures._NAME, pictures._NAME, pictures._CELL
 
 
 @given(low=st.floats(-1e6, 1e6), width=st.floats(1e-3, 1e6))
@@ -70,8 +74,23 @@ def test_the_confusion_matrix_is_dark_where_much_is_counted() -> None:
     assert many.shape == (100, 100, 3)
     assert (many[3, 3] == (0, 68, 136)).all() and (many[3, 4] == 255).all()
     few = pictures.confusion(np.array([[3, 1], [0, 4]]), ["a name of many letters", "\u0416"])
-    assert few.shape[0] < few.shape[1] and few.std() > 0
-    assert pictures.confusion(np.zeros((2, 2), np.int64), ["a", "b"]).std() > 0
+    corners = few[TOP + 1 :: SIDE, LEFT + 1 :: SIDE][:2, :2]
+    assert (corners[1] == [(255, 255, 255), (0, 68, 136)]).all()
+    assert corners[1, 1].sum() < corners[0, 0].sum() < corners[0, 1].sum() < corners[1, 0].sum()
+
+
+@pytest.mark.parametrize("counts", [np.array([[3, 1], [0, 4]]), np.zeros((2, 2), np.int64)])
+def test_each_row_and_column_has_its_name_and_each_cell_its_number(
+    counts: NDArray[np.int64],
+) -> None:
+    picture = pictures.confusion(counts, ["a name of many letters", "\u0416"])
+    assert picture.shape == (TOP + 2 * SIDE + pictures._EDGE, LEFT + 2 * SIDE + pictures._EDGE, 3)
+    for place in (slice(at, at + SIDE) for at in (0, SIDE)):
+        rows, columns = picture[TOP:], picture[:, LEFT:]
+        assert rows[place, :LEFT].std() > 0  # a name; the border stays free
+        assert columns[TOP - pictures._NAME : TOP, place].std() > 0
+        for other in (slice(at, at + SIDE) for at in (0, SIDE)):
+            assert columns[TOP:][place, other].std() > 0
 
 
 @pytest.mark.parametrize(
@@ -98,3 +117,9 @@ def test_curves_have_a_panel_for_each_figure(tmp_path: Path) -> None:
     with log.open("a") as file:
         file.write('{"kind": "tra')  # as a kill leaves it
     assert np.array_equal(pictures.curves(log), whole)
+
+
+def test_a_columns_name_is_told_beyond_its_sixth_letter() -> None:
+    drawn = [pictures.confusion(np.eye(2, dtype=np.int64), [f"letter{n}", "b"]) for n in "XY"]
+    columns = [picture[TOP - pictures._NAME : TOP, LEFT : LEFT + SIDE] for picture in drawn]
+    assert (columns[0] != columns[1]).any()

@@ -41,9 +41,19 @@ class DatasetName(click.ParamType):  # type: ignore[type-arg]  # no generic befo
 
 
 class ModelName(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
-    """A reference model's name, as it was typed."""
+    """A reference model's name; another is wrong usage."""
 
     name = "model"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, if there is a model of it; torch is not loaded."""
+        from dsets import models
+
+        try:
+            models.find(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+        return value
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

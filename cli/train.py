@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsets.errors import UsageError
 from dsets.progress import Event, Progress
 
 from ._names import MODEL, RECIPE
@@ -95,13 +94,8 @@ def command(
     # Before torch loads. Threads that spin while they wait starve the stream's, and one another
     # where cores are shared: 200-500 images/s against 900-1,800 (lenet, load 6 on two cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from dsets import models, train
+    from dsets import train
 
-    if model is not None:
-        try:
-            models.find(model)
-        except UsageError as error:
-            raise click.BadParameter(str(error), param_hint="MODEL") from error
     if as_list:
         if folder is not None:
             raise click.UsageError("--list takes no FOLDER")

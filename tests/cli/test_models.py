@@ -56,5 +56,8 @@ def test_what_a_source_says_of_the_whole_net_is_there_for_machines(
     assert "11 % test error" in json.loads(capsys.readouterr().out)["paper"]
 
 
-def test_an_unknown_model_is_wrong_usage(cli: Cli) -> None:
-    assert cli(["models", "resnet"]) == 2
+def test_an_unknown_model_is_wrong_usage_and_gets_the_nearest_name(
+    cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["models", "alexnt"]) == 2
+    assert "did you mean alexnet" in capsys.readouterr().err

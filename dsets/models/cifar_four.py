@@ -1,8 +1,9 @@
 """The four-layer CIFAR-10 nets of Krizhevsky, Sutskever, Hinton 2012: figure 1 and section 3.3.
 
-The paper calls them "a four-layer convolutional neural network" and specifies neither. What we
-assume: they are those of the author's cuda-convnet, whose example layer files of the time have four
-layers with weights before, or including, the classifier, and errors that the paper quotes.
+The paper calls both a four-layer net. Of figure 1's it says no more, and we assume one of the
+author's cuda-convnet, whose example layer files have four layers with weights, counting the
+classifier. Of section 3.3's its footnote says that cuda-convnet's files specify it; those with the
+errors that it quotes have four layers with weights before the classifier.
 
 Figure 1 (layers-19pct.cfg; the paper's net may have been another):
 
@@ -31,12 +32,12 @@ from dsets.models.response_norm import LocalResponseNorm
 
 _ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
-#: By the option that tells the nets apart: figure 1's caption, and section 3.3.
+#: By the option that tells the nets apart: figure 1's caption, and section 3.3 with its footnote.
 WHOLE = {
-    "relu": "layers: not stated; 25 % training error in a sixth of tanh's epochs",
-    "tanh": "layers: not stated; 25 % training error in six times ReLU's epochs",
-    False: "layers: not stated; 13 % test error",
-    True: "layers: not stated; 11 % test error",
+    "relu": "four layers, sizes not stated; 25 % training error in a sixth of tanh's epochs",
+    "tanh": "four layers, sizes not stated; 25 % training error in six times ReLU's epochs",
+    False: "four layers, sizes in cuda-convnet; 13 % test error",
+    True: "four layers, sizes in cuda-convnet; 11 % test error",
 }
 
 

@@ -39,9 +39,9 @@ PAPER = {
     "mean": "1x1x1024",
     "fc": "1x1x1000, 1000K, 1M",
 }
-#: Of the whole net: section 1, which speaks of a budget.
+#: Section 1; the multiply-adds are the budget of "most of the experiments".
 WHOLE = {
-    heads: "12 times fewer parameters than AlexNet, 1.5 x 10^9 multiply-adds"
+    heads: "12 times fewer parameters than AlexNet, budget of 1.5 x 10^9 multiply-adds"
     for heads in (False, True)
 }
 

@@ -39,7 +39,7 @@ PAPER = {
     "mixed_7c": "8x8x2048",
     "fc": "1x1x1000",
 }
-#: The abstract, of the net without its auxiliary head.
+#: The abstract.
 WHOLE = {None: "less than 25 million parameters, 5 x 10^9 multiply-adds"}
 
 

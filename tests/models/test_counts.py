@@ -216,9 +216,11 @@ def _rows(name: str) -> dict[str, models.Layer]:
         ("preact_resnet200", "64.7 million parameters"),
         ("lenet5", "60,000 trainable parameters"),
         ("inception_v3", "less than 25 million parameters, 5 x 10^9 multiply-adds"),
-        ("cifar_13pct", "layers: not stated; 13 % test error"),
-        ("cifar_11pct", "layers: not stated; 11 % test error"),
+        ("cifar_13pct", "four layers, sizes in cuda-convnet; 13 % test error"),
+        ("cifar_11pct", "four layers, sizes in cuda-convnet; 11 % test error"),
         ("torch_tutorial", "parameters: not stated"),
+        ("inception_v2", "13.6 million parameters"),
+        ("lenet", "parameters: not stated; 98.97 % test accuracy"),
     ],
 )
 def test_a_paper_is_quoted_about_its_whole_net(name: str, said: str) -> None:

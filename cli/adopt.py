@@ -95,7 +95,7 @@ def _check_use(plan: Plan, paths: Sequence[Path]) -> None:
         raise AdoptError(
             f"nothing there is of use to {plan.manifest.name}",
             where=", ".join(map(str, paths[:3])) + (", …" if len(paths) > 3 else ""),
-            expected="files that are missing, in any layout",
+            expected="official files, or all that a split needs, in any layout",
             remedy=f"'dsets show {plan.manifest.name}' lists the files",
         )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dsets import fetch, readers, store
-from dsets.adopt import likeness, variant
+from dsets.adopt import likeness, unused, variant
 from dsets.adopt.matching import Candidates, difference, match, purpose
 from dsets.adopt.parts import Chosen, Lack, Official, Part, Plan, Stranger, Tree
 from dsets.adopt.pictures import Pictures
@@ -85,12 +85,8 @@ def plan(
         splits += [chosen] if chosen else []
         lacks += lacking
     used = {part for chosen in splits for part in chosen.parts if isinstance(part, Stranger)}
-    notes += [
-        f"{part.path}: not used for {purpose(manifest, name)}{_without(manifest, name, lacks)}; "
-        f"it is not the official {name} ({part.why})"
-        for name, part in strangers.items()
-        if part not in used
-    ]
+    idle = [part for part in strangers.values() if part not in used]
+    notes += unused.notes(manifest, folder, idle, lacks)
     told = {note.partition(": ")[0] for note in notes}.union(candidates.again)
     taken: list[Official | Stranger] = [*official.values(), *used]
     places = told.union(str(part.path) for part in taken)
@@ -169,16 +165,6 @@ def _looked_into(
             why = difference(manifest.file(name), os.stat(path).st_size, proofs.get(path))
             alike.setdefault(name, []).append(Stranger(name, Path(path), why))
     return left
-
-
-def _without(manifest: Manifest, name: str, lacks: Sequence[Lack]) -> str:
-    """What the pictures in an archive cannot be used without."""
-    missing = [
-        lack.what
-        for lack in lacks
-        if manifest.split(lack.split).options.get("images") == name and lack.what != name
-    ]
-    return f" without {' and '.join(missing)}" if missing else ""
 
 
 def _places(splits: Sequence[Chosen]) -> dict[str, Set[str]]:

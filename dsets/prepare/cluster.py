@@ -134,18 +134,22 @@ def _on(
             remedy="was it out of memory? Finished shards are kept; try fewer workers",
         ) from error
     except (distributed.comm.CommClosedError, distributed.CancelledError, _Lost) as error:
-        gone = "the scheduler has gone, or forgot the tasks under way"
+        got = str(error)
+        # What Dask says of these is of its own parts: sockets, and names of tasks.
+        if isinstance(error, distributed.comm.CommClosedError):
+            got = "the connection to the scheduler broke"
+        elif isinstance(error, distributed.CancelledError):
+            got = "the scheduler has gone, or forgot the tasks under way"
         raise PrepareError(
             "lost the Dask cluster",
             where=plan.part,
-            # What is said of cancelled tasks is a heading for a list of their names.
-            got=gone if isinstance(error, distributed.CancelledError) else _first_line(error),
+            got=got,
             remedy="finished shards are kept: run the same command again",
         ) from error
 
 
 class _Lost(Exception):
-    """The cluster does not answer, or has had no worker for long."""
+    """The cluster does not answer, or has had no worker for long; said in a sentence."""
 
 
 class _Crew:
@@ -167,14 +171,17 @@ class _Crew:
         if now - self._looked < _LOOK_S:
             return max(1, self._threads)
         self._looked = now
+        silent = "the scheduler does not answer"
+        if self._client.status == "closed":  # it gave up, while nobody took records from us
+            raise _Lost(silent)
         try:
             found: int = sum(self._client.nthreads().values())
         except (OSError, TimeoutError) as error:
-            raise _Lost(str(error)) from error
+            raise _Lost(silent) from error
         if found or self._seen == -math.inf:
             self._seen = now
         elif now - self._seen > _LOST_S:
-            raise _Lost(f"no workers for {_LOST_S} seconds")
+            raise _Lost(f"there have been no workers for {_LOST_S} seconds")
         elif self._threads:
             self._tell("the cluster has no workers at the moment; waiting for one")
         self._threads = found

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import CancelledError, Client, LocalCluster
+from distributed.comm import CommClosedError
 
 from dsets import prepare
 from dsets.errors import PrepareError, UsageError
@@ -126,7 +128,7 @@ def test_a_cluster_without_workers_is_told_and_given_up_and_the_job_goes_on_else
         if isinstance(event, ShardEvent) and dask.workers:
             dask.kill(0)
 
-    with pytest.raises(PrepareError, match=r"lost the Dask cluster; got no workers for 1 seconds"):
+    with pytest.raises(PrepareError, match="; got there have been no workers for 1 seconds; "):
         prepare.run(tiny.plan("out"), scheduler=dask.address, progress=kill)
     assert "the cluster has no workers at the moment; waiting for one" in said
     bokeh = find_spec("bokeh")
@@ -154,6 +156,59 @@ def test_a_scheduler_killed_at_a_random_moment_and_the_same_call_on_another(
     assert debris(tiny.folder / "out") == []
 
 
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (
+            "submit",
+            CommClosedError("in <TCP (closed) ConnectionPool.gather local=tcp://1.2.3.4:5>"),
+            "the connection to the scheduler broke",
+        ),
+        (
+            "submit",
+            CancelledError("2 Futures cancelled:\nReasons:\n2 Futures cancelled for reason: lost."),
+            "the scheduler has gone, or forgot the tasks under way",
+        ),
+        ("nthreads", CommClosedError("in <TCP (closed)>"), "the scheduler does not answer"),
+        ("nthreads", OSError("Timed out trying to connect"), "the scheduler does not answer"),
+        ("nthreads", TimeoutError(), "the scheduler does not answer"),
+    ],
+)
+def test_a_lost_cluster_is_told_in_words_of_our_own(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch, call: str, error: Exception, said: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=None) as local,
+        Client(local, set_as_default=False) as client,
+    ):
+        monkeypatch.setattr(client, call, fail)
+        with pytest.raises(PrepareError) as caught:
+            next(cluster._on(client, tiny.plan().packs[0], [[0]], 1, print))
+    assert (caught.value.what, caught.value.got) == ("lost the Dask cluster", said)
+    assert caught.value.remedy == "finished shards are kept: run the same command again"
+
+
+def test_a_scheduler_that_is_missed_only_when_records_are_taken_again(
+    tiny: Any, dask: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_LOOK_S", 0.05)
+    dask.hire(1)
+    plan = tiny.plan().packs[0]
+    plan.part.mkdir(parents=True)
+    with Client(dask.address, set_as_default=False) as client:
+        monkeypatch.setattr(client, "_timeout", 0.1)  # of looking for the scheduler again
+        records = cluster._on(client, plan, [[number] for number in range(9)], 1, print)
+        next(records)
+        dask.scheduler.kill()
+        while client.status != "closed":  # Dask has given up
+            os.sched_yield()
+        with pytest.raises(PrepareError, match="lost the Dask cluster; got the scheduler does not"):
+            list(records)
+
+
 def test_the_workers_of_a_killed_job_end_and_the_next_job_sweeps_their_folder(
     tiny: Any, hashes: Hashes, debris: Callable[[Path], list[str]]
 ) -> None:
@@ -172,8 +227,6 @@ def test_the_workers_of_a_killed_job_end_and_the_next_job_sweeps_their_folder(
 
 
 def test_only_a_few_tasks_a_worker_are_known_to_the_scheduler_at_any_time(tiny: Any) -> None:
-    from distributed import LocalCluster
-
     known: list[int] = []
     with LocalCluster(
         n_workers=2,

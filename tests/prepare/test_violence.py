@@ -206,7 +206,13 @@ def test_a_scheduler_that_dies_fails_the_job_clearly_and_it_goes_on(
         )
         with worker:
             (tiny.folder / "scheduler").write_text(str(scheduler.pid))
-            said = "lost the Dask cluster; got .*; finished"
+            # Whatever Dask notices first: a call that breaks, tasks that are gone, or silence.
+            ways = (
+                "the connection to the scheduler broke",
+                "the scheduler has gone, or forgot the tasks under way",
+                "the scheduler does not answer",
+            )
+            said = f": lost the Dask cluster; got ({'|'.join(ways)}); finished shards are kept: "
             with pytest.raises(PrepareError, match=said):
                 prepare.run(tiny.plan("out", pipeline=recipe), scheduler=address)
             worker.kill()

@@ -14,7 +14,7 @@
    Tests: test_promise_3 in test_order, test_stream.
 4. Random choices of a sample depend on (seed, epoch, the sample's key) and nothing else: not on
    batch size, rank, thread or machine.
-   Tests: test_promise_4 in test_stream.
+   Tests: test_promise_4 in test_choices.
 5. Unreadable samples: other bytes than their checksum says, no answer from storage, an image that
    does not decode. A substitute is shown: the first readable of the sample's keyed candidates, the
    same on any rank. ``batch.substituted`` marks it and promise 2 does not count it; the stream
@@ -23,7 +23,7 @@
    Tests: test_promise_5 in test_unreadable, test_storage.
 6. No debris. When the consumer stops early, fails, drops the stream or exits, no thread remains.
    Batches may be kept: memory is used again only when nothing refers to it any more.
-   Tests: test_promise_6 in test_prefetch, test_stream, test_buffers, test_processes.
+   Tests: test_promise_6 in test_prefetch, test_consumers, test_kept, test_buffers, test_processes.
 7. Window order (``shuffle=Window()``). Canonical lanes own contiguous ranges of samples, which are
    shuffled within windows; position p belongs to lane p mod lanes, and every rank gets the rows of
    the lanes that are at home in it, as far as promise 3 allows. The number of ranks changes what

@@ -17,10 +17,7 @@ from hypothesis import strategies as st
 
 from dsets.errors import StreamError
 from dsets.stream.prefetch import Prefetch
-
-
-def ours() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name.startswith("dsets-stream-")]
+from tests.stream.streams import ours
 
 
 def squares(threads: int = 3, ahead: int = 4) -> Prefetch[int, int]:
@@ -189,6 +186,7 @@ def run_script(script: str) -> subprocess.CompletedProcess[str]:
 START = """
 import itertools, sys, threading, os
 from dsets.stream.prefetch import Prefetch
+from tests.stream.streams import ours
 prefetch = Prefetch(itertools.count(), lambda n: bytearray(1000), 4, 8)
 prefetch.get()
 """

@@ -1,0 +1,80 @@
+"""Consumers that stop, fail or drop a stream: no thread remains."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+
+import pytest
+
+from dsets.errors import StreamError
+from dsets.pack import Pack
+from dsets.stream import Stream, batches
+from tests.stream.streams import ours, stream_of
+
+MakePack = Callable[..., Pack]
+N = 37
+
+
+def consumer_breaks(stream: Stream) -> None:
+    for _ in stream:
+        break
+
+
+def consumer_fails(stream: Stream) -> None:
+    with pytest.raises(ZeroDivisionError):
+        for _ in stream:
+            raise ZeroDivisionError
+
+
+def consumer_closes_within_its_loop(stream: Stream) -> None:
+    with pytest.raises(StreamError, match="closed"):
+        for _ in stream:
+            stream.close()
+
+
+def consumer_leaves_the_block(stream: Stream) -> None:
+    with stream:
+        next(iter(stream))
+
+
+def consumer_loads_a_state(stream: Stream) -> None:
+    iterator = iter(stream)
+    next(iterator)
+    stream.load_state_dict(stream.state_dict())
+
+
+@pytest.mark.parametrize(
+    "consume",
+    [
+        consumer_breaks,
+        consumer_fails,
+        consumer_closes_within_its_loop,
+        consumer_leaves_the_block,
+        consumer_loads_a_state,
+    ],
+)
+def test_promise_6_a_consumer_that_stops_leaves_no_thread(
+    make_pack: MakePack, consume: Callable[[Stream], None]
+) -> None:
+    stream = stream_of(make_pack(N), 4, threads=3)
+    consume(stream)
+    assert not ours()
+    stream.close()
+    stream.close()
+
+
+def test_promise_6_a_dropped_stream_leaves_no_thread(make_pack: MakePack) -> None:
+    stream = batches(make_pack(N), 4)
+    assert len(list(stream)) == 10
+    assert ours()  # already at work for the next epoch
+    gone = weakref.ref(stream)
+    del stream
+    assert gone() is None and not ours()
+
+
+def test_a_closed_stream_says_so(make_pack: MakePack) -> None:
+    stream = batches(make_pack(N), 4)
+    stream.close()
+    with pytest.raises(StreamError, match="closed"):
+        iter(stream)

@@ -117,9 +117,9 @@ def evaluate(
     Ten crops are four corners and the centre and their mirror images, their softmax averaged
     (Krizhevsky et al. 2012, section 4.1). ``crops`` is by default what the recipe says, ``size``
     the recipe's. ``precision`` is that of ``Numerics``. ``batch_size`` is the number of views that
-    are computed at once over all processes, by default as many as the run's training held; the
-    figures hang on it by rounding only. Of several processes each returns the
-    figures of all.
+    are computed at once over all processes, but at least one image with its crops; by default as
+    many as the run's training held. The figures hang on it by rounding only. Of several processes
+    each returns the figures of all.
 
     Raises:
         UsageError: ten crops of no size, or of one larger than the image; no such precision or
@@ -141,6 +141,8 @@ def evaluate(
             expected="pixels, fewer than the images have",
             remedy="this recipe shows the whole image; give --size",
         )
+    count = CROPS if ten else 1
+    views = batch_size or memory.held(run.recipe.batch_size, _pieces(run.kept))
     numerics = Numerics(precision)
     transform = images.evaluation(run.training, side if ten else 0)
     device = processes.own_device(device)
@@ -162,11 +164,7 @@ def evaluate(
                 numerics.autocast(device),
                 stream.batches(
                     run.pack,
-                    memory.held(
-                        batch_size or run.recipe.batch_size,
-                        1 if batch_size else _pieces(run.kept),
-                        CROPS if ten else 1,
-                    ),
+                    max(1, views // count),
                     shuffle=False,
                     transform=transform,
                     rank=(ranks.rank, ranks.world),
@@ -183,7 +181,7 @@ def evaluate(
                 expected=f"images of {run.shape[0]} x {run.shape[1]}, for which the model was made",
                 got=f"size {side}: {error}",
             ) from error
-    return Evaluation(figures, confusion, CROPS if ten else 1, side if ten else 0)
+    return Evaluation(figures, confusion, count, side if ten else 0)
 
 
 def _pieces(kept: Checkpoint) -> int:

@@ -9,16 +9,16 @@ import torch
 
 from dsets.errors import TrainError
 
-#: More images at once make an evaluation no faster.
+#: More images at once make an evaluation no faster, as a rule.
 MOST = 500
 #: What torch and its libraries say; only CUDA's allocator has a type of its own.
 _SAID = ("can't allocate memory", "bad_alloc", "out of memory")
 
 
-def held(batch_size: int, accumulate: int, crops: int = 1) -> int:
-    """Images of one batch of an evaluation, over all processes: no more views at once than a step
-    of training holds, but one image with all its ``crops``."""
-    return max(1, min(MOST, batch_size // accumulate) // crops)
+def held(batch_size: int, accumulate: int) -> int:
+    """Images that an evaluation computes at once, over all processes: no more than a step of
+    training, which is taken in so many pieces."""
+    return max(1, min(MOST, batch_size // accumulate))
 
 
 @contextmanager

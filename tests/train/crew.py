@@ -3,6 +3,7 @@
 many PACKS OUT          one group for several runs: what they do is written to OUT/said.RANK.json
 run PACKS OUT           one run, as any user's script does it
 die PACKS OUT STEP      the same, saving after every step, but rank 1 kills itself after STEP
+judge PACKS OUT         an evaluation of OUT/out; what they do is written to OUT/said.RANK.json
 relay PACKS OUT         one run of ODD batches, which LEGS of several processes take over in turn
 """
 
@@ -28,7 +29,7 @@ from torch import distributed, nn
 
 from dsets import models, train
 from dsets.errors import DsetsError
-from dsets.train import engine, work
+from dsets.train import engine, evaluating, work
 from dsets.train.numerics import Numerics
 from tests.train.test_running import RECIPE, dropping
 
@@ -50,13 +51,13 @@ def register() -> None:
 
 
 @contextmanager
-def seeing() -> Iterator[list[tuple[int, int]]]:
-    """(epoch, sample) of every valid row that is trained on."""
+def seeing(*, training: bool = True) -> Iterator[list[tuple[int, int]]]:
+    """Epoch and number of each valid sample this process trains on, or evaluates."""
     seen: list[tuple[int, int]] = []
     tensors = engine._tensors
 
     def look(batch: Any, layout: Any) -> Any:
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() is training:
             seen.extend((batch.epoch, int(sample)) for sample in batch.index[batch.valid])
         return tensors(batch, layout)
 
@@ -93,6 +94,13 @@ def many(packs: Path, out: Path) -> dict[str, Any]:
         except DsetsError as error:
             said[name] = str(error)
     return said
+
+
+def judge(packs: Path, out: Path) -> dict[str, Any]:
+    """An evaluation over the training pack, in batches as the run had them."""
+    with seeing(training=False) as seen:
+        found = evaluating.evaluate(evaluating.find(out / "out", packs, "train"), threads=1)
+    return {"seen": seen, **found.figures.plain(), "confusion": found.confusion.tolist()}
 
 
 def relay(packs: Path, out: Path) -> int:
@@ -142,6 +150,10 @@ def main(part: str, packs: str, out: str, step: str = "0") -> int:
         said = many(Path(packs), Path(out))
         Path(out, f"said.{RANK}.json").write_text(json.dumps(said))
         distributed.destroy_process_group()
+        return 0
+    if part == "judge":
+        said = judge(Path(packs), Path(out))
+        Path(out, f"said.{RANK}.json").write_text(json.dumps(said))
         return 0
     if part == "relay":
         return relay(Path(packs), Path(out))

@@ -16,6 +16,7 @@ from dsets.train import evaluating, memory
 from dsets.train.images import Images
 from dsets.train.recipe import Recipe
 from dsets.train.update import Update
+from tests.train.packs import make_pack
 
 #: More than any machine has.
 ENDLESS = 2**55
@@ -82,10 +83,33 @@ def test_an_evaluation_holds_no_more_images_than_a_step(
     assert (found.confusion == whole.confusion).all()
 
 
-def test_ten_crops_of_an_image_count_as_ten() -> None:
-    assert memory.held(128, 1, 10) == 12
-    assert memory.held(8, 4, 10) == 1
-    assert memory.held(4096, 1) == memory.MOST
+@pytest.mark.parametrize(("batch_size", "most"), [(None, 10), (20, 20), (29, 20), (1, 10)])
+def test_ten_crops_of_an_image_count_as_ten(
+    packs: Path,
+    tmp_path: Path,
+    seen: list[tuple[bool, int]],
+    batch_size: int | None,
+    most: int,
+) -> None:
+    trained(packs, tmp_path / "out")
+    seen.clear()
+    run = evaluating.find(tmp_path / "out", packs)
+    evaluating.evaluate(run, crops=10, size=16, threads=1, batch_size=batch_size)
+    assert max(n for _, n in seen) == most
+
+
+def test_only_a_number_that_is_given_is_more_than_the_most(
+    tmp_path: Path, seen: list[tuple[bool, int]]
+) -> None:
+    assert memory.held(4096, 1) == memory.held(4096, 2) == memory.MOST
+    training = make_pack(tmp_path / "packs" / "train", samples=40)
+    many = memory.MOST + 20
+    make_pack(tmp_path / "packs" / "test", samples=many, training=training, seed=1)
+    trained(tmp_path / "packs", tmp_path / "out")
+    seen.clear()
+    run = evaluating.find(tmp_path / "out", tmp_path / "packs")
+    evaluating.evaluate(run, threads=1, batch_size=many)
+    assert [n for _, n in seen] == [many]
 
 
 def test_a_run_out_of_memory_says_so_and_goes_on_in_more_pieces(

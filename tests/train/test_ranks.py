@@ -17,7 +17,7 @@ import torch
 from dsets import models, train
 from dsets.errors import UsageError
 from dsets.models import Model
-from dsets.train import checkpoint, ranks
+from dsets.train import checkpoint, evaluating, ranks
 from tests.train import crew
 from tests.train.packs import make_packs
 from tests.train.test_running import RECIPE, ROOT, assert_same, dropping, lines
@@ -29,11 +29,11 @@ CREW = (
 )
 
 
-def launch(part: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Start two processes of ``crew`` and wait for their end."""
+def launch(part: str, *arguments: object, processes: int = 2) -> subprocess.CompletedProcess[str]:
+    """Start processes of ``crew`` and wait for their end."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", "--no-python", sys.executable, "-P", "-c", CREW, part]
-    command += [str(argument) for argument in arguments]
+    command += ["--nproc-per-node", str(processes), "--no-python", sys.executable, "-P", "-c", CREW]
+    command += [part, *(str(argument) for argument in arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
 
 
@@ -94,6 +94,27 @@ def test_two_processes_see_each_sample_once_an_epoch(said: list[dict[str, Any]])
 def test_an_evaluation_counts_each_sample_once(place: Path, said: list[dict[str, Any]]) -> None:
     result = json.loads((place / "plain" / "result.json").read_text())
     assert [entry["images"] for entry in result["history"]] == [12, 12]
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_an_evaluation_of_a_run_counts_each_sample_once_and_each_process_has_all_figures(
+    place: Path, tmp_path: Path, processes: int
+) -> None:
+    """Batches of 7, and a last one of 5, which neither 2 nor 3 divide."""
+    alone("plain", place / "packs", tmp_path / "out", recipe=crew.ODD)
+    one = evaluating.evaluate(
+        evaluating.find(tmp_path / "out", place / "packs", "train"), threads=1
+    )
+    ended = launch("judge", place / "packs", tmp_path, processes=processes)
+    assert ended.returncode == 0, ended.stderr
+    said = [json.loads((tmp_path / f"said.{n}.json").read_text()) for n in range(processes)]
+    seen = Counter(tuple(sample) for theirs in said for sample in theirs["seen"])
+    assert seen == Counter((0, sample) for sample in range(40))
+    for theirs in said:
+        assert len(theirs["seen"]) >= 6  # of each batch at least one
+        assert theirs["confusion"] == one.confusion.tolist()
+        assert (theirs["images"], theirs["top1"]) == (40, one.figures.top1)
+        assert theirs["loss"] == pytest.approx(one.figures.loss, rel=1e-6)
 
 
 def test_a_batch_that_is_not_divided_is_warned_of_once(said: list[dict[str, Any]]) -> None:

@@ -138,8 +138,8 @@ class _Shard:
         waiting: list[np.ndarray] = []
         for place, sample in enumerate(samples, row):
             try:
-                values = _make(self._plan, sample)
-                pixels = _decoded(self._plan, values)
+                values = made(self._plan, sample)
+                pixels = decoded(self._plan, values)
             except DataError as error:
                 self._quarantine[place] = Quarantined(sample.key, str(error), _digest(sample))
                 continue
@@ -224,7 +224,7 @@ def _made_at_once(plan: PackPlan, batch: Batch) -> Sequence[np.ndarray] | None:
     """The columns of a batch; None where ``make`` has to see each of its samples."""
     where = f"{plan.pipeline.origin}, samples {batch.keys[0]} to {batch.keys[-1]}"
     try:
-        made = plan.pipeline.make_batch(batch) if plan.pipeline.make_batch else None
+        values = plan.pipeline.make_batch(batch) if plan.pipeline.make_batch else None
     except (DataError, PipelineError):
         return None  # of which sample, ``make`` tells
     except Exception as error:  # a stranger's code may raise anything
@@ -232,15 +232,21 @@ def _made_at_once(plan: PackPlan, batch: Batch) -> Sequence[np.ndarray] | None:
             f"make_batch() failed: {type(error).__name__}: {error}",
             where=where,
         ) from error
-    return None if made is None else checked_batch(where, len(batch.keys), plan.fields, made)
+    return None if values is None else checked_batch(where, len(batch.keys), plan.fields, values)
 
 
-def _make(plan: PackPlan, sample: Sample) -> Sequence[np.ndarray]:
+def made(plan: PackPlan, sample: Sample) -> Sequence[np.ndarray]:
+    """What the pipeline makes of a sample, in the order of the plan's fields.
+
+    Raises:
+        DataError: the sample is bad.
+        PipelineError: the pipeline failed, or made a value that is not of its field.
+    """
     if sample.problem:
         raise sample.problem
     where = f"{plan.pipeline.origin}, sample {sample.key}"
     try:
-        made = plan.pipeline.make(sample)
+        values = plan.pipeline.make(sample)
     except (DataError, PipelineError):
         raise
     except Exception as error:  # a stranger's code may raise anything
@@ -248,13 +254,14 @@ def _make(plan: PackPlan, sample: Sample) -> Sequence[np.ndarray]:
             f"make() failed: {type(error).__name__}: {error}",
             where=where,
         ) from error
-    return checked(where, plan.fields, made)
+    return checked(where, plan.fields, values)
 
 
-def _decoded(plan: PackPlan, values: Sequence[np.ndarray]) -> np.ndarray | None:
+def decoded(plan: PackPlan, values: Sequence[np.ndarray]) -> np.ndarray | None:
     """The pixels of an image that goes in encoded, as its readers will see them.
 
-    An image that cannot be decoded goes into quarantine, whatever the split.
+    Raises:
+        DataError: it cannot be decoded, for which it goes into quarantine whatever the split.
     """
     place = plan.encoded
     return None if place is None else codecs.decode(values[place].tobytes())

@@ -6,7 +6,7 @@ import io
 import itertools
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,9 @@ from dsets.errors import DataError
 from dsets.field import Field
 from dsets.pack import shard
 from dsets.pack.statistics import Statistics
-from dsets.prepare.columns import Columns, checked
+from dsets.prepare.columns import Columns
 from dsets.prepare.planning import PackPlan
+from dsets.prepare.task import decoded, made
 from dsets.readers import Sample
 
 SAMPLES = 256
@@ -66,7 +67,7 @@ def run(plan: PackPlan, *, own: bool) -> Trial:
     begun, end = time.process_time(), time.monotonic() + _SECONDS
     for row, sample in enumerate(itertools.chain([first], samples)):
         try:
-            values = _made(plan, sample)
+            values = made(plan, sample)
             counted = _counted(plan, values)
         except DataError:
             bad += 1
@@ -76,8 +77,8 @@ def run(plan: PackPlan, *, own: bool) -> Trial:
         pixels += counted
         if held > _HELD or time.monotonic() > end:
             break
-    made = len(columns.keys)
-    if not made:
+    good = len(columns.keys)
+    if not good:
         raise DataError("every sample that was tried is bad", where=plan.split.name, got=bad)
     with tempfile.TemporaryDirectory(prefix="dsets-") as folder:
         written = shard.write(
@@ -87,7 +88,7 @@ def run(plan: PackPlan, *, own: bool) -> Trial:
         Statistics.of(pixels, plan.statistics)
     spent = time.process_time() - begun
     raw, jpeg, decode_s = _as_jpeg(plan, columns)
-    return Trial(made, own, bad, spent / (made + bad), written.bytes / made, raw, jpeg, decode_s)
+    return Trial(good, own, bad, spent / (good + bad), written.bytes / good, raw, jpeg, decode_s)
 
 
 def _own(plan: PackPlan, count: int) -> Iterator[Sample]:
@@ -127,15 +128,7 @@ def _picture(seed: int) -> bytes:
 def _warm_up(plan: PackPlan, sample: Sample) -> None:
     """Import and open what the first sample needs; what it costs is no sample's."""
     with suppress(DataError):
-        _made(plan, sample)
-
-
-def _made(plan: PackPlan, sample: Sample) -> list[np.ndarray]:
-    if sample.problem:
-        raise sample.problem
-    return checked(
-        f"{plan.pipeline.origin}, sample {sample.key}", plan.fields, plan.pipeline.make(sample)
-    )
+        made(plan, sample)
 
 
 def _image(plan: PackPlan) -> Field | None:
@@ -146,14 +139,14 @@ def _image(plan: PackPlan) -> Field | None:
     return None
 
 
-def _counted(plan: PackPlan, values: list[np.ndarray]) -> list[np.ndarray]:
+def _counted(plan: PackPlan, values: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The pixels of a sample that a training pack's statistics would count.
 
     Raises:
         DataError: the image goes in encoded, and cannot be decoded: in any split it is bad.
     """
-    if plan.encoded is not None:
-        image = codecs.decode(values[plan.encoded].tobytes())
+    image = decoded(plan, values)
+    if image is not None:
         return [image] if plan.statistics else []
     named = zip(plan.fields, values, strict=True)
     return [value for field, value in named if field.name == plan.statistics]

@@ -18,7 +18,7 @@ from dsets.cli import _sample_text
 from dsets.field import Field
 from dsets.manifest import render
 from tests.archive import records
-from tests.readers import test_coco as coco
+from tests.readers import tiny_coco as coco
 from tests.readers import tiny_imagenet as imagenet
 from tests.readers import tiny_youtube8m as tube
 

@@ -14,8 +14,9 @@ from PIL import Image
 
 from dsets import store
 from dsets.manifest import Source, render
-from tests.readers import test_coco as coco
+from dsets.readers import _coco_index
 from tests.readers import test_voc as voc
+from tests.readers import tiny_coco as coco
 
 Cli = Callable[[Sequence[str]], int]
 Captured = pytest.CaptureFixture[str]
@@ -120,7 +121,7 @@ def test_bad_and_stray_annotations_of_coco(
     home: Path, cli: Cli, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DSETS_MANIFESTS", str(tmp_path))
-    coco._coco_index._OPEN.clear()
+    _coco_index._OPEN.clear()
     given = coco.instances(
         coco.annotation(1, 3, segmentation=[[1, 2, 3]]),
         coco.annotation(2, 7),

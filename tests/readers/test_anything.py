@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as any_
 
 from dsets.readers import Sample, _coco_index, _index_file, coco
-from tests.readers import test_coco, test_voc
+from tests.readers import test_voc, tiny_coco
 
 LIMITED = settings(
     max_examples=60,
@@ -60,12 +60,12 @@ def test_bytes_in_a_voc_annotation_or_mask(
     ),
 )
 def test_values_in_a_coco_annotation(tmp_path: Path, value: Any, name: str) -> None:
-    contents = test_coco.instances(
-        test_coco.annotation(1, 7), test_coco.annotation(2, 3, **{name: value})
+    contents = tiny_coco.instances(
+        tiny_coco.annotation(1, 7), test_coco.annotation(2, 3, **{name: value})
     )
     contents["instances"] = json.dumps(contents["instances"]).encode()
-    one = test_coco.source(tmp_path, contents)
+    one = tiny_coco.source(tmp_path, contents)
     _coco_index._OPEN.clear()
     _index_file.path(one).unlink(missing_ok=True)
-    told(test_coco.read(one), 0)
+    told(tiny_coco.read(one), 0)
     assert not coco.remarks(one)

@@ -61,7 +61,7 @@ def test_bytes_in_a_voc_annotation_or_mask(
 )
 def test_values_in_a_coco_annotation(tmp_path: Path, value: Any, name: str) -> None:
     contents = tiny_coco.instances(
-        tiny_coco.annotation(1, 7), test_coco.annotation(2, 3, **{name: value})
+        tiny_coco.annotation(1, 7), tiny_coco.annotation(2, 3, **{name: value})
     )
     contents["instances"] = json.dumps(contents["instances"]).encode()
     one = tiny_coco.source(tmp_path, contents)

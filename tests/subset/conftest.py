@@ -1,4 +1,4 @@
-"""A server that has the tiny dataset, and a manifest that names it."""
+"""Servers that have tiny datasets, and manifests that name them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from dsets.fetch import Patience
 from dsets.readers import _coco_index
 from tests.server import Route, Server, serving
-from tests.subset import tiny
+from tests.subset import tiny, tiny_openimages
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +26,18 @@ def server(
         manifests = tiny.catalogue(tmp_path / "manifests", contents, running.url)
         monkeypatch.setenv("DSETS_MANIFESTS", str(manifests))
         _coco_index._OPEN.clear()
+        yield running
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Open Images' tables of 30 pictures, and these one by one."""
+    files = tiny_openimages.files()
+    with serving({f"/{name}": Route(data) for name, data in files.items()}) as running:
+        for i in range(30):
+            running.routes[f"/train/{tiny_openimages.key(i)}.jpg"] = Route(tiny.picture(i))
+        folder = tiny_openimages.catalogue(tmp_path / "manifests", files, running.url)
+        monkeypatch.setenv("DSETS_MANIFESTS", str(folder))
         yield running
 
 

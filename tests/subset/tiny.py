@@ -7,9 +7,16 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
+
+from dsets import manifest
+from dsets.field import Field
+from dsets.manifest import File, Manifest, Split
+from dsets.readers._coco_options import FIELDS
+from tests.readers.raw import manifest_of
 
 CATEGORIES = [{"id": 17, "name": "cat"}, {"id": 18, "name": "dog"}, {"id": 90, "name": "hot dog"}]
 COUNT = 60  # images a split; image i has the class i % 4, or none
@@ -52,10 +59,11 @@ def captions(first: int) -> bytes:
 
 
 def packed(contents: Mapping[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    """A zip, the same whenever it is made."""
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", method) as archive:
+    with zipfile.ZipFile(out, "w") as archive:
         for name, content in contents.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, method)
     return out.getvalue()
 
 
@@ -90,70 +98,38 @@ def catalogue(
 ) -> Path:
     """A folder for DSETS_MANIFESTS with the manifest ``tiny`` of these files at ``url``; with
     ``singly`` the images also lie there one by one."""
-    entries = "".join(
-        f'[[file]]\nname = "{name}"\nbytes = {len(data)}\naddresses = ["{url}/{name}"]\n'
-        f'sha256 = "{hashlib.sha256(data).hexdigest()}"\n'
-        f'part = "{"annotations" if name == "annotations.zip" else "images"}"\n'
-        + (f'singly = ["{url}/{name[:-4]}"]\n\n' if singly else "\n")
+    files = [
+        File(
+            name,
+            (f"{url}/{name}",),
+            len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            part="annotations" if name == "annotations.zip" else "images",
+            singly=(f"{url}/{name[:-4]}",) if singly else (),
+        )
         for name, data in contents.items()
-    )
-    splits = "".join(SPLIT.format(name=name) for name in ("train", "val"))
-    splits = splits.replace("samples = 60", "samples = 60\ntraining = true", 1)
+    ]
+    kinds = dict.fromkeys(("instances", "captions"), "annotations.zip")
+    splits = [
+        Split(
+            name,
+            COUNT,
+            (f"{name}.zip", "annotations.zip"),
+            name == "train",
+            {"images": f"{name}.zip", "folder": name, **kinds},
+        )
+        for name in ("train", "val")
+    ]
+    names = ("image", "size", "boxes", "labels", "crowd", "caption", "caption_ends")
+    classes = {"labels": ("cat", "dog", "hot dog")}
+    fields = [Field(name, *FIELDS[name], classes=classes.get(name, ())) for name in names]
+    return written(folder, "tiny", "detection", manifest_of("coco", files, splits, fields))
+
+
+def written(folder: Path, name: str, pipeline: str, made: Manifest) -> Path:
+    """``folder``, with this manifest, under its name, as a page that a user could have written."""
     folder.mkdir(exist_ok=True)
-    (folder / "tiny.toml").write_text(HEAD + entries + splits + FIELDS)
+    made = replace(made, name=name, pipeline=pipeline, licence="CC0-1.0")
+    page = manifest.render(made)
+    (folder / f"{name}.toml").write_bytes(page)
     return folder
-
-
-HEAD = """
-schema = 1
-name = "tiny"
-title = "Tiny objects"
-homepage = "https://example.org/tiny"
-licence = "CC0-1.0"
-access = "open"
-citation = "Nobody: Nothing, 2026."
-reader = "coco"
-pipeline = "detection"
-
-"""
-SPLIT = """
-[split.{name}]
-samples = 60
-files = ["{name}.zip", "annotations.zip"]
-
-[split.{name}.reader]
-images = "{name}.zip"
-folder = "{name}"
-instances = "annotations.zip"
-captions = "annotations.zip"
-"""
-FIELDS = """
-[field.image]
-dtype = "uint8"
-shape = [-1]
-
-[field.size]
-dtype = "int64"
-shape = [2]
-
-[field.boxes]
-dtype = "float32"
-shape = [-1, 4]
-
-[field.labels]
-dtype = "int64"
-shape = [-1]
-classes = ["cat", "dog", "hot dog"]
-
-[field.crowd]
-dtype = "bool"
-shape = [-1]
-
-[field.caption]
-dtype = "uint8"
-shape = [-1]
-
-[field.caption_ends]
-dtype = "int64"
-shape = [-1]
-"""

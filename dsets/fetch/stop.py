@@ -21,7 +21,7 @@ class Stopped(Exception):
 class Stop:
     def __init__(self) -> None:
         self._called = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finaliser that calls may run where it is held
         self._wakes: list[Callable[[], None]] = []
 
     def call(self) -> None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dsets.errors import DsetsError
 from dsets.fetch import crew
 from dsets.fetch.stop import Stop, Stopped
+from dsets.remote import region
 
 if TYPE_CHECKING:
     from dsets.remote.pack import RemotePack
@@ -37,6 +38,7 @@ class _Shared:
         self.changed = threading.Condition()
         self.stop = Stop()
         self.closed = False
+        self.counted = True
         self.process = os.getpid()
         self.threads: list[threading.Thread] = []
         #: Shard → the rows of the stream that need it, int64 (m,), rising; rows from 0.
@@ -72,9 +74,26 @@ class _Shared:
         place = int(np.searchsorted(uses, self.delivered))
         return int(uses[place]) if place < len(uses) else NEVER
 
-    def interrupt(self) -> None:
-        """Nothing is fetched any more: who fetches or waits for a shard gets ``Stopped``."""
+    def interrupt(self) -> bool:
+        """Nothing is fetched any more: who fetches or waits for a shard gets ``Stopped``.
+
+        False where that must not be waited for: the threads see to the rest themselves.
+        """
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
         self.stop.call()
+        if region.inside():
+            return False
+        self.pack.forget_early()
+        return True
+
+    def retire(self) -> None:
+        """Keep nothing that was fetched early, and count as a stream no more."""
+        with self.changed:
+            counted, self.counted = self.counted, False
+        if counted:
+            self.pack.streamed(-1)
         self.pack.forget_early()
 
     def next(self) -> int | None:
@@ -95,24 +114,21 @@ def _run(shared: _Shared) -> None:
         try:
             shared.pack.bring_early(shard, shared.stop, shared.next_use)
         except Stopped:
-            return
+            break
         except DsetsError:
             continue
+    shared.retire()  # whoever closed this may not have waited
 
 
 def _close(shared: _Shared) -> None:
-    if shared.process != os.getpid():
+    """End the threads, and wait until they have; a finaliser may call this in any thread."""
+    if shared.process != os.getpid() or not shared.interrupt():
         return
-    with shared.changed:
-        shared.closed = True
-        shared.changed.notify_all()
-    shared.interrupt()
     if threading.current_thread() not in shared.threads:
         deadline = time.monotonic() + crew.GRACE_S  # a server that says nothing at all wakes nobody
         for thread in shared.threads:
             thread.join(max(deadline - time.monotonic(), 0.0))
-    shared.pack.forget_early()
-    shared.pack.streamed(-1)
+    shared.retire()
 
 
 class Ahead:

@@ -22,8 +22,7 @@ from pathlib import Path
 from dsets.errors import SpaceError, UsageError
 from dsets.fetch import receipts
 from dsets.fetch.part import origin_path, part_path
-from dsets.locks import holding
-from dsets.remote import held, parts
+from dsets.remote import held, parts, region
 from dsets.store import home
 
 FOLDER = "DSETS_CACHE"
@@ -83,7 +82,7 @@ class Cache:
             self._held[name] += 1
             return True
         self._begin()
-        with holding(self.root, folder=True):
+        with region.folder(self.root):
             if not self._make_room(name, size):
                 return False
             self._held[name] += 1
@@ -101,14 +100,14 @@ class Cache:
         self._held[name] -= 1
         if not self._held[name]:
             del self._held[name], self._bytes[name]
-            with holding(self.root, folder=True):
+            with region.folder(self.root):
                 self._list.write(self._bytes)
                 parts.remember(self.root, [name])
 
     def close(self) -> None:
         """Hold nothing any more. Idempotent."""
         if self._list.here:
-            with holding(self.root, folder=True):
+            with region.folder(self.root):
                 self._list.remove()
         self._held.clear()
         self._bytes.clear()
@@ -154,7 +153,7 @@ class Cache:
                 "Window(lanes, …) of fewer lanes",
             )
         self._begin()
-        with holding(self.root, folder=True):
+        with region.folder(self.root):
             taken = sum(size for one, size in self._others().items() if one not in self._bytes)
         who = ", ".join(
             "another pack of this process" if process == os.getpid() else f"process {process}"
@@ -175,7 +174,7 @@ class Cache:
         self._held.clear()
         self._bytes.clear()
         (self.root / "held").mkdir(parents=True, exist_ok=True)
-        with holding(self.root, folder=True):
+        with region.folder(self.root):
             self._list.begin()
             self._others()
 

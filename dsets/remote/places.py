@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
 
 from dsets.fetch.stop import Stop
 from dsets.pack.schema import Shard
+from dsets.remote import region
 from dsets.remote.ahead import LOOK_S, NEVER, NextUse
 from dsets.remote.cache import Cache
 
@@ -32,7 +32,7 @@ class Places:
         self._folder = folder
         self._cache = cache
         self._empty = empty
-        self.changed = threading.Condition(threading.RLock())  # guards all that follows
+        self.changed = region.Changed()  # guards all that follows
         #: How often each shard is held now.
         self.pins = [0] * len(shards)
         #: Shards whose file is in its place, the one not used for longest first.

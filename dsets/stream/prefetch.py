@@ -34,7 +34,7 @@ class _Shared(Generic[Job, Result]):
         jobs: Iterator[Job],
         work: Callable[[Job], Result],
         ahead: int,
-        interrupt: Callable[[], None] | None,
+        interrupt: Callable[[], bool] | None,
         crew: Crew,
     ) -> None:
         self.jobs = jobs
@@ -114,15 +114,16 @@ def _run(shared: _Shared[Job, Result]) -> None:
 
 
 def _stop(shared: _Shared[Job, Result]) -> None:
-    """End the threads and wait until they have; a finaliser may call this in any thread."""
+    """End the threads and wait until they have, unless ``interrupt`` forbids to wait; a finaliser
+    may call this in any thread."""
     if shared.process != os.getpid():
         return  # a forked child: the threads stayed with the parent, its locks may be held for ever
     with shared.changed:
         shared.closed = True
         shared.done.clear()
         shared.changed.notify_all()
-    if shared.interrupt is not None:
-        shared.interrupt()
+    if shared.interrupt is not None and not shared.interrupt():
+        return
     if threading.current_thread() not in shared.threads:
         for thread in shared.threads:
             thread.join()
@@ -132,7 +133,8 @@ class Prefetch(Generic[Job, Result]):
     """``work`` done on endless ``jobs`` by threads, at most ``ahead`` results before the consumer.
 
     A failure of ``work``, or of drawing a job, is raised by ``get`` in its turn; then all is over.
-    At the end ``interrupt`` is called, which makes ``work`` that waits for something give up.
+    At the end ``interrupt`` is called, which makes ``work`` that waits for something give up, and
+    tells whether this may be waited for: not where the thread that ends it has what it waits for.
     Threads that have no job help the ``crew``, among whom ``work`` may share itself out.
     """
 
@@ -142,7 +144,7 @@ class Prefetch(Generic[Job, Result]):
         work: Callable[[Job], Result],
         threads: int,
         ahead: int,
-        interrupt: Callable[[], None] | None = None,
+        interrupt: Callable[[], bool] | None = None,
         crew: Crew | None = None,
     ) -> None:
         self._shared = shared = _Shared(jobs, work, ahead, interrupt, crew or Crew())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import threading
 
 from dsets.fetch.stop import Stop, shut
 
@@ -29,3 +30,21 @@ def test_an_answer_that_has_ended_has_nothing_to_break() -> None:
         with stop.waking(lambda: shut(answer.fileno)):
             stop.call()
         assert stop.called
+
+
+def test_it_may_be_called_where_it_is_being_called() -> None:
+    stop, woken = Stop(), []
+
+    def wake() -> None:
+        woken.append(None)
+        if len(woken) == 1:
+            stop.call()
+
+    def call() -> None:
+        with stop.waking(wake):
+            stop.call()
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive() and len(woken) == 2

@@ -139,8 +139,8 @@ def test_a_damaged_shard_is_never_shown(address: str, server: Server, root: Path
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        ({"statuses": [500] * 9}, "500"),
-        ({"statuses": [404] * 9}, "404"),
+        ({"statuses": [500] * 99}, "500"),
+        ({"statuses": [404] * 99}, "404"),
         ({"data": b"short"}, "5 bytes"),
         ({"cut_after": 100, "ranges": False}, "after"),
     ],

@@ -81,25 +81,38 @@ def lines(file: BinaryIO) -> Iterator[str]:
             text.detach()
 
 
-def rows(table: Table, layout: Layout) -> Iterator[tuple[int, list[str]]]:
-    """The number of the line in which each row begins, and its cells; none of an empty line.
+def parsed(file: BinaryIO, table: Table, first: int) -> Iterator[tuple[int, list[str], str]]:
+    """The rows that follow in a table's file: the number of the line in which each begins, from
+    ``first`` on, its cells (none of an empty line), and the row as it is written.
 
     Raises:
         DataError: a quoted cell is larger than any may be.
     """
+    taken: list[str] = []
+
+    def noted() -> Iterator[str]:
+        for line in lines(file):
+            taken.append(line)
+            yield line
+
+    number = first
+    reader = csv.reader(noted())
+    try:
+        for cells in reader:
+            yield number, cells, "".join(taken)
+            taken.clear()
+            number = first + reader.line_num
+    except csv.Error as error:
+        where = f"{table.where}, line {number}"
+        raise DataError("no table", where=where, got=ascii(str(error)), remedy=REMEDY) from error
+
+
+def rows(table: Table, layout: Layout) -> Iterator[tuple[int, list[str]]]:
+    """The number of the line in which each row begins, and its cells. Raises as ``parsed``."""
     with table.opened() as file:
         file.read(layout.start)
-        found = lines(file)
-        number = layout.first
-        reader = csv.reader(found)
-        try:
-            for cells in reader:
-                yield number, cells
-                number = layout.first + reader.line_num
-        except csv.Error as error:
-            where = f"{table.where}, line {number}"
-            got = ascii(str(error))
-            raise DataError("no table", where=where, got=got, remedy=REMEDY) from error
+        for number, cells, _ in parsed(file, table, layout.first):
+            yield number, cells
 
 
 def odd(table: Table, layout: Layout, last: int | None = None) -> DataError | None:

@@ -6,7 +6,6 @@ Where masks are the objects, their names choose; the zips of masks are what deci
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from functools import partial
@@ -119,7 +118,7 @@ def _lines(
     """The header and the rows of these pictures, and of these classes alone, as they are written.
 
     Raises:
-        DataError: it is no table of this kind.
+        DataError: it is no table of this kind, or a quoted cell is larger than any may be.
     """
     with table.opened() as file:
         head = file.read(_openimages_columns.HEAD_BYTES)
@@ -129,14 +128,13 @@ def _lines(
         image = layout.columns.index("image")
         label = layout.columns.index("label") if mids is not None else image
         rest = Counted(file, head[layout.start :]).buffered()
-        for line in _openimages_lines.lines(rest):
-            cells = next(csv.reader([line]), []) if '"' in line else line.split(",")
+        for _, cells, text in _openimages_lines.parsed(rest, table, layout.first):
             if (
                 len(cells) > max(image, label)
-                and cells[image].strip(" \r\n").lower() in keys
+                and cells[image].strip().lower() in keys
                 and (mids is None or cells[label].strip() in mids)
             ):
-                yield line if line.endswith(("\n", "\r")) else line + "\n"
+                yield text if text.endswith(("\n", "\r")) else text + "\n"
 
 
 def _mask(source: Source, archive: str, name: str, member: Member) -> bytes:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from dsets import manifest, store, subset
-from dsets.errors import UsageError
+from dsets import fetch, manifest, readers, store, subset
+from dsets.errors import DataError, UsageError
+from dsets.manifest import Source
 from dsets.subset import Selection
 from tests.server import Server
-from tests.subset import tiny
+from tests.subset import tiny, tiny_openimages
 from tests.subset.tiny_openimages import flipped, key, made, samples
 
 
@@ -31,6 +32,24 @@ def test_only_the_classes_and_labels_that_are_here(bucket: Server) -> None:
     for one in found:
         assert one.values["labels"].tolist() == [1]
         assert bytes(one.values["human_mids"]) == b"/m/07j7r"
+
+
+def test_a_row_with_a_line_break_in_a_quoted_cell_is_cut_whole(bucket: Server) -> None:
+    head, *rows = tiny_openimages.labels().splitlines()
+    quoted = "\n".join([f"{head},Text", *(f'{row},"a ""cat"",\n0"' for row in rows), ""])
+    official = manifest.find("pictures")
+    fetch.files(fetch.plan(official, store.raw("pictures"), files=["boxes.csv"]))
+    path = store.raw("pictures") / "labels.csv"
+    for end in ("\n", "\r\n"):
+        path.write_bytes(quoted.replace("\n", end).encode())
+        source = Source(official, official.split("train"), store.raw("pictures"))
+        _, cutting = readers.selectable("openimages").cut(source, {key(3), key(5)}, None)
+        kept = cutting.read().decode()
+        assert kept.count(f'"a ""cat"",{end}0"{end}') == 2 and kept.startswith(f"{head},Text{end}")
+        assert len(kept.split(end)) == 6
+    path.write_bytes(quoted.encode() + f'{key(3)},x,/m/0,1,"{"a" * 200_000}\n'.encode())
+    with pytest.raises(DataError, match=r"labels\.csv, line 62: no table; got 'field larger"):
+        list(readers.selectable("openimages").cut(source, {key(3)}, None))
 
 
 def test_a_class_may_mean_all_that_lies_below_it(bucket: Server) -> None:

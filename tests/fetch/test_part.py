@@ -1,0 +1,118 @@
+"""What a part that was left is good for: continued where it fits, begun again where not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dsets.manifest import File
+from dsets.progress import Event
+from tests.fetch.conftest import DATA, Get, file_of, leave_part
+from tests.server import Route, Server
+
+
+def test_a_part_left_by_a_killed_process_is_continued(
+    get: Get, server: Server, folder: Path
+) -> None:
+    server.routes["/a.bin"] = Route(DATA)
+    leave_part(folder, DATA[:1_000_000])
+    assert get(file_of(DATA)).read_bytes() == DATA
+    (asked,) = server.requests
+    assert (asked.headers["Range"], asked.status) == ("bytes=1000000-", 206)
+
+
+def test_a_complete_part_needs_no_request(get: Get, server: Server, folder: Path) -> None:
+    leave_part(folder, DATA)
+    assert get(file_of(DATA)).read_bytes() == DATA
+    assert server.requests == []
+
+
+def test_a_part_longer_than_the_file_is_begun_again(get: Get, server: Server, folder: Path) -> None:
+    server.routes["/a.bin"] = Route(DATA)
+    leave_part(folder, DATA + b"!")
+    assert get(file_of(DATA)).read_bytes() == DATA
+
+
+def test_a_damaged_part_is_found_by_the_digest_and_begun_again_once(
+    get: Get, server: Server, folder: Path
+) -> None:
+    server.routes["/a.bin"] = Route(DATA)
+    leave_part(folder, b"\0" * 1_000_000)
+    events: list[Event] = []
+    assert get(file_of(DATA), events=events).read_bytes() == DATA
+    assert [asked.status for asked in server.requests] == [206, 200]
+    assert any("do not fit" in event.message for event in events)
+
+
+def test_a_part_without_size_or_digest_goes_on_only_where_it_began(
+    get: Get, server: Server, folder: Path
+) -> None:
+    server.routes["/a.bin"] = server.routes["/b.bin"] = Route(DATA)
+    origin = {"address": f"{server.url}/a.bin", "validator": '"1"', "bytes": len(DATA)}
+    leave_part(folder, DATA[:1000], origin)
+    assert get(File("a.bin")).read_bytes() == DATA
+    assert server.requests[0].headers["If-Range"] == '"1"'
+    assert server.requests[0].status == 206
+    (folder / "a.bin").unlink()
+    leave_part(folder, b"other" * 200, origin)
+    assert get(File("a.bin"), "/b.bin").read_bytes() == DATA
+    assert "Range" not in server.requests[1].headers
+
+
+def test_a_complete_part_of_unknown_size_is_recognised_by_its_origin(
+    get: Get, server: Server, folder: Path
+) -> None:
+    origin = {"address": f"{server.url}/a.bin", "validator": '"1"', "bytes": len(DATA)}
+    leave_part(folder, DATA, origin)
+    assert get(File("a.bin")).read_bytes() == DATA
+    assert server.requests == []
+
+
+def test_a_part_whose_digest_alone_is_known_may_turn_out_complete(
+    get: Get, server: Server, folder: Path
+) -> None:
+    server.routes["/a.bin"] = Route(DATA)
+    leave_part(folder, DATA)
+    assert get(file_of(DATA, bytes=None)).read_bytes() == DATA
+    assert [asked.status for asked in server.requests] == [416]
+
+
+def test_a_mangled_origin_counts_as_none(get: Get, server: Server, folder: Path) -> None:
+    server.routes["/a.bin"] = Route(DATA)
+    for junk in ("", "[]", "[" * 100_000, '{"address": 1}', '{"bytes": "x"}'):
+        leave_part(folder, DATA[:1000])
+        (folder / ".a.bin.part.json").write_text(junk)
+        get(File("a.bin")).unlink()
+    assert {asked.status for asked in server.requests} == {200}
+
+
+def test_a_refused_answer_does_not_touch_the_part(get: Get, server: Server, folder: Path) -> None:
+    page = Route(b"<html>" + b" " * 2000, headers={"Content-Type": "text/html"}, ranges=False)
+    server.routes |= {"/page": page, "/short": Route(b"short", ranges=False), "/a.bin": Route(DATA)}
+    leave_part(folder, DATA[:1_000_000])
+    get(file_of(DATA), "/page", "/short", "/a.bin")
+    assert server.requests[-1].headers["Range"] == "bytes=1000000-"
+
+
+def test_a_server_without_ranges_gives_the_rest_of_a_part_and_takes_nothing_from_it(
+    get: Get, server: Server, folder: Path
+) -> None:
+    server.routes |= {
+        "/short": Route(DATA, ranges=False, cut_after=500_000),
+        "/whole": Route(DATA, ranges=False),
+        "/a.bin": Route(DATA),
+    }
+    leave_part(folder, DATA[:1_000_000])
+    get(file_of(DATA), "/short", "/a.bin").unlink()
+    assert server.requests[-1].headers["Range"] == "bytes=1000000-"
+    leave_part(folder, DATA[:1_000_000])
+    events: list[Event] = []
+    assert get(file_of(DATA), "/whole", events=events).read_bytes() == DATA
+    assert min(event.done for event in events if event.done) == 1_000_000
+    (folder / "a.bin").unlink()
+    leave_part(folder, DATA[:900_000] + bytes(100_000))
+    assert get(file_of(DATA), "/whole").read_bytes() == DATA
+    (folder / "a.bin").unlink()
+    leave_part(folder, bytes(1_000_000))
+    before = len(server.requests)
+    assert get(file_of(DATA), "/whole").read_bytes() == DATA
+    assert len(server.requests) == before + 1, "another beginning is seen at once"

@@ -24,7 +24,7 @@ from dsets.train import checkpoint, code
 from tests.provenance.dots import COUNTS, publish
 from tests.train.crew import plain
 from tests.train.packs import make_packs
-from tests.train.test_running import RECIPE
+from tests.train.runs import RECIPE
 
 Cli = Callable[[Sequence[str]], int]
 

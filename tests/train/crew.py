@@ -31,7 +31,7 @@ from dsets import models, train
 from dsets.errors import DsetsError
 from dsets.train import engine, evaluating, work
 from dsets.train.numerics import Numerics
-from tests.train.test_running import RECIPE, dropping
+from tests.train.runs import RECIPE, dropping
 
 RANK = int(os.environ.get("RANK", "0"))
 #: Two processes do not divide its batches, and the last one of an epoch even less.

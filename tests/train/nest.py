@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dsets import models
 from dsets.train import work
-from tests.train.test_running import RECIPE, dropping, run
+from tests.train.runs import RECIPE, dropping, run
 
 
 def main(packs: Path, out: Path) -> None:

@@ -20,7 +20,7 @@ from dsets.models import Model
 from dsets.train import checkpoint, evaluating, ranks
 from tests.train import crew
 from tests.train.packs import make_packs
-from tests.train.test_running import RECIPE, ROOT, assert_same, dropping, lines
+from tests.train.runs import RECIPE, ROOT, assert_same, dropping, lines
 
 #: Python code that is ``crew``.
 CREW = (

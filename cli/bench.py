@@ -35,7 +35,7 @@ _BAR = 24
 @click.option("--float32", "dtype", flag_value="float32", help="Normalise to float32.")
 @click.option("--float16", "dtype", flag_value="float16", help="Normalise to float16.")
 @click.option("--batch-size", type=click.IntRange(1, 2**31 - 1), default=256, show_default=True)
-@click.option("--threads", type=click.IntRange(1, 256), help="Default: one a processor, at most 4.")
+@click.option("--threads", type=click.IntRange(1, 256), help="Default: one a core, at most 4.")
 @click.option("--seconds", type=click.FloatRange(0.01), default=3.0, show_default=True)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Deliver torch tensors there.")
 @click.option("--cold", is_flag=True, help="Drop the pack from the page cache; one epoch at most.")

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from dsets import locks
+from dsets.cores import cores
 from dsets.errors import PrepareError, UsageError
 from dsets.prepare import folder
 from dsets.prepare.ledger import Record
@@ -323,10 +324,3 @@ def _distributed() -> Any:
     import distributed
 
     return distributed
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from dsets import fetch, store
 from dsets import pipeline as pipelines
+from dsets.cores import cores
 from dsets.manifest import Manifest
 from dsets.prepare import room, storage, trial
-from dsets.prepare.cluster import cores
 from dsets.prepare.planning import SHARD_BYTES, Plan
 from dsets.prepare.storage import Storage
 from dsets.prepare.trial import Trial

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypedDict
 
+from dsets.cores import cores
 from dsets.errors import UsageError
 from dsets.numbers import whole
 from dsets.stream import readable, substitutes
@@ -30,7 +30,7 @@ class Options:
         verify: compare each sample with its checksum: "first", once a process, "always", "never".
         unreadable: "substitute" another sample for one that cannot be read, or "raise"; by default
             raise only when the order is not shuffled.
-        threads: by default one a processor, at most four.
+        threads: by default one for each core that the process may use, at most four.
 
     Raises:
         UsageError: a choice that there is not.
@@ -71,4 +71,4 @@ class Options:
     @property
     def threads_here(self) -> int:
         """How many threads that is on this machine."""
-        return min(4, os.cpu_count() or 1) if self.threads is None else self.threads
+        return min(4, cores()) if self.threads is None else self.threads

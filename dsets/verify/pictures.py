@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from dsets import codecs
+from dsets.cores import cores
 from dsets.errors import DataError
 from dsets.readers import Sample
 
@@ -32,7 +32,7 @@ def judged(rows: Iterable[tuple[int, Sample | DataError]]) -> Iterator[Judged]:
     In memory are at most WAITING samples, those of WAITING_BYTES, and the pixels of one picture a
     thread, of which a JPEG's are an eighth of its size.
     """
-    threads = min(_cores(), THREADS)
+    threads = min(cores(), THREADS)
     waiting: deque[tuple[int, Sample | DataError, Future[DataError | None] | None, int]] = deque()
     held = 0
     with ThreadPoolExecutor(threads, "dsets-verify") as pool:
@@ -46,12 +46,6 @@ def judged(rows: Iterable[tuple[int, Sample | DataError]]) -> Iterator[Judged]:
                 yield _judged(*waiting.popleft()[:3])
         while waiting:
             yield _judged(*waiting.popleft()[:3])
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _judged(

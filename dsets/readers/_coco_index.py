@@ -16,10 +16,12 @@ from dsets import atomic, store
 from dsets.archive import zipindex
 from dsets.archive.blobs import Blobs
 from dsets.archive.zipindex import Member
+from dsets.codecs import rle
 from dsets.errors import AbsentError, DataError
 from dsets.manifest.schema import Source
-from dsets.readers import _coco_json, _index_file, _rows
-from dsets.readers._coco_json import File, Image, Rows
+from dsets.readers import _coco_columns, _coco_json, _index_file, _rows
+from dsets.readers._coco_columns import Rows
+from dsets.readers._coco_json import File, Image
 from dsets.readers._coco_options import Options
 
 VERSION = 3
@@ -137,17 +139,18 @@ def _made(source: Source, options: Options) -> Index:
     if not images:
         raise AbsentError("no images in the JSON", where=info.where)
 
-    def opened(kind: str) -> File:
-        if kind != options.outline:
-            files.append(read_json(source, options, kind))
-        return files[-1] if kind != options.outline else info
+    def file_of(kind: str) -> File:
+        if kind == options.outline:
+            return info
+        files.append(read_json(source, options, kind))
+        return files[-1]
 
     rows = Rows({image.id: row for row, image in enumerate(images)}, len(images))
     found: dict[str, Mapping[str, npt.NDArray[Any]]] = {}
     if "instances" in options.kinds or "keypoints" in options.kinds:
         kind = "instances" if "instances" in options.kinds else "keypoints"
-        first = opened(kind)
-        found["object"] = _coco_json.objects(first, rows, options.labels)
+        first = file_of(kind)
+        found["object"] = _coco_columns.objects(first, rows, options.labels)
         if options.drop:
             counts = np.diff(found["object"]["end"], prepend=0)
             kept = counts > 0
@@ -158,16 +161,16 @@ def _made(source: Source, options: Options) -> Index:
                 raise AbsentError("no image has an instance", where=first.where)
             found["object"] = {**found["object"], "end": np.cumsum(counts[kept])}
         if kind == "instances" and "keypoints" in options.kinds:
-            people = opened("keypoints")
+            people = file_of("keypoints")
             found["person"] = _persons(people, options, rows, found["object"]["id"])
     if "captions" in options.kinds:
-        found["caption"] = _coco_json.captions(opened("captions"), rows)
+        found["caption"] = _coco_columns.captions(file_of("captions"), rows)
     if "stuff" in options.kinds:
-        found["stuff"] = _coco_json.objects(opened("stuff"), rows, options.stuff_labels)
+        found["stuff"] = _coco_columns.objects(file_of("stuff"), rows, options.stuff_labels)
     maps = ""
     if "panoptic" in options.kinds:
-        file = opened("panoptic")
-        found["segment"], pngs = _coco_json.panoptic(file, rows, options.segment_labels)
+        file = file_of("panoptic")
+        found["segment"], pngs = _coco_columns.panoptic(file, rows, options.segment_labels)
         maps, found["map"] = _maps(source, options, pngs, len(images))
         for row, name in pngs.items():
             if found["map"]["header"][row] < 0:
@@ -177,13 +180,7 @@ def _made(source: Source, options: Options) -> Index:
         name: np.array([getattr(image, name) for image in images], np.int64)
         for name in ("id", "width", "height")
     }
-    names = [image.file_name.encode() for image in images]
-    ends = np.cumsum([len(name) for name in names], dtype=np.int64)
-    found["name"] = {
-        "text": np.frombuffer(b"".join(names), np.uint8),
-        "text_start": np.append(0, ends[:-1]),
-        "text_end": ends,
-    }
+    found["name"] = _texts([image.file_name.encode() for image in images])
     archive = zipindex.members(source.path(options.images), remedy=remedy)
     places = [f"{options.folder}/{image.file_name}" for image in images]
     if missing := [place for place in places if place not in archive]:
@@ -216,13 +213,13 @@ def _faults(files: list[File], rows: Rows) -> dict[str, npt.NDArray[Any]]:
             elif row >= 0:
                 first.setdefault(row, "\n".join(texts).encode())
     order = sorted(first)
-    ends = np.cumsum([len(first[row]) for row in order], dtype=np.int64)
-    return {
-        "row": np.array(order, np.int64),
-        "text": np.frombuffer(b"".join(first[row] for row in order), np.uint8),
-        "text_start": np.append(0, ends)[:-1],
-        "text_end": ends,
-    }
+    return {"row": np.array(order, np.int64), **_texts([first[row] for row in order])}
+
+
+def _texts(texts: list[bytes]) -> dict[str, npt.NDArray[Any]]:
+    """Texts one after the other, and where each begins and ends."""
+    text, ends = rle.join(texts)
+    return {"text": text, "text_start": np.append(0, ends)[:-1], "text_end": ends}
 
 
 def _error(source: Source, options: Options, what: str) -> DataError:
@@ -260,7 +257,7 @@ def _persons(
     file: File, options: Options, rows: Rows, ids: npt.NDArray[np.int64]
 ) -> dict[str, npt.NDArray[Any]]:
     """``row`` (objects,): which row of ``keypoints`` an object has, or -1."""
-    found = _coco_json.objects(file, rows, options.labels)
+    found = _coco_columns.objects(file, rows, options.labels)
     owners = found["id"][found["has"] > 0]
     row = np.full(len(ids), -1, np.int64)
     order = np.argsort(ids, kind="stable")

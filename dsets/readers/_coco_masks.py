@@ -12,7 +12,7 @@ import msgspec
 
 from dsets.codecs import rle
 from dsets.errors import DataError
-from dsets.readers._coco_json import Whole, whole
+from dsets.readers._coco_json import UNREADABLE, Whole, whole
 
 
 class _Runs(msgspec.Struct):
@@ -36,7 +36,7 @@ def code(text: bytes, size: tuple[int, int], where: str) -> bytes:
     mask: Any = drawing
     try:
         found = _DECODER.decode(text)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise DataError("bad segmentation", where=where, got=f"{error!s:.120}") from error
     height, width = size
     if isinstance(found, _Runs):

@@ -10,7 +10,7 @@ from dsets.errors import ManifestError
 from dsets.field import Field
 from dsets.manifest.schema import Source
 from dsets.readers import _rows
-from dsets.readers._coco_json import POINTS
+from dsets.readers._coco_columns import POINTS
 
 #: Kinds of annotation, with the beginnings of their members' names.
 KINDS = {

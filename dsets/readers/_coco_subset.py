@@ -16,7 +16,7 @@ from dsets.archive.blobs import Blobs
 from dsets.errors import DataError, UsageError
 from dsets.manifest.schema import Source
 from dsets.readers import Choice, Cutting, Picture, _coco_index, _coco_json, _coco_options, _rows
-from dsets.readers._coco_json import Whole
+from dsets.readers._coco_json import UNREADABLE, Whole
 from dsets.readers._coco_options import Options
 
 T = TypeVar("T")
@@ -116,7 +116,7 @@ def cut(source: Source, keys: Collection[str], labels: Collection[int] | None) -
         for text in parts.annotations:
             try:
                 one = _OWNED.decode(text)
-            except (msgspec.MsgspecError, ValueError, RecursionError):
+            except UNREADABLE:
                 continue  # of no image that could be told
             right = not labelled or _label(numbers, one) in (labels or ())
             if one.image_id in ids and right:
@@ -157,14 +157,14 @@ def _each(source: Source, kind: type[T], texts: list[msgspec.Raw]) -> Iterator[t
     for text in texts:
         try:
             yield text, decoder.decode(text)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             raise _bad(source, error) from error
 
 
 def _decoded(source: Source, kind: type[T], data: Any) -> T:
     try:
         found, _ = _coco_json.decoded(data, kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise _bad(source, error) from error
     return found
 

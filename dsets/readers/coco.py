@@ -47,8 +47,8 @@ from dsets.codecs import rle
 from dsets.errors import DataError
 from dsets.manifest.schema import Source
 from dsets.readers import Sample, _coco_index, _coco_masks, _coco_options, _rows, unusable
+from dsets.readers._coco_columns import POINTS
 from dsets.readers._coco_index import Index
-from dsets.readers._coco_json import POINTS
 from dsets.readers._coco_options import FIELDS, Options
 from dsets.readers._coco_subset import choice, cut, pictures
 

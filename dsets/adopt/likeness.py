@@ -25,7 +25,7 @@ from dsets.readers import _imagenet_names
 
 KAGGLE = "imagenet-object-localization-challenge.zip"
 SOLUTION = "LOC_val_solution.csv"
-_CLASS_TAR = re.compile(r"(n\d{8})\.tar")
+CLASS_TAR = re.compile(r"(n\d{8})\.tar")
 _LAYOUT = "/CLS-LOC/"
 _ZIP, _GZIP = b"PK\3\4", b"\x1f\x8b"
 _MEMBERS = 64  # that are looked at before a tar counts as nothing of ours
@@ -95,7 +95,7 @@ def _official(
     """The official archive that has a member of this name."""
     base = os.path.basename(name)
     train = options.get("train", {})
-    inner = _CLASS_TAR.fullmatch(base)
+    inner = CLASS_TAR.fullmatch(base)
     if inner and train.get("layout") == "tar of tars" and (not classes or inner[1] in classes):
         return str(train["images"])
     for split, of in options.items():

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dsets.adopt import truths
-from dsets.adopt.likeness import KAGGLE, SOLUTION
+from dsets.adopt.likeness import CLASS_TAR, KAGGLE, SOLUTION
 from dsets.adopt.matching import plain
 from dsets.adopt.parts import Chosen, Lack, Official, Part, Stranger, Tree
 from dsets.adopt.trees import Folders, gathered, listable
@@ -26,7 +26,6 @@ from dsets.adopt.walk import Seen
 from dsets.manifest import Manifest, Split
 from dsets.readers import _imagenet_names
 
-_CLASS_TAR = re.compile(r"(n\d{8})\.tar")
 _ZIPPED = re.compile(r"imagenet-object-localization-challenge.*\.zip")
 _PACKED = re.compile(r"imagenet_object_localization.*\.tar\.gz")
 _BOXES = re.compile(r"(?:n\d{8}_\d{1,9}|ILSVRC20\d\d_[a-z]+_\d{8})\.xml")
@@ -64,7 +63,7 @@ class Pictures:
             else:
                 self._keep(split, seen)
             return True
-        if (tar := _CLASS_TAR.fullmatch(name)) and self._known(tar[1]):
+        if (tar := CLASS_TAR.fullmatch(name)) and self._known(tar[1]):
             self._keep(self._training, seen)
             return True
         if plain(name) == plain(SOLUTION):

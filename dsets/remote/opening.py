@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from dsets.errors import FetchError, OfflineError, PackError, UsageError
-from dsets.fetch import Patience, shown
+from dsets.fetch import Patience, is_offline, shown
 from dsets.fetch.objects import LIBRARIES, filesystem, scheme
 from dsets.fetch.receipts import receipt_path
 from dsets.fetch.stop import Stop
@@ -46,7 +46,7 @@ def open(
         raise UsageError(
             "no address of a pack", where=shown(address), expected=f"one of {', '.join(SCHEMES)}"
         )
-    if scheme(address) in LIBRARIES and not shards.offline():
+    if scheme(address) in LIBRARIES and not is_offline():
         filesystem(address)  # says what is missing
     root = cache.folder() if folder is None else Path(folder).absolute()
     kept = cache.Cache(root, cache.limit() if limit is None else limit)
@@ -59,7 +59,7 @@ def _index(address: str, root: Path, patience: Patience) -> Index:
     place = root / "index" / name
     kept = place / INDEX
     where = shards.below(shown(address), INDEX)
-    if shards.offline():
+    if is_offline():
         try:
             return index.parse(kept.read_bytes(), where)
         except FileNotFoundError:

@@ -119,7 +119,8 @@ class RemotePack(Pack):
         """Have a file of the pack in the cache; whoever calls this holds its place there."""
         name = shard.name if isinstance(shard, Shard) else STATISTICS
         address = shards.below(self.address, name)
-        file = File(name, (address,), shard.bytes, shard.sha256)
+        by = "the pack's index"
+        file = File(name, (address,), shard.bytes, shard.sha256, stated_by=by)
         stop = stop or Stop()
         fetching = self._fetching[name]  # another process is waited for more slowly
         while not fetching.acquire(timeout=WAIT_S):

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from urllib.parse import quote
 
 from dsets.errors import FetchError, OfflineError, SpaceError
-from dsets.fetch import Patience, Step, errand
+from dsets.fetch import Patience, Step, errand, is_offline
 from dsets.fetch.job import OFFLINE
 from dsets.fetch.planning import found
 from dsets.fetch.stop import Stop
 from dsets.manifest import File
 from dsets.progress import Event, Progress, ignore
-
-
-def offline() -> bool:
-    """Whether ``$DSETS_OFFLINE`` forbids asking anyone."""
-    return os.environ.get(OFFLINE, "0") not in ("", "0")
 
 
 def below(address: str, name: str) -> str:
@@ -38,7 +32,7 @@ def bring(
     """
     if found(file, path) is not None:
         return
-    if offline():
+    if is_offline():
         raise OfflineError(
             "offline, and not in the cache", where=file.name, remedy=f"unset {OFFLINE}"
         )
@@ -52,14 +46,9 @@ def bring(
             error.what,
             where=error.where,
             expected=error.expected,
-            got=_said(error.got),
+            got=error.got,
             remedy="try again; if that fails, what lies at this address is not the whole pack",
         ) from error
-
-
-def _said(got: object) -> object:
-    """What is fetched here has no manifest: it is the pack's index that tells sizes and digests."""
-    return got.replace("the manifest says", "the pack's index says") if type(got) is str else got
 
 
 def at_most(limit: int) -> Progress:

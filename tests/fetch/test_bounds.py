@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dsets.fetch.part import part_size
 from dsets.manifest import File
 from tests.fetch.conftest import DATA, Get, failure, file_of, leave_part
 from tests.server import Route, Server
@@ -44,17 +45,13 @@ def test_a_body_of_which_nobody_tells_the_size_leaves_a_reserve_of_the_disk(
     usage = type(shutil.disk_usage(folder.parent))
     free = (2 << 30) + 1
     monkeypatch.setattr(
-        "shutil.disk_usage", lambda path: usage(1 << 40, 0, free - _size(folder / "a.bin.part"))
+        "shutil.disk_usage", lambda path: usage(1 << 40, 0, free - part_size(folder / "a.bin"))
     )
     server.routes |= {"/a.bin": Route(DATA, length=None), "/b": Route(DATA)}
     message = failure(get, unsized, folder=folder)
     assert "left the disk with less than 2147483648" in message
     assert not list(folder.iterdir()), "nothing of it stays"
     assert get(unsized, "/a.bin", "/b").read_bytes() == DATA
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 def test_a_range_without_a_length_ends_where_the_file_does(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -141,8 +140,8 @@ class Stream(Closing):
         self._fetching: Ahead | None = None
         #: Rows delivered that show a substitute, not counting padding.
         self.substituted = 0
-        #: Of the rows that show one, those of an epoch; and whether that was found to be most.
-        self._shown_instead: Counter[int] = Counter()
+        #: An epoch, and how many of those rows are its; whether they were found to be most of it.
+        self._shown_instead = (0, 0)
         self._told_of_most = False
         self._prefetch: Prefetch[Job, Made] | None = None
         self._closed = False
@@ -214,9 +213,11 @@ class Stream(Closing):
         self.substituted += rows
         if not rows or self._told_of_most:
             return
-        self._shown_instead = Counter({batch.epoch: self._shown_instead[batch.epoch] + rows})
+        epoch, before = self._shown_instead
+        shown = rows + (before if epoch == batch.epoch else 0)
+        self._shown_instead = (batch.epoch, shown)
         share = self._order.n / (self._order.ranks * self._order.turns)
-        if self._shown_instead[batch.epoch] > share / 2:
+        if shown > share / 2:
             self._told_of_most = True
             warnings.warn(
                 f"{self._pack.path}: more than half of the samples of epoch {batch.epoch} cannot "
@@ -243,6 +244,7 @@ class Stream(Closing):
         loaded = state.load(saved, self._order.key, self._order.n)
         self._stop()
         self._state = loaded
+        self._shown_instead = (loaded.epoch, 0)  # or what is gone over again would count twice
 
     def _stop(self) -> None:
         if self._prefetch is not None:

@@ -196,6 +196,20 @@ def test_promise_5_an_epoch_of_mostly_substitutes_is_warned_of_once(
     assert all(f"dsets repair {pack.path}" in text for each in found for text in each)
 
 
+def test_promise_5_rows_that_are_gone_over_again_are_not_counted_twice_as_an_epochs(
+    make_pack: MakePack, tmp_path: Path
+) -> None:
+    pack = damaged(make_pack(20), tmp_path / "damaged", tuple(range(10)))
+    with warnings.catch_warnings(record=True) as caught, batches(pack, 5) as stream:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            start = stream.state_dict() | {"epoch": 0, "position": 0}
+            list(stream)
+            stream.load_state_dict(start)
+    assert stream.substituted == 30
+    assert not [each for each in caught if "more than half" in str(each.message)]
+
+
 def test_a_row_with_damaged_bounds_is_unreadable(make_pack: MakePack, tmp_path: Path) -> None:
     folder = tmp_path / "damaged"
     shutil.copytree(make_pack(N, 1).path, folder)

@@ -66,7 +66,7 @@ def run(
             _check_place(root)
             for one in todo:
                 room.check_index(one, plan.shard_bytes)
-            room.check_disk(todo, folder.begun_bytes)
+            room.check_disk(todo)
             tell = _teller(plan.manifest.name, progress)
             tasks = stack.enter_context(cluster.tasks(workers, scheduler, root, tell))
         for one in todo:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dsets.errors import PrepareError, UsageError
 from dsets.pack import extents, strict
 from dsets.pack.schema import Shard
+from dsets.prepare import folder
 from dsets.prepare.planning import PackPlan
 
 #: What a shard has beside it: its record, what is in its file of sums besides sums, ends of blocks.
@@ -26,21 +27,17 @@ _INDEX_SHARD_BYTES = 200
 _INDEX_DATASET_BYTES = 125
 
 
-def nothing(plan: PackPlan) -> int:
-    """What is there of a pack that was never begun."""
-    return 0
-
-
-def peak_bytes(plans: Iterable[PackPlan], begun: Callable[[PackPlan], int] = nothing) -> int:
+def peak_bytes(plans: Iterable[PackPlan], *, begun: bool = False) -> int:
     """About what making these packs, one after the other, takes of the disk at most.
 
-    ``begun`` says what already lies there of each.
+    ``begun``: what it takes beyond what already lies there of them.
     """
     peak = done = 0
     for plan in plans:
         beside = plan.shards * (_RECORD_BYTES + plan.sums_bytes)
-        peak = max(peak, done + plan.need_bytes + beside - begun(plan))
-        done += plan.need_bytes - begun(plan)
+        more = plan.need_bytes - (folder.begun_bytes(plan) if begun else 0)
+        peak = max(peak, done + more + beside)
+        done += more
     return peak
 
 
@@ -50,14 +47,14 @@ def heavy_bytes(plan: PackPlan) -> int:
     return sums if sums > _HEAVY * plan.need_bytes else 0
 
 
-def free_bytes(folder: Path) -> int:
-    """What the disk of ``folder``, which may not be there yet, can still take."""
-    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+def free_bytes(root: Path) -> int:
+    """What the disk of the folder ``root``, which may not be there yet, can still take."""
+    return shutil.disk_usage(next(path for path in (root, *root.parents) if path.exists())).free
 
 
-def check_disk(plans: Sequence[PackPlan], begun: Callable[[PackPlan], int]) -> None:
+def check_disk(plans: Sequence[PackPlan]) -> None:
     """Raise PrepareError when the packs cannot be made on their disk."""
-    need, free = peak_bytes(plans, begun), free_bytes(plans[0].out.parent)
+    need, free = peak_bytes(plans, begun=True), free_bytes(plans[0].out.parent)
     if need <= free:
         return
     expected, remedy = f"about {need} bytes free", "free some, or choose another --out"

@@ -41,18 +41,12 @@ class Order:
     turns: int = 1
 
     def __post_init__(self) -> None:
-        for name, words, least, most in (
-            ("n", "n", 0, 2**62),
-            ("batch_size", "batch_size", 1, 2**31 - 1),
-            ("ranks", "number of ranks", 1, 2**20),
-            ("rank", "rank", 0, None),
-            ("turns", "number of turns", 1, 2**20),
-            ("turn", "turn", 0, None),
-        ):
-            if most is None:  # below their number, which is checked before
-                most = getattr(self, f"{name}s") - 1
-            value = whole(words, getattr(self, name), least, most, "stream")
-            object.__setattr__(self, name, value)
+        self._whole("n", "n", 0, 2**62)
+        self._whole("batch_size", "batch_size", 1, 2**31 - 1)
+        self._whole("ranks", "number of ranks", 1, 2**20)
+        self._whole("rank", "rank", 0, self.ranks - 1)
+        self._whole("turns", "number of turns", 1, 2**20)
+        self._whole("turn", "turn", 0, self.turns - 1)
         if self.drop_last and 0 < self.n < self.batch_size:
             raise UsageError(
                 "drop_last would drop every batch",
@@ -65,6 +59,10 @@ class Order:
         """Batches in a whole epoch, the same for every rank; of this turn."""
         full, rest = divmod(self.n, self.batch_size)
         return len(range(self.turn, full + (rest > 0 and not self.drop_last), self.turns))
+
+    def _whole(self, name: str, words: str, least: int, most: int) -> None:
+        value = whole(words, getattr(self, name), least, most, "stream")
+        object.__setattr__(self, name, value)
 
     @property
     def first(self) -> int:

@@ -16,9 +16,7 @@ from dsets.transforms.subtract_mean import Normal
 Table = tuple[npt.NDArray[np.uint32], npt.NDArray[np.float16]]
 
 
-def tables(
-    normal: Normal,
-) -> tuple[Table, ...]:
+def tables(normal: Normal) -> tuple[Table, ...]:
     """One for each channel."""
     with np.errstate(over="ignore", invalid="ignore"):
         values = np.arange(256, dtype=np.float32)[:, None] * normal.scale + normal.bias

@@ -16,6 +16,7 @@ from dsets.errors import MissingLibraryError
 if TYPE_CHECKING:
     from dsets.train import crops, evaluating
     from dsets.train.images import Images
+    from dsets.train.moment import Moment, Step
     from dsets.train.numerics import Numerics
     from dsets.train.planning import Plan, plan
     from dsets.train.ranks import launched
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from dsets.train.running import Result, run
     from dsets.train.schedule import Schedule
     from dsets.train.update import Update
-    from dsets.train.work import Moment, Step
 
 __all__ = [
     "Images",
@@ -48,13 +48,13 @@ __all__ = [
 
 _ELSEWHERE = {
     "Images": "images",
-    "Moment": "work",
+    "Moment": "moment",
     "Numerics": "numerics",
     "Plan": "planning",
     "Recipe": "recipe",
     "RecipeFile": "recipe_file",
     "Result": "running",
-    "Step": "work",
+    "Step": "moment",
     "Schedule": "schedule",
     "Update": "update",
     "crops": "crops",

@@ -17,7 +17,7 @@ import torch
 
 from dsets.errors import TrainError
 from dsets.train import contents, strictly
-from dsets.train.log import writing
+from dsets.train.writing import writing
 
 FORMAT = 3
 

@@ -34,10 +34,12 @@ from dsets.errors import TrainError
 from dsets.stream import Stream
 from dsets.train import determinism, memory, pictures, weights
 from dsets.train import ranks as processes
-from dsets.train.log import Log, writing
+from dsets.train.log import Log
+from dsets.train.moment import Hook, Moment
 from dsets.train.planning import Plan
 from dsets.train.ranks import Ranks
-from dsets.train.work import Hook, Logs, Moment, Work
+from dsets.train.work import Logs, Work
+from dsets.train.writing import writing
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from dsets import models
 from dsets.errors import StreamError, TrainError
@@ -19,46 +18,14 @@ from dsets.train import checkpoint, determinism, engine, optimizers, weights
 from dsets.train.checkpoint import Checkpoint
 from dsets.train.gradient import Gradient
 from dsets.train.log import Log
-from dsets.train.meters import Clock, Figures, Meter, Speed
+from dsets.train.meters import Clock, Figures, Meter
+from dsets.train.moment import Hook, Moment, Step
 from dsets.train.planning import Plan
 from dsets.train.ranks import ALONE, Ranks
 from dsets.train.schedule import When
 
 #: Between checkpoints, at most (and the step that is being taken).
 CHECKPOINT_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Where a run stands: after a line of its log, or where it goes on from (no figures yet).
-
-    ``speed`` is there for lines of training, not for evaluations.
-    """
-
-    plan: Plan
-    step: int
-    figures: Figures | None = None
-    speed: Speed | None = None
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that the last step was in, or that the first will be in; from 1."""
-        return max(1, -(-self.step // self.plan.epoch_steps))
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A step that was taken, the ``number``-th of the run, at the learning rate ``rate``."""
-
-    plan: Plan
-    number: int
-    rate: float
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-
-
-#: What a user runs after every step.
-Hook = Callable[[Step], None]
 
 
 @dataclass(frozen=True, slots=True)

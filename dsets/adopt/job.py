@@ -13,7 +13,7 @@ from dsets import locks, readers, store
 from dsets.adopt import bringing, shards, variant
 from dsets.adopt.matching import one_at_a_time
 from dsets.adopt.parts import Chosen, Lack, Official, Plan, Stranger, Tree
-from dsets.adopt.pictures import shortfalls
+from dsets.adopt.shortfalls import shortfalls
 from dsets.errors import AbsentError, AdoptError, DataError
 from dsets.manifest import File, Manifest, Source, Split
 from dsets.progress import Event, Progress, ignore

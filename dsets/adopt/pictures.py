@@ -21,6 +21,7 @@ from dsets.adopt import truths
 from dsets.adopt.likeness import CLASS_TAR, KAGGLE, SOLUTION
 from dsets.adopt.matching import plain
 from dsets.adopt.parts import Chosen, Lack, Official, Part, Stranger, Tree
+from dsets.adopt.shortfalls import class_samples, shortfalls
 from dsets.adopt.trees import Folders, gathered, listable
 from dsets.adopt.walk import Seen
 from dsets.manifest import Manifest, Split
@@ -30,7 +31,6 @@ _ZIPPED = re.compile(r"imagenet-object-localization-challenge.*\.zip")
 _PACKED = re.compile(r"imagenet_object_localization.*\.tar\.gz")
 _BOXES = re.compile(r"(?:n\d{8}_\d{1,9}|ILSVRC20\d\d_[a-z]+_\d{8})\.xml")
 _KAGGLE = "Kaggle's own file, no digest of it is published"
-_SHOWN = 20  # classes that a lack names; the rest are counted
 
 
 class Pictures:
@@ -257,7 +257,7 @@ class Pictures:
 
     def _counts(self, split: Split, tree: Tree) -> dict[str, int]:
         """Pictures by class ("" where names don't tell); tars count as what they should hold."""
-        samples = _class_samples(split, self._classes)
+        samples = class_samples(split, self._classes)
         counts: dict[str, int] = {}
         for root in tree.roots:
             for names in root.files.values():
@@ -284,28 +284,6 @@ class Pictures:
         return [
             Lack(split.name, "pictures", f"samples of {split.name}", split.samples, got, details)
         ]
-
-
-def shortfalls(split: Split, classes: Sequence[str], counts: Mapping[str, int]) -> tuple[str, ...]:
-    """A line for each class that is short of pictures, ``n01440764: 3 of 1,300``; the worst 20."""
-    expected = _class_samples(split, classes)
-    short = [
-        (expected.get(name, 1) - counts.get(name, 0), name)
-        for name in classes
-        if counts.get(name, 0) < expected.get(name, 1)
-    ]
-    lines = [
-        f"{name}: {counts.get(name, 0):,}" + (f" of {expected[name]:,}" if name in expected else "")
-        for _, name in sorted(short, key=lambda one: (-one[0], one[1]))[:_SHOWN]
-    ]
-    if len(short) > _SHOWN:
-        lines.append(f"… and {len(short) - _SHOWN:,} more classes")
-    return tuple(lines)
-
-
-def _class_samples(split: Split, classes: Sequence[str]) -> dict[str, int]:
-    given = split.options.get("class_samples", ())
-    return dict(zip(classes, given, strict=True)) if len(given) == len(classes) else {}
 
 
 def _count(found: Sequence[Folders]) -> int:

@@ -1,4 +1,5 @@
-"""Members out of zips that lie elsewhere, address after address, many at a time."""
+"""Images, place after place, many at a time: out of zips by ranges, out of folders one by one, out
+of archives that are here."""
 
 from __future__ import annotations
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import click
 import pytest
@@ -38,3 +41,21 @@ def test_a_lack_of_memory_is_named_in_a_line(
     said = capsys.readouterr().err
     assert said.startswith("dsets: error: not enough memory") and said.count("\n") == 1
     assert "more" in said
+
+
+@pytest.mark.parametrize(
+    "command", ["train lenet FOLDER", "evaluate FOLDER FOLDER", "models lenet"]
+)
+def test_without_torch_a_command_that_needs_it_says_what_to_install(
+    command: str, tmp_path: Path
+) -> None:
+    arguments = [str(tmp_path) if word == "FOLDER" else word for word in command.split()]
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from dsets.cli import main\n"
+        f"sys.exit(main({arguments!r}))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "pip install 'dsets[torch]'" in run.stderr
+    assert run.stderr.count("\n") == 1

@@ -50,18 +50,6 @@ def test_json_has_the_whole_matrix_and_goes_where_it_is_told(
     assert told == json.loads((seen / "evaluation.json").read_text())
 
 
-def test_without_torch_the_message_says_what_to_install(tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.modules['torch'] = None\n"
-        "from dsets.cli import main\n"
-        f"sys.exit(main(['evaluate', {str(tmp_path)!r}, {str(tmp_path)!r}]))\n"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert run.returncode == 1
-    assert "pip install 'dsets[torch]'" in run.stderr
-    assert run.stderr.count("\n") == 1
-
-
 def test_what_cannot_be_is_one_line(
     cli: Cli, trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

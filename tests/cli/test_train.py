@@ -205,15 +205,3 @@ def test_torchrun_starts_two_processes_of_which_one_speaks(packs: Path, tmp_path
 def test_wrong_numerics_are_wrong_usage(cli: Cli, packs: Path, tmp_path: Path) -> None:
     assert cli(command(packs, tmp_path / "out", "--precision", "float8")) == 2
     assert cli(command(packs, tmp_path / "out", "--accumulate", "0")) == 2
-
-
-def test_without_torch_the_message_says_what_to_install(packs: Path) -> None:
-    code = (
-        "import sys; sys.modules['torch'] = None\n"
-        "from dsets.cli import main\n"
-        f"sys.exit(main(['train', 'lenet', {str(packs)!r}]))\n"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert run.returncode == 1
-    assert "pip install 'dsets[torch]'" in run.stderr
-    assert run.stderr.count("\n") == 1

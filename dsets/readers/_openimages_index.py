@@ -120,9 +120,14 @@ def _read(path: Path, key: list[Any], options: Options) -> Index | None:
             return None
         if (np.diff(column, prepend=0) < 0).any() or (len(column) and column[-1] > total):
             return None
-    archive = columns["image.archive"]
-    if archive.min() < 0 or archive.max() >= len(options.images):
-        return None
+    for name, count in (
+        ("image.archive", len(options.images)),
+        ("mask.archive", len(options.masks)),
+        ("mask.label", len(options.mids)),
+    ):
+        column = columns.get(name, np.empty(0))
+        if len(column) and not 0 <= column.min() <= column.max() < count:
+            return None
     if len(columns["gzip.end"]) != len(options.images):
         return None
     return Index(columns, {name: tuple(value) for name, value in absent.items()})

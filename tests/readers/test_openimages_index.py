@@ -9,12 +9,26 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dsets import store
-from dsets.readers import _openimages_index, openimages
-from tests.readers.tiny_openimages import BOX, BOXES, FROM_B, GOOD, TARS, A, read, source, table
+from dsets.readers import _index_file, _openimages_index, openimages
+from tests.readers.tiny_openimages import (
+    BOX,
+    BOXES,
+    FROM_B,
+    GOOD,
+    TARS,
+    A,
+    B,
+    C,
+    masks,
+    read,
+    source,
+    table,
+)
 
 
 def test_the_index_is_kept_and_made_anew_when_a_file_changes(
@@ -28,6 +42,27 @@ def test_the_index_is_kept_and_made_anew_when_a_file_changes(
         assert read(one)[A].values["labels"].tolist() == [1, 0]  # from the store
     (tmp_path / "b.csv").write_bytes(table(BOX, GOOD))
     assert openimages.table(one)["boxes"].sum() == 1
+
+
+@pytest.mark.parametrize("name", ["image.archive", "mask.archive", "mask.label"])
+@pytest.mark.parametrize("value", [-1, 2])
+def test_an_index_that_leads_nowhere_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: int
+) -> None:
+    write = _index_file.write
+
+    def spoilt(path: Path, key: list[Any], facts: dict[str, Any], columns: dict[str, Any]) -> None:
+        bad = columns[name].copy()
+        bad[-1] = value
+        write(path, key, facts, columns | {name: bad})
+
+    monkeypatch.setattr(_index_file, "write", spoilt)
+    files = TARS | {"m.zip": masks()}
+    one = source(tmp_path, files, {"masks": ["m.zip"]}, "labels", "mask", "mask_ends")
+    for _ in range(2):
+        found = read(one)
+        assert list(found) == [B, A, C] and found[A].values["labels"].tolist() == [1]
+        _openimages_index._OPEN.clear()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux's")

@@ -14,16 +14,7 @@ from dsets import pipeline, verify
 from dsets.codecs import rle
 from dsets.errors import AbsentError, DataError
 from dsets.readers import openimages
-from tests.readers.tiny_openimages import TARS, A, B, C, jpeg, png, read, source
-
-
-def masks(name: str = f"{A}_m0bt9lr_1a2b3c4d.png") -> bytes:
-    mask = np.zeros((20, 20), np.uint8)  # of another size than the picture, 10 x 40
-    mask[:10, :10] = 255
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr(name, png(mask))
-    return out.getvalue()
+from tests.readers.tiny_openimages import TARS, A, B, C, jpeg, masks, png, read, source
 
 
 def test_masks_are_stretched_to_their_picture(tmp_path: Path) -> None:

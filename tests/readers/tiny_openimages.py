@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,16 @@ BOXES = table(
     f"{A},activemil,/m/01yrx,0.5,0,0.1,0,0.1,,0,0,0,0",
     f"{'9' * 16},xclick,/m/01yrx,1,0,1,0,1,0,0,0,0,0",
 )
+
+
+def masks(name: str = f"{A}_m0bt9lr_1a2b3c4d.png") -> bytes:
+    """A zip of one mask, of the upper left quarter."""
+    mask = np.zeros((20, 20), np.uint8)  # of another size than the picture, 10 x 40
+    mask[:10, :10] = 255
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, png(mask))
+    return out.getvalue()
 
 
 def source(

@@ -9,7 +9,7 @@ import pytest
 from dsets import adopt, manifest
 from dsets.errors import AdoptError
 from tests.readers import raw
-from tests.readers.test_voc import members
+from tests.readers.tiny_voc import members
 
 
 def shortened(folder: Path, **changes: bytes | None) -> Path:

@@ -15,8 +15,8 @@ from PIL import Image
 from dsets import store
 from dsets.manifest import Source, render
 from dsets.readers import _coco_index
-from tests.readers import test_voc as voc
 from tests.readers import tiny_coco as coco
+from tests.readers import tiny_voc as voc
 
 Cli = Callable[[Sequence[str]], int]
 Captured = pytest.CaptureFixture[str]

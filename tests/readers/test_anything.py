@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as any_
 
 from dsets.readers import Sample, _coco_index, _index_file, coco
-from tests.readers import test_voc, tiny_coco
+from tests.readers import tiny_coco, tiny_voc
 
 LIMITED = settings(
     max_examples=60,
@@ -24,11 +23,6 @@ JSON = any_.recursive(
     max_leaves=12,
 )
 SPLICED = any_.tuples(any_.integers(0, 500), any_.integers(0, 30), any_.binary(max_size=6))
-
-
-@pytest.fixture(autouse=True)
-def _store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DSETS_HOME", str(tmp_path / "home"))
 
 
 def told(samples: list[Sample], bad: int) -> None:
@@ -44,12 +38,12 @@ def told(samples: list[Sample], bad: int) -> None:
 def test_bytes_in_a_voc_annotation_or_mask(
     tmp_path: Path, place: tuple[int, int, bytes], kind: str
 ) -> None:
-    contents = test_voc.members(**test_voc.PICTURES)
+    contents = tiny_voc.members(**tiny_voc.PICTURES)
     name = f"VOCdevkit/VOC2007/{kind}/000002.{'xml' if kind == 'Annotations' else 'png'}"
     start, length, new = place
     whole = contents[name]
     contents[name] = whole[:start] + new + whole[start + length :]
-    told(test_voc.read(test_voc.source(tmp_path, contents)), 0)
+    told(tiny_voc.read(tiny_voc.source(tmp_path, contents)), 0)
 
 
 @LIMITED

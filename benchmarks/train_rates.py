@@ -5,10 +5,11 @@
 No regularisation, batch 128, momentum 0.9, images from 0 to 255 less the mean image, as
 cuda-convnet had them and its first weights are drawn for. Each of RATES trains for one epoch; while
 the best is at an end of the row, the row goes on there by a factor of 2. The best two go on to four
-epochs, the best of these to 25 % training error, or to --most epochs. An epoch's training error is
-the mean while it is trained. OUT keeps a run of each rate: killed, the same command goes on, and
-with --most 0 it tells what is there. --save appends what came out to results/train.jsonl, every
-rate with its errors, and puts the winner's log beside it.
+epochs, the best of these to 25 % training error, to --most epochs, or until its loss is no number.
+An epoch's training error is the mean while it is trained. OUT keeps a run of each rate: killed, the
+same command goes on; with --most 0 it trains what the choice still needs, and tells what is there.
+--save appends what came out to results/train.jsonl, every rate with its errors, and puts the
+winner's log beside it.
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ def main() -> int:
     scan = Scan(options.net, options.packs, options.out, options.seed, options.threads)
     best = choose(scan)
     while scan.curves[best][-1] > WANTED and len(scan.curves[best]) < options.most:
-        scan.reach(best, len(scan.curves[best]) + 1)
+        if scan.reach(best, len(scan.curves[best]) + 1) == LOST:
+            break
     epochs = crossing(scan.curves[best])
     facts: dict[str, Any] = {
         "rate": best,

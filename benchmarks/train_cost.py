@@ -42,7 +42,7 @@ from dsets.pack import Pack
 from dsets.train import engine, optimizers, recipes
 from dsets.train.gradient import Gradient
 from dsets.train.meters import Clock, Meter
-from dsets.train.planning import field_of
+from dsets.train.packs import field_of
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,11 @@ class Checkpoint:
         """The environment that the last steps were taken in."""
         return {name: value for name, value in self.environments[-1].items() if name != "step"}
 
+    def told(self, name: str, most: int) -> int | None:
+        """A whole number of the environment; None where it is not one of 1 to ``most``."""
+        value = self.environment.get(name)
+        return value if type(value) is int and 1 <= value <= most else None
+
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write the checkpoint over the one at ``path``, if there is one, atomically.

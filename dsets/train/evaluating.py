@@ -26,8 +26,9 @@ from dsets.train.bounds import check
 from dsets.train.checkpoint import Checkpoint
 from dsets.train.engine import Batch
 from dsets.train.meters import Figures, Meter
-from dsets.train.numerics import Numerics
-from dsets.train.planning import check_device, field_of
+from dsets.train.numerics import MOST_PIECES, Numerics
+from dsets.train.packs import field_of
+from dsets.train.planning import check_device
 from dsets.train.ranks import Ranks
 from dsets.train.recipe import Recipe
 from dsets.transforms.ten_crop import CROPS
@@ -142,7 +143,8 @@ def evaluate(
             remedy="this recipe shows the whole image; give --size",
         )
     count = CROPS if ten else 1
-    views = batch_size or memory.held(run.recipe.batch_size, _pieces(run.kept))
+    pieces = run.kept.told("accumulate", MOST_PIECES) or 1
+    views = batch_size or memory.held(run.recipe.batch_size, pieces)
     numerics = Numerics(precision)
     transform = images.evaluation(run.training, side if ten else 0)
     device = processes.own_device(device)
@@ -182,12 +184,6 @@ def evaluate(
                 got=f"size {side}: {error}",
             ) from error
     return Evaluation(figures, confusion, count, side if ten else 0)
-
-
-def _pieces(kept: Checkpoint) -> int:
-    """In how many pieces the run computed a batch, if the checkpoint tells what can be meant."""
-    told = kept.environment.get("accumulate")
-    return told if type(told) is int and told >= 1 else 1
 
 
 def _judged(

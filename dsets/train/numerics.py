@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from dsets.errors import TrainError, UsageError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+#: Into so many pieces a batch may be divided.
+MOST_PIECES = 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,10 @@ class Numerics:
         if self.precision not in PRECISIONS:
             known = f"one of {', '.join(PRECISIONS)}"
             raise UsageError("no such precision", expected=known, got=repr(self.precision))
-        if type(self.accumulate) is not int or not 1 <= self.accumulate <= 10**6:
-            raise UsageError("bad accumulate", expected="1 to 1000000", got=repr(self.accumulate))
+        if type(self.accumulate) is not int or not 1 <= self.accumulate <= MOST_PIECES:
+            raise UsageError(
+                "bad accumulate", expected=f"1 to {MOST_PIECES}", got=repr(self.accumulate)
+            )
 
     def applied(self, model: nn.Module, device: str) -> nn.Module:
         """The model, which from now on computes like that; its outputs stay float32.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from dsets import models, train
 from dsets.errors import TrainError, UsageError
 from dsets.models import Model
-from dsets.train import evaluating, memory
+from dsets.train import checkpoint, evaluating, memory
 from dsets.train.images import Images
 from dsets.train.recipe import Recipe
 from dsets.train.update import Update
@@ -81,6 +82,20 @@ def test_an_evaluation_holds_no_more_images_than_a_step(
     assert max(n for _, n in seen) == 12
     assert found.figures.loss == pytest.approx(whole.figures.loss, rel=1e-6)
     assert (found.confusion == whole.confusion).all()
+
+
+def test_pieces_that_cannot_be_are_not_taken_from_a_checkpoint(
+    packs: Path, tmp_path: Path, seen: list[tuple[bool, int]]
+) -> None:
+    trained(packs, tmp_path / "out", 2)
+    path = tmp_path / "out" / "checkpoint.pt"
+    kept = checkpoint.load(path)
+    for pieces in ("many", 0, True, 10**9):
+        told = {**kept.environments[0], "accumulate": pieces}
+        checkpoint.save(path, replace(kept, environments=[told]))
+        seen.clear()
+        evaluating.evaluate(evaluating.find(tmp_path / "out", packs), threads=1)
+        assert max(n for _, n in seen) == 8
 
 
 @pytest.mark.parametrize(("batch_size", "most"), [(None, 10), (20, 20), (29, 20), (1, 10)])

@@ -10,25 +10,19 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
-import shutil
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from itertools import chain
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-from dsets import locks
 from dsets.cores import cores
 from dsets.errors import PrepareError, UsageError
-from dsets.prepare import folder
+from dsets.prepare import local
 from dsets.prepare.ledger import Record
 from dsets.prepare.planning import PackPlan
 from dsets.prepare.task import make_shards, shards
@@ -44,8 +38,7 @@ _CONNECT_S = 30
 #: How often the workers are counted, and how long a job waits while there are none.
 _LOOK_S = 2
 _LOST_S = 300
-#: What ends a job in good order.
-_ENDING = (signal.SIGINT, signal.SIGTERM)
+_SILENT = "the scheduler does not answer"
 
 
 @contextmanager
@@ -76,8 +69,8 @@ def tasks(
             client = stack.enter_context(_connected(scheduler))
             threads = 1  # a cluster's owner has given the cores to Dask's own threads
         elif workers is not None:
-            scratch = stack.enter_context(_scratch(root))
-            client = stack.enter_context(_local(workers, scratch, tell))
+            scratch = stack.enter_context(local.scratch(root))
+            client = stack.enter_context(local.connected(workers, scratch, tell))
             threads = max(1, cores() // workers)
         tell(_dashboard(client))
         yield lambda plan, numbers: _on(client, plan, numbers, threads, tell)
@@ -96,7 +89,7 @@ def _dashboard(client: Any) -> str:
     except metadata.PackageNotFoundError:
         return "the Dask cluster has no dashboard: bokeh is not installed where its scheduler runs"
     except Exception as error:  # whatever a stranger's scheduler answers; no reason to stop
-        return f"Dask's dashboard, if it has one: {link} (asked: {_first_line(error)})"
+        return f"Dask's dashboard, if it has one: {link} (asked: {local.first_line(error)})"
     return f"Dask's dashboard: {link}"
 
 
@@ -111,7 +104,7 @@ def _on(
     threads: int,
     tell: Callable[[str], None],
 ) -> Iterator[Record]:
-    distributed = _distributed()
+    distributed = local.distributed()
     waiting = deque(numbers)
     running: set[Any] = set()
     crew = _Crew(client, tell)
@@ -172,13 +165,12 @@ class _Crew:
         if now - self._looked < _LOOK_S:
             return max(1, self._threads)
         self._looked = now
-        silent = "the scheduler does not answer"
         if self._client.status == "closed":  # it gave up, while nobody took records from us
-            raise _Lost(silent)
+            raise _Lost(_SILENT)
         try:
             found: int = sum(self._client.nthreads().values())
         except (OSError, TimeoutError) as error:
-            raise _Lost(silent) from error
+            raise _Lost(_SILENT) from error
         if found or self._seen == -math.inf:
             self._seen = now
         elif now - self._seen > _LOST_S:
@@ -190,76 +182,8 @@ class _Crew:
 
 
 @contextmanager
-def _local(workers: int, scratch: Path, tell: Callable[[str], None]) -> Iterator[Any]:
-    stack = ExitStack()
-    resource_tracker.ensure_running()  # whichever thread starts it hears Ctrl-C from then on
-    try:
-        with _deaf():  # half a cluster could not be closed
-            cluster = stack.enter_context(_started(workers, scratch, tell))
-            client = stack.enter_context(_distributed().Client(cluster, set_as_default=False))
-        yield client
-    finally:
-        with _deaf():
-            stack.close()
-
-
-def _started(workers: int, scratch: Path, tell: Callable[[str], None]) -> Any:
-    """The cluster. A worker that is killed later is replaced; one that is while it starts ends the
-    start of all, which is therefore tried twice."""
-    for again in (True, False):
-        try:
-            return _distributed().LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                local_directory=str(scratch),
-                silence_logs=logging.CRITICAL,
-            )
-        except (OSError, RuntimeError, TimeoutError) as error:
-            if again:
-                tell(f"the worker processes did not start ({_first_line(error)}); once more")
-                continue
-            raise PrepareError(
-                "the worker processes did not start",
-                where=f"{workers} workers",
-                got=_first_line(error),
-                remedy="was one killed, or memory short? Run the same command again",
-            ) from error
-    raise AssertionError("unreachable")
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Answer Ctrl-C and SIGTERM at the end of the block; threads and processes begun in it never
-    hear Ctrl-C. (SIGTERM they must: by it they are ended.)
-
-    A terminal sends it to the workers, too. They would die with tracebacks while this process, the
-    only one to decide, is still ending the job.
-    """
-    heard: list[int] = []
-    handlers: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        # Other threads of this process do not block them, so its main thread may have to answer.
-        handlers = {number: signal.getsignal(number) for number in _ENDING}
-        handlers = {number: one for number, one in handlers.items() if callable(one)}
-    for number in handlers:
-        signal.signal(number, lambda number, _: heard.append(number))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    if heard:
-        handlers[heard[0]](heard[0], None)
-
-
-@contextmanager
 def _connected(address: str) -> Iterator[Any]:
-    distributed = _distributed()
+    distributed = local.distributed()
     try:
         client = distributed.Client(address, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
@@ -269,27 +193,11 @@ def _connected(address: str) -> Iterator[Any]:
             client.wait_for_workers(1, timeout=_CONNECT_S)
         except TimeoutError as error:
             raise PrepareError("the Dask scheduler has no workers", where=address) from error
+        except OSError as error:
+            raise PrepareError(
+                "lost the Dask scheduler before it had workers", where=address, got=_SILENT
+            ) from error
         yield client
-
-
-@contextmanager
-def _scratch(root: Path) -> Iterator[Path]:
-    """A folder for the workers' own files below ``root``, held as long as it is used."""
-    with folder.writing(root):
-        root.mkdir(parents=True, exist_ok=True)
-    mine = root / f".dask-{os.getpid()}.part"
-    with locks.holding(mine, folder=True):
-        try:
-            yield mine
-        finally:
-            shutil.rmtree(mine, ignore_errors=True)
-
-
-def sweep(root: Path) -> None:
-    """Remove the scratch folders that killed jobs left below ``root``."""
-    for left in root.glob(".dask-*.part"):
-        with suppress(OSError), locks.holding(left, folder=True, wait=False):
-            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager
@@ -297,7 +205,8 @@ def _quiet() -> Iterator[None]:
     """Dask says what happens in its log; we say it as errors and events."""
     import dask
 
-    name = _distributed().__name__  # importing it gives some of its loggers levels of their own
+    # Importing it gives some of its loggers levels of their own.
+    name = local.distributed().__name__
     loggers = [logging.getLogger(name)]
     loggers += [
         logging.getLogger(n)
@@ -313,14 +222,3 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
-
-
-def _distributed() -> Any:
-    """The library, imported when a cluster is wanted. Any: it has few types of its own."""
-    import distributed
-
-    return distributed

@@ -22,7 +22,7 @@ from dsets.pack import index
 from dsets.pack.digests import samples_digest
 from dsets.pack.schema import Index, Quarantined
 from dsets.pack.statistics import Statistics
-from dsets.prepare import cluster, folder, keys, ledger, room
+from dsets.prepare import cluster, folder, keys, ledger, local, room
 from dsets.prepare.cluster import Tasks
 from dsets.prepare.events import ShardEvent
 from dsets.prepare.ledger import Record
@@ -58,7 +58,7 @@ def run(
     """
     folder.check(plan.packs, force=force)
     root = plan.packs[0].out.parent
-    cluster.sweep(root)
+    local.sweep(root)
     todo = [one for one in plan.packs if force or folder.state(one) != "finished"]
     with ExitStack() as stack:
         if todo:

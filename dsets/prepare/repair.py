@@ -19,7 +19,7 @@ from dsets.errors import PackError, PrepareError
 from dsets.pack import Pack, assembly, index, verification
 from dsets.pack.mapping import check_file, open_plain
 from dsets.pack.schema import INDEX, MAJOR, MINOR, STATISTICS, Index, Shard
-from dsets.prepare import cluster, folder, ledger, origin
+from dsets.prepare import cluster, folder, ledger, local, origin
 from dsets.prepare.cluster import Tasks
 from dsets.prepare.ledger import Record
 from dsets.prepare.planning import PackPlan
@@ -110,7 +110,7 @@ def run(
             raise PrepareError("the pack was replaced meanwhile", where=repair.pack)
         if repair.plan:
             root = repair.pack.parent
-            cluster.sweep(root)
+            local.sweep(root)
             with cluster.tasks(workers, scheduler, root, tell) as tasks:
                 _shards(repair, repair.plan, tasks, progress)
         if repair.statistics:

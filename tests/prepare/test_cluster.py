@@ -156,6 +156,17 @@ def test_a_scheduler_killed_at_a_random_moment_and_the_same_call_on_another(
     assert debris(tiny.folder / "out") == []
 
 
+def empty_cluster() -> Any:
+    """A scheduler in this process, without workers."""
+    return LocalCluster(
+        n_workers=0,
+        processes=False,
+        protocol="tcp",
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+    )
+
+
 @pytest.mark.parametrize(
     ("call", "error", "said"),
     [
@@ -181,14 +192,29 @@ def test_a_lost_cluster_is_told_in_words_of_our_own(
         raise error
 
     with (
-        LocalCluster(n_workers=0, processes=False, dashboard_address=None) as local,
-        Client(local, set_as_default=False) as client,
+        empty_cluster() as there,
+        Client(there, set_as_default=False) as client,
     ):
         monkeypatch.setattr(client, call, fail)
         with pytest.raises(PrepareError) as caught:
             next(cluster._on(client, tiny.plan().packs[0], [[0]], 1, print))
     assert (caught.value.what, caught.value.got) == ("lost the Dask cluster", said)
     assert caught.value.remedy == "finished shards are kept: run the same command again"
+
+
+def test_a_scheduler_that_dies_before_it_has_workers_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Client, count: int, timeout: float) -> None:
+        raise OSError("Timed out trying to connect to tcp://127.0.0.1:44215 after 30 s")
+
+    monkeypatch.setattr(Client, "wait_for_workers", fail)
+    with (
+        empty_cluster() as there,
+        pytest.raises(PrepareError, match="had workers; got the scheduler does not answer"),
+        cluster.tasks(None, there.scheduler_address, tmp_path, print),
+    ):
+        pass
 
 
 def test_a_scheduler_that_is_missed_only_when_records_are_taken_again(

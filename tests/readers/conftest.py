@@ -1,4 +1,4 @@
-"""No test sees what another one decoded or opened."""
+"""No test sees what another one decoded or opened; some run with the extension and without."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dsets import extension
 from dsets.readers import _coco_index
 from dsets.readers._cache import DECODED
 
@@ -16,3 +17,10 @@ def nothing_decoded() -> Iterator[None]:
     _coco_index._OPEN.clear()
     yield
     DECODED.clear()
+
+
+@pytest.fixture(params=["extension", "python"])
+def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the extension and without it."""
+    if request.param == "python":
+        monkeypatch.setattr(extension, "native", None)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from dsets import adopt, manifest, store
-from dsets.manifest import Source
+from dsets import store
 from tests.archive.records import written
 from tests.readers import tiny_youtube8m as tiny
+from tests.readers.adopted_youtube8m import adopted, source_of
 
 INDEXING = """
     import os, pickle, signal, sys
@@ -50,10 +50,8 @@ def test_an_index_whose_maker_was_killed_is_made_whole_by_the_next(
 ) -> None:
     given = tiny.files(tmp_path / "given", names=["00"])
     written(given / "train00.tfrecord", [tiny.video(f"v{n:03}") for n in range(200)])
-    monkeypatch.setenv("DSETS_MANIFESTS", str(tiny.manifest(tmp_path / "catalogue", "video")))
-    adopt.adopt(adopt.plan(manifest.find("tinytube"), [given]), unverified=True)
-    found = manifest.current("tinytube")
-    source = Source(found, found.split("train"), store.raw(found.name))
+    found = adopted(tmp_path, monkeypatch, "video", given)
+    source = source_of(found)
     (tmp_path / "source").write_bytes(pickle.dumps(source))
     index = store.index(found.name)
 

@@ -47,10 +47,9 @@ def _check(manifest: Manifest, file: File, path: Path, progress: Progress) -> Ch
         return Check(file.name, False, "missing", {"path": str(path)})
     size = path.stat().st_size
     details: dict[str, object] = {"path": str(path), "bytes": size}
-    if file.bytes is not None and size != file.bytes:
+    if wrong := receipts.mismatch(file, size, {}):  # no digest is worth computing
         progress(Event(path.name, size, size, finished=True))
-        message = f"{size} bytes, the manifest says {file.bytes}"
-        return Check(file.name, False, message, details | {"expected_bytes": file.bytes})
+        return Check(file.name, False, wrong, details | {"expected_bytes": file.bytes})
     try:
         computed = digests(
             path,

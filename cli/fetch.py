@@ -78,11 +78,10 @@ def command(
     """Fetch the raw files of a dataset and verify them.
 
     NAME is a dataset, or DATASET/SPLIT for the files of one split only; 'dsets show' lists splits
-    and parts. What is here already is
-    kept, and half a file is continued. Mirrors come first, then DSETS_MIRROR, then the addresses
-    of the manifest. Licence and access are shown before the first byte; a dataset that is not open
-    to everybody wants them accepted. Where there is a dsets.lock, the files it has are fetched as
-    it says.
+    and parts. What is here already is kept, and half a file is continued. Mirrors come first, then
+    DSETS_MIRROR, then the addresses of the manifest. Licence and access are shown before the first
+    byte; a dataset that is not open to everybody wants them accepted. Where there is a dsets.lock,
+    the files it has are fetched as it says.
     """
     dataset, slash, split = name.partition("/")
     official = manifest.find(dataset)

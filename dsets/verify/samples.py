@@ -33,12 +33,11 @@ def samples(source: Source, progress: Progress = ignore) -> Report:
     The checks: ``table`` (number of samples, unique keys), ``samples`` (each one's key, and dtype
     and shape of each field), one a bad sample, called by its key, with the reason; where there are
     any, ``annotations`` that belong to no sample, and ``remarks`` and one a sample that contradicts
-    itself and yet can be used; one a field with
-    classes (each value is one; ``counts`` in details) or withheld (each value says so), one for an
-    encoded ``image`` (its format; each is decoded, and one that a pipeline could not use is a bad
-    sample), one a published member of an archive (its size and digests; of an archive that several
-    splits need, with the first). Damage is a failed check; only a manifest that its reader cannot
-    follow raises.
+    itself and yet can be used; one a field with classes (each value is one; ``counts`` in details)
+    or withheld (each value says so), one for an encoded ``image`` (its format; each is decoded, and
+    one that a pipeline could not use is a bad sample), one a published member of an archive (its
+    size and digests; of an archive that several splits need, with the first). Damage is a failed
+    check; only a manifest that its reader cannot follow raises.
 
     Raises:
         ManifestError: the split's reader options are wrong.

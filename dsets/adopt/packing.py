@@ -85,7 +85,7 @@ class Arriving:
         self._tell = tell
         self._held = ExitStack()
         self._parts: dict[Packed, Path] = {}
-        self._here: set[Packed] = set()
+        self._here: dict[Packed, None] = {}  # in the order in which they come
 
     def __enter__(self) -> Arriving:
         return self
@@ -159,7 +159,7 @@ class Arriving:
                     expected=f"the pack of {self._bundle}",
                     remedy="remove it, or move it away, then adopt again",
                 )
-            self._here.add(pack)
+            self._here[pack] = None
             return
         part = pack.path.with_name(f"{pack.split}.part")  # as prepare calls its own
         part.parent.mkdir(parents=True, exist_ok=True)

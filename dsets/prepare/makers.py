@@ -50,9 +50,14 @@ class Makers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Calls that have not begun are cancelled when something went wrong."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=kind is not None)
+        """Submitted calls that have not begun are cancelled when something went wrong. Those aside
+        are made: whoever waits for one has begun what should be ended."""
+        if self._pool is None:
+            return
+        if kind is not None:
+            for future in self._ahead:
+                future.cancel()
+        self._pool.shutdown()
 
 
 def done(value: T) -> Future[T]:

@@ -54,3 +54,15 @@ def test_after_a_failure_what_has_not_begun_never_does() -> None:
         raise KeyError
     assert all(future.result() for future in running)
     assert all(future.cancelled() for future in waiting) and made == []
+
+
+def test_after_a_failure_what_was_begun_aside_is_made_for_those_who_wait_for_it() -> None:
+    gate = threading.Event()
+    with pytest.raises(KeyError), Makers(2) as makers:
+        for _ in range(2):
+            makers.submit(gate.wait)
+        waiting = makers.submit(str, 1)
+        waiting.add_done_callback(lambda _: gate.set())
+        aside = makers.aside(str, 2)
+        raise KeyError
+    assert waiting.cancelled() and aside.result(30) == "2"

@@ -6,42 +6,42 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from dsets.locks import holding
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, locked: bool = False) -> Iterator[Path]:
     """A ``*.part`` path beside ``path`` to write to; renamed over ``path`` when the block succeeds.
 
     The file is flushed to disk before the rename and the folder after it. When the block fails the
     part is removed; a killed process leaves it under its ``.part`` name, never the final one. The
     name carries the process and the thread, so two writers never share a part.
+
+    ``locked``: others ``sweep`` here, so the part is locked until it has its final name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.part")
-    try:
-        yield part
-        flush(part)
-        os.replace(part, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            part.unlink()
-        raise
+    with holding(part) if locked else nullcontext():
+        try:
+            yield part
+            flush(part)
+            os.replace(part, path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                part.unlink()
+            raise
     flush(path.parent)
 
 
 @contextmanager
 def sweeping(path: Path) -> Iterator[Path]:
-    """``replacing``, for what is large or lies where nobody else sweeps: ``sweep`` comes first.
-
-    The part is locked while it is written.
-    """
+    """``replacing``, for what is large or lies where nobody else sweeps: ``sweep`` comes first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path)
-    with replacing(path) as part, holding(part):
+    with replacing(path, locked=True) as part:
         yield part
 
 

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dsets.atomic import replacing
-from dsets.locks import holding
 from dsets.manifest import File
 
 PUBLISHED = ("sha256", "sha1", "md5")
@@ -74,7 +73,7 @@ def read(path: Path) -> Receipt | None:
 
 
 def write(path: Path, receipt: Receipt) -> None:
-    with replacing(receipt_path(path)) as part, holding(part):
+    with replacing(receipt_path(path), locked=True) as part:
         facts = {key: value for key, value in asdict(receipt).items() if key != "note" or value}
         part.write_text(json.dumps(facts, indent=1) + "\n")
 

@@ -6,24 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dsets.errors import DsetsError, PackError, StreamError, UsageError
-from dsets.field import Field
 from dsets.stream.batch import Batch
 from dsets.stream.buffers import Pool
+from dsets.stream.column import Source, column_of
 from dsets.stream.crew import Crew
 from dsets.stream.device import Device
 from dsets.stream.follow import drawn, follow, refuse
-from dsets.stream.gather import Column, Strings, Varying
+from dsets.stream.gather import Column, Varying
 from dsets.stream.plan import Job
 from dsets.stream.readable import Unreadable
 from dsets.stream.substitutes import Substitutes
 from dsets.transforms.encoded import Encoded
-from dsets.transforms.kernel import Images, Kernel
+from dsets.transforms.kernel import Kernel
 from dsets.transforms.on_device import OnDevice
 from dsets.transforms.random import Draws
 from dsets.transforms.recipe import IMAGE, Function, Recipe
@@ -31,10 +31,8 @@ from dsets.transforms.view import Views
 
 if TYPE_CHECKING:
     from dsets.fetch.stop import Stop
-    from dsets.pack import Pack
 
 
-Source = Column | Kernel | Encoded | Varying
 #: Bytes of a field from which on several threads may make it together.
 _SHARED = 1 << 20
 
@@ -69,7 +67,7 @@ class Assembly:
         self._size = (0, 0)
         self._key_hash = Column(pack.reserved("key_hash"), pack.starts)
         for field in pack.fields:
-            column = _column(pack, field, recipe)
+            column = column_of(field, recipe, substitutes)
             self._columns[field.name] = column
             if field.name == IMAGE and isinstance(column, Kernel):
                 self._size = column.images.size[:2]
@@ -260,29 +258,6 @@ def _pool(size: int, buffers: int, device: Device) -> Pool:
             got=f"{buffers} of {size / 2**30:.1f} GiB",
             remedy="a smaller batch_size, or a smaller crop",
         ) from error
-
-
-def _column(pack: Pack, field: Field, recipe: Recipe) -> Source | None:
-    """How to gather a field: plainly, as images, encoded or not, or, for varying sizes, one by one
-    (None)."""
-    if field.name == IMAGE and field.encoded and (recipe.geometry or recipe.normal):
-        bounds = pack.reserved(f"offsets/{IMAGE}")
-        return Encoded(Strings(pack.reserved(IMAGE), bounds, pack.starts), recipe)
-    if not field.fixed:
-        inner = tuple(size for size in field.shape[1:] if size is not None)
-        if field.shape[0] is not None or len(inner) + 1 != len(field.shape):
-            return None
-        bounds = pack.reserved(f"offsets/{field.name}")
-        return Varying(pack.reserved(field.name), bounds, pack.starts, inner)
-    column = Column(pack.reserved(field.name), pack.starts)
-    changed = field.name == IMAGE and (recipe.geometry or recipe.normal)
-    if not changed and field.layout == "HWC":
-        return column
-    shape = cast("tuple[int, int, int]", field.shape)  # the sizes are fixed
-    images = Images(column, shape, field.layout == "CHW")
-    if field.name != IMAGE:
-        return Kernel(images, None)
-    return Kernel(images, recipe.normal, recipe.window(shape[:2]), recipe.crops)
 
 
 def _for_device(kernel: Kernel, recipe: Recipe) -> bool:

@@ -58,21 +58,19 @@ class Unreadable:
 class Encoded:
     """From encoded images to finished rows, RGB, of ``window`` (height, width).
 
-    A recipe without a crop keeps an image's size, so all must have that of the pack's first.
+    A recipe without a crop keeps an image's size, so all must have the ``size`` that is given here.
     """
 
     strings: Strings
     recipe: Recipe
     native: bool = True
+    size: tuple[int, int] = (0, 0)
     window: tuple[int, int] = field(init=False)
     _field: npt.NDArray[np.float32] | None = field(init=False)
     _rows: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        window = self.recipe.window((0, 0))
-        if window == (0, 0):
-            window = codecs.size_of(self.strings.get(0))
-        object.__setattr__(self, "window", window)
+        object.__setattr__(self, "window", self.recipe.window(self.size))
         native = self.native and extension.jpeg
         native = native and all(bounds.dtype.isnative for bounds in self.strings.bounds)
         made = (

@@ -180,7 +180,7 @@ def test_and_of_a_mean_image_and_ten_crops(write: Write, name: str) -> None:
     strings = Strings(pack.arrays("image"), pack.arrays("offsets/image"), pack.starts)
     made = []
     for native in (True, False):
-        column = Encoded(strings, parse(RECIPES[name], pack.fields), native)
+        column = Encoded(strings, parse(RECIPES[name], pack.fields), native, size=(40, 48))
         out = np.zeros((5, *column.shape), column.dtype)
         assert column.fill(np.arange(5), Draws(1, 2, np.arange(5, dtype=np.uint64)), out) == ()
         made.append(out)
@@ -262,6 +262,18 @@ def test_sizes_that_make_no_batch_are_refused(write: Write) -> None:
         list(stream.batches(pack, 4, shuffle=False, transform=[Crop((50, 24))]))
     with pytest.raises(StreamError, match=r"33 by 61 pixels as the first one.*got 38 by 58"):
         list(stream.batches(pack, 4, shuffle=False, transform=[Flip()]))
+
+
+@pytest.mark.parametrize("recipe", [[Flip()], [PadCrop(2), Normalise(MEAN, STD)]])
+def test_images_that_keep_their_size_have_that_of_the_first_readable_one(
+    write: Write, recipe: list[Any]
+) -> None:
+    images = [b"no image", *same_size(4)]
+    with pytest.warns(UserWarning, match="'train/000'"):
+        shown = list(stream.batches(write(ENCODED, images), 2, transform=recipe))
+    assert sum(len(batch.index) for batch in shown) == 5
+    with pytest.raises(StreamError, match="no image can be read"):
+        stream.batches(write(ENCODED, [b"no image"] * 3), 2, transform=recipe)
 
 
 def test_normalise_needs_three_channels(write: Write) -> None:

@@ -112,9 +112,11 @@ def command(
         if not others:
             _print_plan(planned, as_json)
         return
-    with bars("samples", quiet=quiet or others) as report, _asked_to_stop() as stop:
-        result = train.run(planned, progress=_telling(report), stop=stop)
+    with bars("samples", quiet=quiet or others) as report, _asked_to_stop() as asked:
+        result = train.run(planned, progress=_telling(report), stop=lambda: bool(asked))
     if not result.finished:
+        for number in asked:  # its handler is the one before: it ends us as it does any command
+            signal.raise_signal(number)
         raise KeyboardInterrupt
     if not others:
         _print_result(result, as_json)
@@ -141,19 +143,26 @@ def _plan(
 
 
 @contextmanager
-def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether SIGINT or SIGTERM came; a second one ends the process in the usual, harder way."""
-    asked = False
+def _asked_to_stop() -> Iterator[list[int]]:
+    """SIGINT or SIGTERM, once one came; a second one ends the process in the usual, harder way.
+
+    What is ignored stays so, as Ctrl-C in a job that a script started in the background.
+    """
+    asked: list[int] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
+        asked.append(number)
         for again, handler in before.items():
             signal.signal(again, handler)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, ask) for number in heeded}
     try:
-        yield lambda: asked
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -19,7 +19,7 @@ from dsets.errors import TrainError
 from dsets.train import contents, strictly
 from dsets.train.writing import writing
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class Checkpoint:
     packs lay and where they come from.
 
     ``step`` counts the steps taken, ``seconds`` the time they took; ``history`` has the figures of
-    each evaluation, ``log_bytes`` the log's length at this moment. ``scaler`` is float16's;
+    each evaluation, ``log_bytes`` and ``log_sha256`` the log's length at this moment and the digest
+    of what is in it. ``scaler`` is float16's;
     ``ranks`` has what each process holds for itself: ``meter``, the sums since the log's last line,
     and ``generators``, the states of the random numbers.
     """
@@ -40,6 +41,7 @@ class Checkpoint:
     step: int
     seconds: float
     log_bytes: int
+    log_sha256: str
     history: list[dict[str, Any]]
     model: dict[str, Any]
     optimizer: dict[str, Any]

@@ -1,7 +1,12 @@
-"""A log of JSON lines that can be cut back to where a checkpoint saw it."""
+"""A log of JSON lines that can be cut back to where a checkpoint saw it.
+
+A checkpoint keeps length and sha256 of the lines behind it, so lines that were lost, or are others
+now, are noticed before any is added to them.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -13,17 +18,20 @@ from dsets.closing import Closing
 from dsets.errors import TrainError
 from dsets.train.writing import unwritten
 
+#: The digest of a log without lines.
+NOTHING = hashlib.sha256().hexdigest()
+
 
 class Log(Closing):
-    """Lines appended to the file at ``path``, which is first cut to ``length`` bytes if given, or
-    else to its whole lines.
+    """Lines appended to the file at ``path``, which is first cut to ``length`` bytes if given, of
+    which ``sha256`` is the digest, or else to its whole lines.
 
     Raises:
-        TrainError: the file is shorter than that, so lines that we wrote are gone, or has no end of
-            a line there, so it has others; or it cannot be written to.
+        TrainError: the file is shorter than that, so lines that we wrote are gone, or begins with
+            other bytes; or it cannot be written to.
     """
 
-    def __init__(self, path: Path, length: int | None = None) -> None:
+    def __init__(self, path: Path, length: int | None = None, sha256: str = NOTHING) -> None:
         there = path.stat().st_size if path.exists() else 0
         if length is not None and there < length:
             raise TrainError(
@@ -37,16 +45,20 @@ class Log(Closing):
         with self._telling():
             # Without a buffer: what a full disk refused comes with no later line.
             self._file = path.open("ab", buffering=0)
-            if length and _whole(path, length) != length:
-                self._file.close()
-                raise TrainError(
-                    "the log is not the one that its checkpoint saw",
-                    where=path,
-                    expected=f"the end of a line at {length} bytes",
-                    remedy="put it back, or give another --out to start from the beginning",
-                )
+            self._digest = hashlib.sha256()
             if length is None:
                 length = _whole(path, there)
+            else:
+                self._digest = _digest(path, length)
+                if (found := self._digest.hexdigest()) != sha256:
+                    self._file.close()
+                    raise TrainError(
+                        "the log is not the one that its checkpoint saw",
+                        where=path,
+                        expected=f"sha256 {sha256} of its first {length} bytes",
+                        got=found,
+                        remedy="put it back, or give another --out to start from the beginning",
+                    )
             if length != there:
                 self._file.truncate(length)
             self._file.seek(length)
@@ -55,6 +67,11 @@ class Log(Closing):
     def length(self) -> int:
         """Bytes in the file."""
         return self._file.tell()
+
+    @property
+    def sha256(self) -> str:
+        """The digest of a log that was opened with a length; of any other, of what was added."""
+        return self._digest.hexdigest()
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Append one line; it survives our death from here on, though not yet the machine's.
@@ -67,17 +84,19 @@ class Log(Closing):
         rest = memoryview(json.dumps(line, allow_nan=False).encode() + b"\n")
         with self._telling():
             while rest:  # a disk that has room for half a line says so at the next half
-                rest = rest[self._file.write(rest) :]
+                count = self._file.write(rest)
+                self._digest.update(rest[:count])
+                rest = rest[count:]
 
-    def commit(self) -> int:
-        """Force the lines to the disk; the log's length in bytes.
+    def commit(self) -> tuple[int, str]:
+        """Force the lines to the disk; the log's length in bytes, and its ``sha256``.
 
         Raises:
             TrainError: the disk has no room for them, or fails.
         """
         with self._telling():
             os.fsync(self._file.fileno())
-        return self.length
+        return self.length, self.sha256
 
     def close(self) -> None:
         self._file.close()
@@ -88,6 +107,16 @@ class Log(Closing):
             yield
         except OSError as error:
             raise unwritten("the log", self._path, error) from error
+
+
+def _digest(path: Path, length: int) -> Any:
+    """The running sha256 of the file's first bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while length and (read := file.read(min(length, 65536))):
+            digest.update(read)
+            length -= len(read)
+    return digest
 
 
 def _whole(path: Path, size: int) -> int:

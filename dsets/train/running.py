@@ -111,7 +111,9 @@ def run(
             logs = None
             if ranks.first:
                 logs = Logs(
-                    files.enter_context(Log(plan.out / "log.jsonl", begun.log_bytes)),
+                    files.enter_context(
+                        Log(plan.out / "log.jsonl", begun.log_bytes, begun.log_sha256)
+                    ),
                     files.enter_context(Log(plan.out / "speed.jsonl")),
                 )
                 if logs.curve.length == 0 or work.environments != begun.environments:

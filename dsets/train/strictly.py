@@ -117,6 +117,7 @@ _RIGHT: dict[str, Callable[[Any], bool]] = {
     "step": _whole,
     "seconds": number,
     "log_bytes": _whole,
+    "log_sha256": plain,
     "history": _history,
     "model": _tensors,
     "optimizer": _optimizer,

@@ -17,7 +17,7 @@ from dsets.stream import Stream
 from dsets.train import checkpoint, determinism, engine, optimizers, weights
 from dsets.train.checkpoint import Checkpoint
 from dsets.train.gradient import Gradient
-from dsets.train.log import Log
+from dsets.train.log import NOTHING, Log
 from dsets.train.meters import Clock, Figures, Meter
 from dsets.train.moment import Hook, Moment, Step
 from dsets.train.planning import Plan
@@ -90,7 +90,7 @@ class Work:
                 "weights": weights.digest(self.model.state_dict()),
             }
         )
-        return kept if there else self._save(0)
+        return kept if there else self._save(0, NOTHING)
 
     def _swept(self) -> bool:
         """Whether there is a checkpoint; what a killed process left half written goes."""
@@ -202,9 +202,9 @@ class Work:
 
     def _save_beside(self, logs: Logs | None) -> None:
         """Save where the log stands now."""
-        self._save(logs.curve.commit() if logs is not None else 0)
+        self._save(*(logs.curve.commit() if logs is not None else (0, NOTHING)))
 
-    def _save(self, log_bytes: int) -> Checkpoint:
+    def _save(self, log_bytes: int, log_sha256: str) -> Checkpoint:
         own = {
             "meter": self._loop.meter.state(),
             "generators": determinism.generators(self._plan.device),
@@ -216,6 +216,7 @@ class Work:
             step=self.step,
             seconds=self.seconds,
             log_bytes=log_bytes,
+            log_sha256=log_sha256,
             history=self.history,
             model=dict(self.model.state_dict()),
             optimizer=self._loop.optimizer.state_dict(),

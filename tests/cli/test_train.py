@@ -159,9 +159,14 @@ def test_a_folder_without_packs_is_one_line_and_exit_code_1(
     assert told.startswith("dsets: error: ") and told.count("\n") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_step_saves_and_the_same_command_goes_on(
-    cli: Cli, packs: Path, tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    cli: Cli,
+    packs: Path,
+    tmp_path: Path,
+    number: signal.Signals,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     step = torch.optim.SGD.step
     taken = 0
@@ -175,7 +180,7 @@ def test_a_signal_ends_the_step_saves_and_the_same_command_goes_on(
 
     monkeypatch.setattr(torch.optim.SGD, "step", interrupted)
     before = signal.getsignal(number)
-    assert cli(command(packs, tmp_path / "out")) == 130
+    assert cli(command(packs, tmp_path / "out")) == code
     assert signal.getsignal(number) is before
     assert checkpoint.load(tmp_path / "out" / "checkpoint.pt").step == 3
     assert not (tmp_path / "out" / "result.json").exists()
@@ -184,6 +189,24 @@ def test_a_signal_ends_the_step_saves_and_the_same_command_goes_on(
     assert cli(command(packs, tmp_path / "undisturbed")) == 0
     logs = [(tmp_path / out / "log.jsonl").read_bytes() for out in ("out", "undisturbed")]
     assert logs[0] == logs[1]
+
+
+def test_a_signal_that_is_ignored_stays_so(
+    cli: Cli, packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script's background job is started like that: Ctrl-C is for the one in front."""
+    step = torch.optim.SGD.step
+
+    def interrupted(self: torch.optim.SGD) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        step(self)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", interrupted)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert cli(command(packs, tmp_path / "out")) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_torchrun_starts_two_processes_of_which_one_speaks(packs: Path, tmp_path: Path) -> None:

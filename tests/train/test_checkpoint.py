@@ -31,6 +31,7 @@ KEPT = Checkpoint(
     step=7,
     seconds=1.5,
     log_bytes=80,
+    log_sha256="ab" * 32,
     history=[{"epoch": 1, "step": 5, "images": 9, "loss": 0.1, "top1": 1.0, "seconds": 0.5}],
     model={"weight": torch.arange(4.0)},
     optimizer={"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": []},
@@ -47,7 +48,16 @@ def test_what_was_saved_is_what_is_loaded(tmp_path: Path) -> None:
     (theirs,), (ours,) = loaded.ranks, KEPT.ranks
     assert torch.equal(theirs["generators"]["cpu"], ours["generators"]["cpu"])
     assert theirs["meter"] == ours["meter"]
-    for name in ("identity", "environments", "packs", "step", "seconds", "log_bytes", "history"):
+    for name in (
+        "identity",
+        "environments",
+        "packs",
+        "step",
+        "seconds",
+        "log_bytes",
+        "log_sha256",
+        "history",
+    ):
         assert getattr(loaded, name) == getattr(KEPT, name)
     assert os.listdir(tmp_path) == ["checkpoint.pt"]
 

@@ -14,9 +14,9 @@ from dsets.train.log import Log
 def test_a_log_is_cut_to_the_length_it_is_opened_with(tmp_path: Path) -> None:
     with Log(tmp_path / "log", 0) as log:
         log.write({"step": 1})
-        length = log.commit()
+        length, sha256 = log.commit()
         log.write({"step": 2})
-    with Log(tmp_path / "log", length) as log:
+    with Log(tmp_path / "log", length, sha256) as log:
         assert log.length == length
         log.write({"step": 3})
     assert (tmp_path / "log").read_text() == '{"step": 1}\n{"step": 3}\n'
@@ -36,11 +36,20 @@ def test_a_log_that_lost_lines_is_refused_and_left_as_it_is(tmp_path: Path) -> N
     assert (tmp_path / "log").read_text() == "{}\n"
 
 
-def test_a_log_of_other_lines_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "log").write_text('{"step": 1}\n{"step": 2}\n')
-    with pytest.raises(TrainError, match=r"not the one that its checkpoint saw.*; put it back"):
-        Log(tmp_path / "log", 10)
-    assert (tmp_path / "log").read_text() == '{"step": 1}\n{"step": 2}\n'
+@pytest.mark.parametrize(
+    "changed", ['{"step": 7}\n{"step": 2}\n', '{"step": 1}{"step": 2}\n\n'], ids=["value", "end"]
+)
+def test_a_log_of_other_lines_is_refused_and_left_as_it_is(tmp_path: Path, changed: str) -> None:
+    with Log(tmp_path / "log", 0) as log:
+        log.write({"step": 1})
+        length, sha256 = log.commit()
+        log.write({"step": 2})
+    (tmp_path / "log").write_text(changed)
+    with pytest.raises(
+        TrainError, match=rf"not the one that its checkpoint saw.*{sha256} of its first 12.*back"
+    ):
+        Log(tmp_path / "log", length, sha256)
+    assert (tmp_path / "log").read_text() == changed
 
 
 def test_what_is_not_a_number_never_gets_into_the_log(tmp_path: Path) -> None:

@@ -134,3 +134,17 @@ def test_a_full_disk_ends_the_run_with_its_last_checkpoint_and_it_goes_on_when_t
     (tmp_path / "kept").replace(out / "speed.jsonl")
     assert run(packs, out).finished
     assert_same(out, tmp_path / "whole")
+
+
+def test_a_log_changed_in_place_is_noticed_before_a_line_is_added_to_it(
+    packs: Path, tmp_path: Path
+) -> None:
+    run(packs, tmp_path, stop=after(3))
+    log = tmp_path / "log.jsonl"
+    before = log.read_bytes()
+    log.write_bytes(before.replace(b'"step": 2', b'"step": 9'))
+    with pytest.raises(TrainError, match=r"log.jsonl: the log is not the one.*put it back"):
+        run(packs, tmp_path)
+    assert log.read_bytes() == before.replace(b'"step": 2', b'"step": 9')
+    log.write_bytes(before)
+    assert run(packs, tmp_path).finished

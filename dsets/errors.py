@@ -12,7 +12,8 @@
     ├── AdoptError (ValueError)       files are not what the dataset officially consists of
     ├── DigestError (ValueError)      bytes are not what their digest says
     ├── DataError (ValueError)        a raw file is not what its reader expects
-    │   └── AbsentError               ... sound as it is, it holds nothing of the split
+    │   ├── AbsentError               ... sound as it is, it holds nothing of the split
+    │   └── CutError                  ... it ends before what its own format says is there
     ├── PipelineError (ValueError)    a pipeline breaks its contract
     ├── PrepareError (RuntimeError)   a prepare job could not finish
     ├── PackError (ValueError)        a pack is damaged, hostile, or of an unknown version
@@ -112,6 +113,9 @@ class DataError(DsetsError, ValueError): ...
 
 
 class AbsentError(DataError): ...
+
+
+class CutError(DataError): ...
 
 
 class PipelineError(DsetsError, ValueError): ...

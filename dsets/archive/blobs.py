@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from dsets.closing import Closing
-from dsets.errors import DataError
+from dsets.errors import CutError, DataError
 
 
 class Blobs(Closing):
@@ -30,10 +30,12 @@ class Blobs(Closing):
         except OSError as error:
             raise self.error(f"{what} cannot be read ({error.strerror})") from error
         if len(data) != size:
-            raise self.error(
+            raise CutError(
                 f"cut short in {what}",
+                where=self.path,
                 expected=f"{size:,} bytes at {offset:,}",
                 got=f"{len(data):,}",
+                remedy=self._remedy,
             )
         return data
 

@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from dsets.archive import names
-from dsets.errors import DataError
+from dsets.errors import CutError, DataError
 
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 LOCAL = struct.Struct("<4s5H3L2H")
@@ -142,7 +142,8 @@ def members(
 def _bounds(archive: Readable, start: int, size: int, tail: bytes) -> _Bounds:
     at = tail.rfind(b"PK\5\6")
     if at < 0 or len(tail) - at < _END.size:
-        raise archive.error("not a sound zip archive", got="no end of a central directory")
+        error = archive.error("not a sound zip archive", got="no end of a central directory")
+        raise CutError(error.what, where=error.where, got=error.got, remedy=error.remedy)
     _, disk, first, _, count, length, offset, _ = _END.unpack_from(tail, at)
     end = size - len(tail) + at
     large = _large(archive, start, end, tail[max(at - _LOCATOR.size, 0) : at])

@@ -14,7 +14,7 @@ from typing import Any
 
 from dsets.archive.gz import MAGIC, Damaged, Inflater
 from dsets.closing import Closing
-from dsets.errors import DataError
+from dsets.errors import CutError, DataError
 
 REMEDY = "the file is not the published one: fetch it again"
 MEMORY = "let this process have more memory: its limit (ulimit, a container's) is too low"
@@ -126,7 +126,7 @@ class Stream(Closing):
         """Raise DataError where not the limit but the end of a plain file is in the way."""
         there = self._left + len(self._ahead)
         if self._inflater is None and there == self.limit - self.offset < size:
-            raise self.error(f"cut short in {what}", expected=f"{size:,} bytes", got=f"{there:,}")
+            raise self.cut(what, size, there)
 
     def fill(self, view: memoryview, what: str) -> None:
         """Read ``what`` into ``view``, a contiguous view of bytes, to its last byte.
@@ -140,9 +140,7 @@ class Stream(Closing):
         while done < len(view):
             data = self.read(min(len(view) - done, CHUNK_BYTES))
             if not data:
-                raise self.error(
-                    f"cut short in {what}", expected=f"{len(view):,} bytes", got=f"{done:,}"
-                )
+                raise self.cut(what, len(view), done)
             view[done : done + len(data)] = data
             done += len(data)
 
@@ -159,7 +157,7 @@ class Stream(Closing):
             return
         if further > self._left:
             left = self._left + len(self._ahead)
-            raise self.error(f"cut short in {what}", expected=f"{size:,} bytes", got=f"{left:,}")
+            raise self.cut(what, size, left)
         self._file.seek(further, os.SEEK_CUR)
         self._ahead = b""
         self._left -= further
@@ -177,9 +175,7 @@ class Stream(Closing):
         while left:
             data = self.read(min(left, CHUNK_BYTES))
             if not data:
-                raise self.error(
-                    f"cut short in {what}", expected=f"{size:,} bytes", got=f"{size - left:,}"
-                )
+                raise self.cut(what, size, size - left)
             left -= len(data)
             yield data
 
@@ -224,6 +220,17 @@ class Stream(Closing):
     def error(self, what: str, *, expected: object = None, got: object = None) -> DataError:
         """A DataError about this file, for the caller to raise."""
         return DataError(what, where=self.where, expected=expected, got=got, remedy=self.remedy)
+
+    def cut(self, what: str, size: int, there: int) -> CutError:
+        """The error that the file ends within ``what``, of which only a beginning is there."""
+        expected, got = f"{size:,} bytes", f"{there:,}"
+        return CutError(
+            f"cut short in {what}",
+            where=self.where,
+            expected=expected,
+            got=got,
+            remedy=self.remedy,
+        )
 
     def close(self) -> None:
         self._file.close()

@@ -168,11 +168,19 @@ def validator(headers: Mapping[str, str]) -> str | None:
     return None
 
 
-def changed(origin: Origin | None, address: str, headers: Mapping[str, str]) -> bool:
-    """Whether a server that answers a range names another ETag than the one the part has."""
-    if origin is None or origin.address != shown(address) or "ETag" not in headers:
+def changed(
+    origin: Origin | None, address: str, headers: Mapping[str, str], total: int | None
+) -> bool:
+    """Whether a server that answers a range speaks of another file than the part is of.
+
+    It names another size of the whole, or another ETag or date than the part was begun under.
+    """
+    if origin is None or origin.address != shown(address):
         return False
-    return origin.validator.startswith('"') and headers["ETag"].strip() != origin.validator
+    if None not in (total, origin.bytes) and total != origin.bytes:
+        return True
+    name = "ETag" if origin.validator.startswith('"') else "Last-Modified"
+    return name in headers and headers[name].strip() != origin.validator
 
 
 def retry_after(value: str | None) -> float | None:

@@ -7,11 +7,20 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from dsets.fetch.encoding import Inflated
+
 if TYPE_CHECKING:
     from requests import Response
 
 
-def reader(response: Response, decode: bool) -> Callable[[memoryview], int]:
+def beginning(response: Response, inflated: Inflated | None) -> Callable[[int], bytes]:
+    """A function that reads what has arrived, at most so many bytes; none at the end."""
+    if inflated:
+        return inflated.read1
+    return lambda size: response.raw.read1(size, decode_content=False)
+
+
+def reader(response: Response, inflated: Inflated | None) -> Callable[[memoryview], int]:
     """A function that reads what has arrived, as much as fits, and says how much; 0 at the end.
 
     A cut loses nothing that came before it. It raises what urllib3 raises, or ConnectionError and
@@ -21,15 +30,16 @@ def reader(response: Response, decode: bool) -> Callable[[memoryview], int]:
     plain = getattr(raw, "_fp", None)
     stream = getattr(plain, "fp", None)
     if (
-        decode
+        inflated
         or not isinstance(plain, http.client.HTTPResponse)
         or not isinstance(stream, io.BufferedReader)
         or plain.chunked
         or plain.length is None
     ):
+        read1 = beginning(response, inflated)
 
         def copied(block: memoryview) -> int:
-            data = raw.read1(len(block), decode_content=decode)
+            data = read1(len(block))
             block[: len(data)] = data
             return len(data)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dsets.errors import DataError
+from dsets.errors import CutError, DataError
 
 CHUNK = 1 << 20
 HEAD = 512
@@ -41,9 +41,10 @@ def whole(path: Path, check: Callable[[], None]) -> bool | None:
         if head.startswith(b"PK\3\4"):
             return _has_directory(path)
         return _has_end_mark(path, head, check)
-    except DataError as error:  # whatever else is wrong with it is for others to say
-        short = "cut short" in error.what or "no end of a central" in (error.got or "")
-        return False if short else None
+    except CutError:
+        return False
+    except DataError:  # whatever else is wrong with it is for others to say
+        return None
 
 
 def _inflates(path: Path, opened: Callable[..., Any], check: Callable[[], None]) -> bool | None:

@@ -110,8 +110,8 @@ def _fetch(
         while turn := turns.next(stop):
             before = turn.begin(part.size)
             try:
-                note = _once(turn, part, replace(wire, patience=turns.patience(turn)), tell)
-                return part.finish(shown(turn.address), note)
+                gave, note = _once(turn, part, replace(wire, patience=turns.patience(turn)), tell)
+                return part.finish(shown(gave), note)
             except Refused as error:
                 turns.drop(turn)
                 again = again or error.later
@@ -155,18 +155,25 @@ def _expected(file: File) -> str | None:
     return " of ".join((*size, *digests[:1])) or None
 
 
-def _once(turn: Turn, part: Part, wire: Wire, tell: Progress) -> str:
-    """Get the right bytes from an address; what its receipt should note, as a rule nothing.
+def _once(turn: Turn, part: Part, wire: Wire, tell: Progress) -> tuple[str, str]:
+    """Get the right bytes; which address gave them, and what the receipt should note, as a rule
+    nothing.
 
     Pieces that do not fit together are begun again, once.
     """
     file = part.file
+    if part.untold == turn.address and turn.last_resort:
+        return (
+            turn.address,
+            ends.NOTE,
+        )  # asked again it would send all of it again, and tell no more
     while True:
         if not part.complete:
             attempt(turn.address, part, wire, whole=turn.whole)
         wrong = receipts.mismatch(file, part.size, part.digests())
         if wrong is None:
-            return "" if part.ended else _judged(turn, part, wire)
+            note = "" if part.ended else _judged(turn, part, wire)
+            return part.untold or turn.address, note
         once_more = part.pieced and not turn.started_over
         part.clear()
         if not once_more:
@@ -183,5 +190,6 @@ def _judged(turn: Turn, part: Part, wire: Wire) -> str:
     if found is False:
         raise Cut(f"the connection ended after {part.size} bytes, in the middle of the file")
     if found is None and not turn.last_resort:
+        part.untold = turn.address
         raise Unended
     return "" if found else ends.NOTE

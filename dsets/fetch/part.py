@@ -87,7 +87,8 @@ class Part:
     """An open, locked part. ``size`` bytes are in it; ``pieced`` if not all came in one answer.
 
     ``ended``: somebody told how long the file is, so that a part of it is known for one.
-    ``told``: how long the file is by the answer in hand, where that says so.
+    ``told``: how long the file is by the answer in hand, where that says so. ``untold``: the
+    address that gave what is here until its connection ended, without a word that this is all.
     """
 
     def __init__(self, file: File, path: Path, descriptor: int) -> None:
@@ -97,6 +98,7 @@ class Part:
         self.pieced = False
         self.ended = True
         self.told: int | None = None
+        self.untold = ""
         self.origin = read_origin(path)
         self._descriptor = descriptor
         self._digester = Digester(receipts.algorithms(file))
@@ -116,6 +118,7 @@ class Part:
 
     def append(self, data: Data) -> None:
         """Write bytes, or a slice of the ``block`` that is lent, behind what is here."""
+        self.untold = ""
         view = memoryview(data)
         while view:
             written = os.pwrite(self._descriptor, view, self.size)
@@ -131,7 +134,7 @@ class Part:
         self._digester = Digester(receipts.algorithms(self.file))
         os.ftruncate(self._descriptor, 0)
         self.size = self._behind = 0
-        self.pieced, self.ended = False, True
+        self.pieced, self.ended, self.untold = False, True, ""
         self.forget()
 
     def remember(self, origin: Origin) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dsets.fetch import answers, body, bounds, objects, side_by_side
 from dsets.fetch.answers import Cut, Misplaced, Refused
+from dsets.fetch.encoding import Inflated
 from dsets.fetch.hashing import CHUNK, Data
 from dsets.fetch.part import Origin, Part
 from dsets.fetch.side_by_side import Watch, Whole
@@ -104,7 +105,8 @@ def _range(address: str, part: Part) -> dict[str, str]:
         return headers | {"If-Range": part.origin.validator}
     if part.file.digest:
         return headers
-    part.clear()
+    if not part.untold:
+        part.clear()
     return {}
 
 
@@ -129,7 +131,7 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
         else:
             total = answers.check_unasked(part.file, response.headers)
             part.clear()
-        if decode or answers.changed(part.origin, address, response.headers):
+        if decode or answers.changed(part.origin, address, response.headers, total):
             part.clear()
             raise Cut("the file changed there; starting over", here=True)
     else:
@@ -138,14 +140,19 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
         if total is not None:
             answers.check_length(part.file, total)
 
+    inflated = Inflated(response) if decode else None
+    read1 = body.beginning(response, inflated)
     data = head = b""
-    while len(head) < HEAD and (data := response.raw.read1(CHUNK, decode_content=decode)):
+    while len(head) < HEAD and (data := read1(CHUNK)):
         head += data
         flow.received += len(data)
     validator = None if decode else answers.validator(response.headers)
     known = 0  # bytes of this answer that are here already
     if status == 200:
         answers.check_head(part.file, head)
+        if part.untold and not decode and total == part.size and part.starts_with(head):
+            part.ended = True  # another address has the same length, and begins alike
+            return None
         if part.size and not decode and _goes_on(address, part, head, validator):
             known = part.size
         elif part.size:
@@ -154,7 +161,8 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
             part.remember(Origin(shown(address), validator, total))
     part.pieced = part.pieced or status == 206 or known > 0
     facts = (part.file.digest, part.file.bytes, total)
-    part.ended = any(fact is not None for fact in facts) or answers.tells_end(response.headers)
+    ends = decode or answers.tells_end(response.headers)  # what is compressed tells its own end
+    part.ended = ends or any(fact is not None for fact in facts)
     part.told = total
     if total is not None:
         _check_space(part, total)
@@ -164,7 +172,7 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
         etag = response.headers.get("ETag")
         watch = Watch(Whole(address, total, validator, etag, 0.0), part, wire)
     take(part, head[known:], wire)
-    read = body.reader(response, decode)
+    read = body.reader(response, inflated)
     try:
         while data:
             wire.stop.check()

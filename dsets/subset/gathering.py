@@ -288,7 +288,7 @@ def _take_one(folder: Folder, name: str, spool: Spool, ended: _Ends) -> None:
         codecs.decode(data)
     except (FileNotFoundError, DataError):
         try:
-            data = folder.read(PurePosixPath(name).name, IMAGE_BYTES)
+            data = folder.read(PurePosixPath(name).name, IMAGE_BYTES, _decodes)
         except Absent:
             ended(name, 0, GONE)
         except Spoilt:
@@ -301,12 +301,18 @@ def _take_one(folder: Folder, name: str, spool: Spool, ended: _Ends) -> None:
 
 def _kept(name: str, data: bytes, spool: Spool) -> str | None:
     """Keep an image, or the reason why not."""
-    try:
-        codecs.decode(data)
-    except DataError:
+    if not _decodes(data):
         return UNDECODABLE
     spool.put(name, data)
     return None
+
+
+def _decodes(data: bytes) -> bool:
+    try:
+        codecs.decode(data)
+    except DataError:
+        return False
+    return True
 
 
 def _without_place(error: DataError) -> str:

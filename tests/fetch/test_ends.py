@@ -83,7 +83,34 @@ def test_what_nothing_tells_the_end_of_is_taken_at_last_and_noted(
     path = get(server, folder, "/cut", "/none", events=events)
     assert path.read_bytes() == DATA[:CUT]
     assert note(path) == ends.NOTE
+    assert [asked.path for asked in server.requests] == ["/cut", "/none"]  # it is here already
     assert any("nothing tells whether all" in event.message for event in events)
+
+
+def test_another_address_need_not_send_again_what_it_gives_the_same_length_of(
+    server: Server, folder: Path
+) -> None:
+    server.routes |= {"/whole": untold(DATA), "/told": Route(DATA)}
+    path = get(server, folder, "/whole", "/told")
+    receipt = fetch.receipt(path)
+    assert path.read_bytes() == DATA and note(path) == ""
+    assert receipt and receipt.address == f"{server.url}/whole"
+
+
+def test_the_same_length_of_something_else_is_another_file(server: Server, folder: Path) -> None:
+    server.routes |= {"/other": untold(DATA[::-1]), "/told": Route(DATA)}
+    assert get(server, folder, "/other", "/told").read_bytes() == DATA
+
+
+def test_an_archive_that_is_wrong_otherwise_is_not_cut(server: Server, folder: Path) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        link = tarfile.TarInfo("cut short in a name")
+        link.type = tarfile.SYMTYPE
+        archive.addfile(link)
+    server.routes["/a"] = untold(out.getvalue())
+    path = get(server, folder, "/a")
+    assert path.read_bytes() == out.getvalue() and note(path) == ends.NOTE
 
 
 def test_a_length_or_chunks_tell_the_end(server: Server, folder: Path) -> None:

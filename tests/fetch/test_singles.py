@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,25 @@ def test_a_file_comes_whole_whatever_is_cut(server: Server, patience: Patience) 
         assert folder.read("a b.jpg", 1 << 20) == DATA
         assert folder.read("c.jpg", len(DATA)) == DATA
         assert folder.spent.requests == len(server.requests) == 4
+
+
+def test_what_comes_without_a_length_is_asked_for_again_where_it_seems_cut(
+    server: Server, patience: Patience
+) -> None:
+    server.routes["/once"] = Route(DATA, length=None, cut_after=1000, cuts=1)
+    server.routes["/always"] = Route(DATA, length=None, cut_after=1000)
+    with Folder(server.url, patience, Stop()) as folder:
+        assert folder.read("once", 1 << 20, DATA.__eq__) == DATA
+        assert folder.read("always", 1 << 20, DATA.__eq__) == DATA[:1000]
+        assert [len(server.asked(path)) for path in ("/once", "/always")] == [2, 3]
+
+
+def test_a_checksum_proves_what_comes_without_a_length(server: Server, patience: Patience) -> None:
+    sums = {"Content-MD5": base64.b64encode(hashlib.md5(DATA).digest()).decode()}
+    server.routes["/a"] = Route(DATA, length=None, headers=sums, cut_after=1000, cuts=1)
+    with Folder(server.url, patience, Stop()) as folder:
+        assert folder.read("a", 1 << 20, lambda data: False) == DATA
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])

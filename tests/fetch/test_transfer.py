@@ -109,15 +109,27 @@ def test_a_file_that_changed_between_tries_is_begun_again(get: Get, server: Serv
     assert [asked.status for asked in server.requests] == [200, 200]
 
 
-def test_a_server_that_ignores_if_range_is_caught_by_its_etag(get: Get, server: Server) -> None:
-    new = DATA[::-1]
+@pytest.mark.parametrize(
+    ("etag", "told", "grows"),
+    [
+        ('"1"', {"ETag": '"2"'}, False),
+        (None, {"Last-Modified": "Tue, 02 Jan 2024 00:00:00 GMT"}, False),
+        ('"1"', {}, True),
+        (None, {}, True),
+    ],
+    ids=["etag", "date", "size beside an etag", "size beside a date"],
+)
+def test_a_server_that_ignores_if_range_is_caught_by_what_it_tells(
+    get: Get, server: Server, etag: str | None, told: dict[str, str], grows: bool
+) -> None:
+    new = DATA[::-1] + bytes(9 if grows else 0)
 
     def change(route: Route) -> None:
         if server.requests:
-            # The condition passes, since the old validator still does; the answer names another.
-            route.data, route.cut_after, route.headers = new, None, {"ETag": '"2"'}
+            # The condition passes, since the old validator still does; the answer tells another.
+            route.data, route.cut_after, route.headers = new, None, told
 
-    server.routes["/a.bin"] = Route(DATA, cut_after=1_000_000, on_request=change)
+    server.routes["/a.bin"] = Route(DATA, etag=etag, cut_after=1_000_000, on_request=change)
     assert get(File("a.bin")).read_bytes() == new
     assert [asked.status for asked in server.requests] == [200, 206, 200]
 

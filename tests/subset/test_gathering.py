@@ -232,6 +232,8 @@ def test_a_host_of_single_images_that_lacks_some(
     server.routes[f"/{forbidden}"].statuses = [403] * 9
     server.routes[f"/{busy}"].statuses = [503, 503]
     server.routes[f"/{page}"].data = b"<html>not here</html>"
+    untold = server.routes[f"/{last}"]  # nothing but the picture tells that it was cut
+    untold.length, untold.cut_after, untold.cuts = None, 100, 1
     before = len(server.requests)
     done = subset.make(plan, patience=patience)
     assert [(one.place, one.reason) for one in done.lacking["val"]] == [
@@ -239,7 +241,7 @@ def test_a_host_of_single_images_that_lacks_some(
         (forbidden, gathering.GONE),
         (page, gathering.UNDECODABLE),
     ]
-    assert done.requests == len(server.requests) - before == 1 + 5 + 2
+    assert done.requests == len(server.requests) - before == 1 + 5 + 2 + 1
     assert [one.key for one in samples("mine", "val")] == [busy[4:8], last[4:8]]
     assert sound(done.manifest)
 

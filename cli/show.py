@@ -12,9 +12,10 @@ import click
 
 from dsets import manifest, store
 from dsets.errors import DataError, PackError
+from dsets.near import meant
 
 from ._in_force import in_force
-from ._names import DATASET, spelt
+from ._names import DATASET_OR_SPLIT, spelt
 from ._text import count, plain
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ LIMIT = 10  # rows of a table, unless told otherwise
 
 
 @click.command("show")
-@click.argument("name", metavar="NAME|PACK", type=DATASET)
+@click.argument("name", metavar="NAME|PACK", type=DATASET_OR_SPLIT)
 @click.option(
     "--samples",
     is_flag=False,
@@ -64,11 +65,12 @@ def command(
 ) -> None:
     """Show a dataset by NAME, or a pack, or every pack of a folder, by its path or address.
 
-    A path has a slash in it (./mnist) where a dataset has the same name. Hyphens and capitals of a
+    NAME is a dataset, or DATASET/SPLIT, which is --split. A path has a slash in it (./mnist) where
+    a dataset has the same name, and so has a folder (mnist/train). Hyphens and capitals of a
     dataset's name do not matter.
     """
-    if "://" not in name and os.sep not in name and not Path(name).is_dir():
-        name = spelt(name)
+    if "://" not in name and not Path(name).is_dir():
+        name, split = _named(name, split)
     if "://" in name:
         _only_for_datasets(f"the address {name}", samples, png, split, part)
         click.echo(_remote(name, as_json))
@@ -93,6 +95,19 @@ def command(
         click.echo(_samples(in_force(name), split, rows, as_json))
     else:
         click.echo(_dataset(_narrowed(in_force(name), split, part), as_json))
+
+
+def _named(name: str, split: str | None) -> tuple[str, str | None]:
+    """The dataset and the split that DATASET/SPLIT means; else what was given."""
+    first, slash, last = name.partition("/")
+    dataset = spelt(first)
+    if not slash:
+        return dataset, split
+    if not last or "/" in last or dataset not in manifest.names():
+        return name, split
+    if split not in (None, last):
+        raise click.UsageError(f"--split {split} is another than that of {name}")
+    return dataset, last
 
 
 def _only_for_datasets(got: str, samples: int | None, *others: object) -> None:
@@ -176,6 +191,13 @@ def _packs(path: Path, as_json: bool) -> str:
     from . import _pack_text
 
     folders = [path]
+    if not path.exists() and not path.is_absolute():
+        raise PackError(
+            "no pack here, and no dataset of that name",
+            where=path,
+            expected=f"a folder with {INDEX}, or DATASET/SPLIT",
+            remedy=meant(path.parts[0][:80] if path.parts else "", manifest.names()),
+        )
     if path.is_dir() and not (path / INDEX).exists():
         folders = sorted(found.parent for found in path.glob(f"*/{INDEX}"))
     if not folders:

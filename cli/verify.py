@@ -43,7 +43,8 @@ def command(subject: str, deep: bool, lock_file: Path, as_json: bool, quiet: boo
             reports = [verify.pack(folder, deep=deep, progress=report) for folder in folders]
     else:
         dataset, _, split = subject.partition("/")
-        if dataset not in manifest.names() and Path(subject).exists():
+        path = Path(subject)
+        if dataset not in manifest.names() and (path.exists() or dataset in ("", ".", "..")):
             raise PackError(
                 "no pack here", where=subject, expected="a folder with index.json, or of such"
             )

@@ -133,6 +133,14 @@ class Noting(Protocol):
         """What whoever brings the files should know, a line each. Raises as ``table``."""
 
 
+class Imaging(Protocol):
+    """What a reader also has whose samples take more than their image to make (``images``)."""
+
+    def images(self, source: Source, rows: Sequence[int]) -> Iterator[tuple[str, bytes | None]]:
+        """The key and the encoded image of each of these rows, None where it is not to be had. What
+        belongs to it is not looked at. Raises as ``samples``."""
+
+
 class Choice(NamedTuple):
     """What a subset of a split is chosen from: the archives of its images, the files of its
     annotations that decide, and the classes by label; none where the split has no objects.
@@ -244,6 +252,22 @@ def keys(source: Source) -> Iterator[Sequence[str]]:
     column = reader.table(source)["key"]
     for start in range(0, len(column), _PIECE):
         yield column.iloc[start : start + _PIECE].tolist()
+
+
+def images(source: Source, rows: Sequence[int]) -> Iterator[tuple[str, bytes | None]]:
+    """The key and the encoded image of each of these rows of a split's table, None where it is not
+    to be had.
+
+    Raises:
+        DataError: a file is not what the manifest or the format says.
+    """
+    reader = load(source.manifest.reader)
+    if hasattr(reader, "images"):
+        yield from cast(Imaging, reader).images(source, rows)
+        return
+    for sample in reader.samples(source, rows):
+        image = sample.values.get("image")
+        yield sample.key, image if isinstance(image, bytes) else None
 
 
 def remarks(source: Source) -> Sequence[str]:

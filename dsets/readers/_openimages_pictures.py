@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,12 @@ from dsets.manifest.schema import Source
 from dsets.readers import _rows
 from dsets.readers._openimages_options import Options
 
-#: No picture is larger, and no archive inflated; a hostile one may declare anything.
+#: No larger picture is read, and no archive inflates to more; a hostile one may declare anything.
 PICTURE_BYTES = 256 << 20
 ARCHIVE_BYTES = 1 << 40
 _NAME = re.compile(r"(?:.*/)?([0-9a-f]{16})\.jpe?g", re.IGNORECASE)
 _OPEN = 4
+_AHEAD = 16  # pictures of which the kernel is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +110,6 @@ def _pictures(path: Path, members: Members, archive: int) -> Iterator[tuple[npt.
         return
     rows = np.array([row for row, _ in named])
     sizes = members.bytes[rows]
-    if (large := np.flatnonzero(sizes > PICTURE_BYTES)).size:
-        raise DataError(
-            f"picture {named[large[0]][1]} is too large",
-            where=path,
-            expected=f"{PICTURE_BYTES:,} bytes at most",
-            got=f"{sizes[large[0]]:,}",
-        )
     ids = np.array([int(name, 16) for _, name in named], np.uint64)
     yield ids, np.full(len(rows), archive, np.int16), members.offsets[rows], sizes
 
@@ -148,3 +142,31 @@ class Archives(Closing):
         for blobs in self._open.values():
             blobs.close()
         self._open.clear()
+
+
+def read(
+    archives: Archives, columns: Mapping[str, npt.NDArray[Any]], rows: Sequence[int]
+) -> Iterator[tuple[int, bytes | DataError]]:
+    """Each of these rows of an index with its picture, or what is wrong with this picture alone,
+    in fixed words.
+
+    Raises:
+        DataError: an archive cannot be read, or has changed.
+    """
+    archive, offset, size = (columns[f"image.{name}"] for name in ("archive", "offset", "bytes"))
+    for number, row in enumerate(rows):
+        if number % _AHEAD == 0:
+            for coming in rows[number : number + 2 * _AHEAD]:
+                if size[coming] <= PICTURE_BYTES:
+                    archives.get(int(archive[coming])).announce(
+                        int(offset[coming]), int(size[coming])
+                    )
+        if size[row] > PICTURE_BYTES:
+            yield (
+                row,
+                DataError("picture file too large", expected=f"at most {PICTURE_BYTES} bytes"),
+            )
+        else:
+            what = f"picture {int(columns['image.id'][row]):016x}"
+            blobs = archives.get(int(archive[row]))
+            yield row, blobs.read(int(offset[row]), int(size[row]), what)

@@ -58,6 +58,7 @@ from dsets.readers import (
     _openimages_index,
     _openimages_masks,
     _openimages_options,
+    _openimages_pictures,
     _rows,
     unusable,
 )
@@ -72,7 +73,6 @@ if TYPE_CHECKING:
 __all__ = ["check", "choice", "cut", "pictures", "samples", "table"]
 
 _KEYS = 1 << 16  # keys that are Python objects at a time
-_AHEAD = 16  # pictures of which the kernel is told
 
 
 def check(source: Source) -> None:
@@ -131,8 +131,8 @@ def keys(source: Source) -> Iterator[Sequence[str]]:
 def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
     """The samples of these rows, in the order asked for (ascending inflates an archive once).
 
-    A picture of which not even the size can be told, and a mask that is damaged or no image, is the
-    ``problem`` of its sample.
+    A picture of more than 256 MiB, one of which not even the size can be told, and a mask that is
+    damaged or no image, is the ``problem`` of its sample.
 
     Raises:
         DataError: a file is not what the manifest or the format says, or has changed.
@@ -142,25 +142,30 @@ def samples(source: Source, rows: Sequence[int]) -> Iterator[Sample]:
     options = _openimages_options.read(source)
     index = _openimages_index.opened(source, options)
     wanted = _rows.chosen(source, rows, len(index)).tolist()
-    archive, offset, size = (index.columns[f"image.{n}"] for n in ("archive", "offset", "bytes"))
     with ExitStack() as stack:
         archives = stack.enter_context(Archives(source, options, index.points))
         zips: dict[int, Blobs] = {}
-        for number, row in enumerate(wanted):
-            if number % _AHEAD == 0:
-                for coming in wanted[number : number + 2 * _AHEAD]:
-                    archives.get(int(archive[coming])).announce(
-                        int(offset[coming]), int(size[coming])
-                    )
-            key = index.key(row)
-            blobs = archives.get(int(archive[row]))
-            data = blobs.read(int(offset[row]), int(size[row]), f"picture {key}")
+        for row, data in _openimages_pictures.read(archives, index.columns, wanted):
+            if isinstance(data, DataError):
+                yield Sample(index.key(row), {"image": b""}, data)
+                continue
             if "mask.end" in index.columns:
                 for one in set(index.columns["mask.archive"][index.span("mask", row)].tolist()):
                     if one not in zips:
                         path = source.path(options.masks[one])
                         zips[one] = stack.enter_context(Blobs(path, _rows.remedy(source)))
             yield _sample(options, index, data, zips, row)
+
+
+def images(source: Source, rows: Sequence[int]) -> Iterator[tuple[str, bytes | None]]:
+    """The key and the picture of each of these rows, None for one that is too large; nothing is
+    decoded and no mask read. Raises as ``samples``."""
+    options = _openimages_options.read(source)
+    index = _openimages_index.opened(source, options)
+    wanted = _rows.chosen(source, rows, len(index)).tolist()
+    with Archives(source, options, index.points) as archives:
+        for row, data in _openimages_pictures.read(archives, index.columns, wanted):
+            yield index.key(row), None if isinstance(data, DataError) else data
 
 
 def _sample(

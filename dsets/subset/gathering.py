@@ -48,13 +48,13 @@ _EXTRA = (1 << 16) - 1  # bytes of a local header that the directory does not kn
 class Place:
     """An archive at an address; ``own`` is what an earlier call made of it here. ``singly``: a
     folder in which the archive's images lie one by one. ``read`` gives the wanted images that the
-    parent's own files have, out of whatever archives its reader reads."""
+    parent's own files have, out of whatever archives its reader reads; None for one too large."""
 
     address: str
     file: File
     own: bool = False
     singly: bool = False
-    read: Callable[[Collection[str]], Iterator[tuple[str, bytes]]] | None = None
+    read: Callable[[Collection[str]], Iterator[tuple[str, bytes | None]]] | None = None
 
 
 @dataclass(slots=True)
@@ -154,7 +154,7 @@ def _take_out(remote: Remote, left: dict[str, str], spool: Spool, how: How, stop
 
 
 def _copy(
-    read: Callable[[Collection[str]], Iterator[tuple[str, bytes]]],
+    read: Callable[[Collection[str]], Iterator[tuple[str, bytes | None]]],
     left: dict[str, str],
     spool: Spool,
     how: How,
@@ -162,7 +162,10 @@ def _copy(
     """Bring the images that the parent's own archives have."""
     ended = _Ends(left, None, how)
     for name, data in read(tuple(left)):
-        ended(name, len(data), _kept(name, data, spool))
+        if data is None or len(data) > IMAGE_BYTES:
+            ended(name, 0, LARGE)
+        else:
+            ended(name, len(data), _kept(name, data, spool))
     ended.finish()
 
 

@@ -124,7 +124,7 @@ def _earlier(plan: Plan, share: Share) -> Iterator[Place]:
 
 def _again(
     path: Path, digests: Mapping[str, str], wanted: Collection[str]
-) -> Iterator[tuple[str, bytes]]:
+) -> Iterator[tuple[str, bytes | None]]:
     """The wanted images in the tar that are what ``subset.json`` says of them."""
     left = set(wanted)
     with Blobs(path, REMEDY) as blobs:

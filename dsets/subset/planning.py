@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -185,13 +186,10 @@ def _folders(source: Source, files: Sequence[File]) -> Sequence[str]:
 
 def _own(
     source: Source, keys: Mapping[str, str], wanted: Collection[str]
-) -> Iterator[tuple[str, bytes]]:
+) -> Iterator[tuple[str, bytes | None]]:
     """The wanted images that the parent's reader finds in its archives, in their order there."""
-    reader = readers.load(source.manifest.reader)
     place_of = {keys[place]: place for place in wanted}
-    table = reader.table(source)["key"]
-    rows = table.index[table.isin(list(place_of))].tolist()
-    for sample in reader.samples(source, rows):
-        image = sample.values.get("image")
-        if isinstance(image, bytes):
-            yield place_of[sample.key], image
+    every = chain.from_iterable(readers.keys(source))
+    rows = [row for row, key in enumerate(every) if key in place_of]
+    for key, image in readers.images(source, rows):
+        yield place_of[key], image

@@ -327,3 +327,35 @@ def test_a_name_that_could_be_two_is_none(
     monkeypatch.setenv("DSETS_MANIFESTS", str(tmp_path))
     assert cli(["show", "abc"]) == 1
     assert "unknown dataset" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("typed", ["coco2017/val", "coco_2017/validation", "COCO2017/val"])
+def test_a_split_after_a_slash_is_that_split(typed: str, cli: Cli, capsys: Capture) -> None:
+    assert cli(["show", typed, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["name"], [one["name"] for one in shown["splits"]]) == ("coco2017", ["val"])
+
+
+def test_the_samples_of_a_split_after_a_slash(cli: Cli, tiny: Path, capsys: Capture) -> None:
+    assert cli(["show", "tiny/more", "--samples", "--limit", "2"]) == 0
+    assert capsys.readouterr().out.endswith("2 of 12 samples of more\n")
+    assert cli(["show", "tiny/more", "--split", "train"]) == 2
+    assert cli(["show", "tiny/most"]) == 1
+    assert "expected one of train, more, got most" in capsys.readouterr().err
+
+
+def test_a_folder_of_that_path_is_shown_and_not_the_split(
+    cli: Cli, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(tmp_path / "mnist" / "train", "train", statistics=True)
+    monkeypatch.chdir(tmp_path)
+    assert cli(["show", "mnist/train"]) == 0
+    assert capsys.readouterr().out.startswith("pack mnist/train")
+
+
+def test_where_neither_pack_nor_dataset_has_the_name_the_nearest_is_told(
+    cli: Cli, capsys: Capture
+) -> None:
+    assert cli(["show", "coco2018/val"]) == 1
+    told = capsys.readouterr().err
+    assert "no pack here, and no dataset of that name" in told and "did you mean coco2017" in told

@@ -86,7 +86,10 @@ def test_a_folder_of_packs_is_verified_pack_by_pack(
     assert {check["details"]["file"] for check in report["checks"]} == {shard.name}
 
 
-@pytest.mark.parametrize(("subject", "said"), [("tinny", "unknown dataset"), (".", "no pack here")])
+@pytest.mark.parametrize(
+    ("subject", "said"),
+    [("tinny", "unknown dataset"), (".", "no pack here"), ("./x", "no pack here")],
+)
 def test_what_is_neither_dataset_nor_pack_is_one_clear_error(
     cli: Run,
     raw: Path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,25 @@ def test_bad_options_are_refused(tmp_path: Path, options: dict[str, Any]) -> Non
     one = source(tmp_path, TARS | {"b.csv": BOXES}, {"boxes": "b.csv"} | options)
     with pytest.raises(ManifestError, match="bad option"):
         openimages.check(one)
+
+
+def test_a_picture_of_impossible_size_costs_itself_alone(tmp_path: Path) -> None:
+    one = source(tmp_path, TARS | {"b.csv": BOXES}, {"boxes": "b.csv"})
+    path = tmp_path / "train_f.tar"
+    data = path.read_bytes()
+    start = data.index(f"test/{C}.jpg".encode())
+    head = bytearray(data[start : start + 512])
+    head[124:136] = b"%011o\0" % (1 << 30)
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head)
+    path.write_bytes(data[:start] + head)
+    os.truncate(path, start + 512 + (1 << 30) + 1024)
+    assert openimages.table(one)["bytes"].tolist()[2] == 1 << 30
+    found = read(one)
+    assert [key for key, sample in found.items() if sample.problem] == [C]
+    assert str(found[C].problem) == "picture file too large; expected at most 268435456 bytes"
+    assert found[C].values == {"image": b""}
+    assert [(key, bool(data)) for key, data in openimages.images(one, [2, 0])] == [
+        (C, False),
+        (B, True),
+    ]

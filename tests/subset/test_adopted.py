@@ -5,8 +5,12 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import pytest
+
 from dsets import adopt, manifest, subset
+from dsets.readers import _openimages_pictures
 from dsets.subset import Selection
+from dsets.subset.gathering import LARGE
 from tests.readers.raw import tar
 from tests.server import Route, Server, serving
 from tests.subset import tiny
@@ -51,3 +55,16 @@ def test_an_adopted_archive_serves_offline(bucket: Server, tmp_path: Path) -> No
     plan = subset.plan(parent_of(tmp_path, images=True), Selection(("cat",), 20), "mine")
     done = subset.make(plan, offline=True)
     assert [one.key for one in done.lacking["train"]] == [key(6)] and not bucket.requests
+
+
+def test_a_picture_that_is_too_large_is_listed_and_the_others_come(
+    bucket: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {key(i): len(tiny.picture(i)) for i in range(0, 30, 2) if i != 6}
+    limit = max(sizes.values()) - 1
+    monkeypatch.setattr(_openimages_pictures, "PICTURE_BYTES", limit)
+    parent = parent_of(tmp_path, images=True)
+    done = subset.make(subset.plan(parent, Selection(("cat",)), "mine"), offline=True)
+    large = {one.key for one in done.lacking["train"] if one.reason == LARGE}
+    assert large == {one for one, size in sizes.items() if size > limit}
+    assert len(samples()) == 15 - 1 - len(large)

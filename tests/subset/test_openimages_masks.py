@@ -14,6 +14,7 @@ from PIL import Image
 
 from dsets import adopt, fetch, manifest, readers, store, subset
 from dsets.manifest import File, Source, Split
+from dsets.readers import _openimages_masks
 from dsets.subset import Selection
 from tests.readers.raw import manifest_of, tar
 from tests.server import Route, Server, serving
@@ -122,3 +123,24 @@ def test_a_damaged_mask_takes_no_picture_from_the_subset(masked: Server, tmp_pat
         "4" * 16: "mask: not a readable image",
         "f" * 16: "None",
     }
+
+
+def test_no_mask_is_decoded_to_take_pictures_out_of_archives(
+    masked: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    pictures = {f"validation/{digit * 16}.jpg": tiny.picture(int(digit, 16)) for digit in "04f"}
+    (given / "validation.tar.gz").write_bytes(gzip.compress(tar(pictures)))
+    for file in MASKED:
+        (given / file).write_bytes(masked.routes[f"/{file}"].data)
+    adopt.adopt(adopt.plan(manifest.find("masked"), [given]), unverified=True)
+
+    def never(*_: object) -> None:
+        raise AssertionError("a mask was decoded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_openimages_masks, "decoded", never)
+        plan = subset.plan(manifest.current("masked"), Selection(("dog",)), "mine")
+        done = subset.make(plan, offline=True)
+    assert not done.lacking["validation"] and sorted(samples_of(done)) == ["4" * 16, "f" * 16]

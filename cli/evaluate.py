@@ -83,13 +83,12 @@ def command(
     )
     if train.launched()[0] > 0:
         return  # the first process speaks for all
-    written = evaluating.write(found, result, out or run / "evaluation")
-    if as_json:
-        click.echo(json.dumps(evaluating.plain(found, result)))
-        return
-    click.echo(_shown(found, result))
-    for path in written:
-        click.echo(f"wrote {plain(str(path))}", err=True)
+    # Told first: it took hours, maybe, and pictures may find no room.
+    told = json.dumps(evaluating.plain(found, result)) if as_json else _shown(found, result)
+    click.echo(told)
+    for path in evaluating.write(found, result, out or run / "evaluation"):
+        if not as_json:
+            click.echo(f"wrote {plain(str(path))}", err=True)
 
 
 def _shown(run: Run, result: Evaluation) -> str:

@@ -202,8 +202,11 @@ def _judged(
 
 def write(run: Run, evaluation: Evaluation, out: Path) -> tuple[Path, ...]:
     """Write evaluation.json, confusion.png, curves.png and, where the first layer is a convolution
-    of one or three channels, filters.png into the folder ``out``, which is made if need be."""
-    out.mkdir(parents=True, exist_ok=True)
+    of one or three channels, filters.png into the folder ``out``, which is made if need be.
+
+    Raises:
+        TrainError: they cannot be written, as where the disk is full.
+    """
     names = field_of(run.training, "label").classes
     drawn = {
         "confusion.png": pictures.confusion(evaluation.confusion, names),
@@ -214,9 +217,16 @@ def write(run: Run, evaluation: Evaluation, out: Path) -> tuple[Path, ...]:
     told = json.dumps(plain(run, evaluation)) + "\n"
     files = {"evaluation.json": told.encode()}
     files |= {name: codecs.encode_png(pixels) for name, pixels in drawn.items()}
-    for name, data in files.items():
-        with atomic.replacing(out / name) as part:
-            part.write_bytes(data)
+    try:
+        for name, data in files.items():
+            with atomic.replacing(out / name) as part:
+                part.write_bytes(data)
+    except OSError as error:
+        raise TrainError(
+            f"cannot write the evaluation: {error.strerror}",
+            where=out,
+            remedy="make the folder writable and room in it, or give another --out",
+        ) from error
     return tuple(out / name for name in files)
 
 

@@ -9,6 +9,7 @@ after ``PATIENCE``.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ class Ranks:
             raise TrainError(
                 "another process of this run is gone, or does not answer",
                 where=f"rank {self.rank} of {self.world}",
-                got=str(error).partition("\n")[0],
+                got=_said(error),
                 remedy="give the same command again: it goes on from the last checkpoint",
             ) from error
 
@@ -194,7 +195,7 @@ def joined(device: str) -> Iterator[Ranks]:
         raise TrainError(
             "the processes of this run did not find one another",
             where=f"rank {rank} of {world}",
-            got=str(error).partition("\n")[0],
+            got=_said(error),
         ) from error
     try:
         yield Ranks(rank, world, control)
@@ -212,6 +213,12 @@ def statistics(model: torch.nn.Module) -> list[Tensor]:
         if isinstance(layer, _NORM) and layer.running_mean is not None:
             found += [layer.running_mean, layer.running_var]
     return [values for values in found if values is not None]
+
+
+def _said(error: Exception) -> str:
+    """What happened; gloo adds where in its source, guesses and good wishes."""
+    first = str(error).partition("\n")[0]
+    return re.sub(r"^\[\S+\] ", "", first).partition(". This is ")[0]
 
 
 def _whole(name: str) -> int:

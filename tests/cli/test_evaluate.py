@@ -50,6 +50,17 @@ def test_json_has_the_whole_matrix_and_goes_where_it_is_told(
     assert told == json.loads((seen / "evaluation.json").read_text())
 
 
+def test_figures_are_told_though_there_is_no_place_for_the_pictures(
+    cli: Cli, trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    packs, out = trained
+    (out / "evaluation").write_text("in the way")
+    assert cli(["evaluate", str(out), str(packs), "--threads", "1"]) == 1
+    told, failed = capsys.readouterr()
+    assert "top-1 error" in told
+    assert "cannot write the evaluation: " in failed and "give another --out" in failed
+
+
 def test_what_cannot_be_is_one_line(
     cli: Cli, trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import random
@@ -230,7 +231,7 @@ def test_a_full_disk_is_said_and_leaves_the_checkpoint_before_it(
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
     try:
-        with pytest.raises(TrainError, match=r"cannot write the checkpoint.*bytes free"):
+        with pytest.raises(TrainError, match=r"cannot write the checkpoint.*bytes free.*ulimit"):
             checkpoint.save(path, replace(KEPT, step=8, model={"weight": torch.zeros(10**6)}))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -257,6 +258,20 @@ def test_the_room_that_is_told_was_measured_beside_what_did_not_fit(
     with pytest.raises(TrainError, match="got 0 bytes free"):
         checkpoint.save(tmp_path / "checkpoint.pt", KEPT)
     assert [name.endswith(".part") for name in beside] == [True]
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_folder_that_is_not_to_be_written_to_is_not_told_to_lack_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def closed(self: Path, *_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "touch", closed)
+    with pytest.raises(TrainError, match=r"cannot write the checkpoint: .*writable") as told:
+        checkpoint.save(tmp_path / "checkpoint.pt", KEPT)
+    assert os.strerror(number) in str(told.value) and "room" not in str(told.value)
     assert os.listdir(tmp_path) == []
 
 

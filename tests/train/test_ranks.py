@@ -148,6 +148,7 @@ def test_when_a_process_is_killed_the_other_ends_and_the_run_goes_on_with_any_nu
     ended = launch("die", place / "packs", out, 4)
     assert ended.returncode != 0
     assert "rank 0: rank 0 of 2: another process of this run is gone" in ended.stderr
+    assert "by peer" in ended.stderr and "This is typically" not in ended.stderr
     kept = checkpoint.load(out / "checkpoint.pt")
     assert (kept.step, len(kept.ranks)) == (3, 2)
     shutil.copytree(out, tmp_path / "one")

@@ -112,8 +112,9 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _by_extension(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[np.uint8] | None:
-    """The C path, or None for what only Pillow reads (CMYK, unusual chroma sampling) or what is
-    broken: the portable path then says how, so that both give a sample the same fate."""
+    """The C path, or None for what only Pillow reads (CMYK, unusual chroma sampling), what each
+    generation of libjpeg shows otherwise (a progressive image that lacks scans) or what is broken:
+    the portable path then says how, so that both give a sample the same fate."""
     import numpy as np
 
     try:

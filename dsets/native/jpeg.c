@@ -51,7 +51,12 @@ enum jpeg_result jpeg_crop(const uint8_t *data, size_t length, const struct jpeg
     jpeg.out_color_space = JCS_EXT_RGBX;
     jpeg.scale_num = 1;
     jpeg.scale_denom = (unsigned int)request->denominator;
+    int one_scan = decompress_one_scan(&jpeg);
     jpeg_start_decompress(&jpeg);
+    if (!one_scan || !decompress_all_bits(&jpeg)) {
+        snprintf(message, JPEG_MESSAGE, "scans are missing, or more than scans is there");
+        goto done;
+    }
 
     int width = (int)jpeg.output_width, height = (int)jpeg.output_height;
     result = JPEG_MEMORY;
@@ -86,8 +91,8 @@ enum jpeg_result jpeg_crop(const uint8_t *data, size_t length, const struct jpeg
         for (int i = 0; i < want; i++) lines[i] = pixels + (size_t)(y + i) * stride;
         y += (int)jpeg_read_scanlines(&jpeg, lines, (JDIMENSION)want);
     }
-    /* The rows below the crop are entropy-decoded, no more, and the file is read to its end mark:
-       what Pillow calls broken there must be called so here. */
+    /* The rows below the crop are not decoded at all: what Pillow would call broken there cannot
+       be, since the end mark follows on the data. */
     if (jpeg.output_scanline < jpeg.output_height)
         jpeg_skip_scanlines(&jpeg, jpeg.output_height - jpeg.output_scanline);
     jpeg_finish_decompress(&jpeg);

@@ -161,6 +161,10 @@ int jpeg_show(const uint8_t *data, size_t length, const struct jpeg_view *view,
         goto done;
     jpeg.out_color_space = resized ? JCS_EXT_RGBX : JCS_EXT_RGB;
     jpeg_start_decompress(&jpeg);
+    if (!decompress_all_bits(&jpeg)) {
+        result = SHOW_OTHER;
+        goto done;
+    }
     struct part part = start(&jpeg, across, down, resized ? 4 : 3);
     struct stored decoded = {part.rows, part.columns, 3, 0};
     size_t pixels = part.stride * (size_t)part.rows, middle = 0, small = 0;

@@ -203,6 +203,64 @@ def test_a_decompression_bomb_is_refused_by_its_header(native) -> None:
         codecs.resized(bytes(data), square(32), codecs.profile("exact"), native=native)
 
 
+def _without_last_scans(data: bytes, kept: int) -> bytes:
+    """A progressive JPEG of its first ``kept`` scans, with an end marker."""
+    at = 0
+    for _ in range(kept + 1):
+        at = data.index(b"\xff\xda", at) + 2
+    tables = data.rfind(b"\xff\xc4", 0, at)  # those of the first scan that goes
+    return data[:tables] + b"\xff\xd9"
+
+
+@needs_extension
+@pytest.mark.parametrize("kept", [1, 2, 5])
+@pytest.mark.parametrize("name", list(codecs.PROFILES))
+def test_a_progressive_image_that_lacks_scans_is_left_to_pillow(kept, name) -> None:
+    data = _without_last_scans(jpeg(photograph(330, 280), progressive=True, quality=85), kept)
+    profile = codecs.profile(name)
+    with pytest.raises(ValueError, match="scans are missing"):
+        extension.native.jpeg_crop(
+            data, 1, 64, 64, 0, 0, np.empty((64, 64, 3), np.uint8), 64, 64, 0
+        )
+    native = codecs.resized(data, square(64), profile, native=True)
+    assert np.array_equal(native, codecs.resized(data, square(64), profile, native=False))
+
+
+def _strange_below(data: bytes, marker: int) -> bytes:
+    """The last tenth of a scan's data follows on a marker that does not belong there."""
+    at = len(data) - len(data) // 10
+    return data[:at] + bytes([0xFF, marker, 0, 5, 1, 2, 3]) + data[at:]
+
+
+@needs_extension
+@pytest.mark.parametrize("marker", [0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0x02, 0xFE, 0xD9, 0xD3])
+def test_what_is_broken_below_the_crop_has_one_fate_on_both_paths(marker) -> None:
+    data = _strange_below(jpeg(photograph(120, 400), quality=85), marker)
+    fates = []
+    for native in (True, False):
+        try:
+            pixels = codecs.resized(data, square(64), codecs.profile("exact"), native=native)
+            fates.append(pixels.tobytes())
+        except DataError as error:
+            fates.append(str(error))
+    assert fates[0] == fates[1]
+
+
+@needs_extension
+def test_bytes_between_the_markers_of_a_header_have_one_fate_on_both_paths() -> None:
+    good = jpeg(photograph(64, 64), quality=85)
+    fates = set()
+    for native in (True, False):
+        for between in (b"\x00", b"\x37", b"\xff\xff", b"\x12\x00\x34"):
+            data = good[:20] + between + good[20:]
+            try:
+                codecs.resized(data, square(32), codecs.profile("exact"), native=native)
+                fates.add((between, ""))
+            except DataError as error:
+                fates.add((between, str(error)))
+    assert len(fates) == 4
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_damaged_bytes_have_one_fate_on_both_paths(data) -> None:

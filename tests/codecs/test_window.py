@@ -154,7 +154,10 @@ def test_what_is_not_for_the_extension_is_left_to_pillow() -> None:
     Image.fromarray(jpegs.pixels(16, 16)).convert("CMYK").save(other, "JPEG")
     png = io.BytesIO()
     Image.fromarray(jpegs.pixels(16, 16)).save(png, "PNG")
-    for data in (other.getvalue(), png.getvalue(), b"", b"\xff", b"text"):
+    whole = jpegs.jpeg(16, 16, "progressive")
+    lacking = whole[: whole.rindex(b"\xff\xc4")] + b"\xff\xd9"  # the last scan
+    junk = whole[:20] + b"\x37" + whole[20:]  # within the header
+    for data in (other.getvalue(), png.getvalue(), lacking, junk, b"", b"\xff", b"text"):
         assert in_c(data, Box(0, 0, 8, 8), (8, 8))[0] == OTHER
 
 

@@ -35,7 +35,8 @@ def parse(data: bytes, where: str, classes: tuple[str, ...]) -> dict[str, Any]:
     boxes float32 (n, 4), labels int64 (n,), difficult, truncated, occluded bool (n,), poses int64
     (n,), points float32 (n, 2; NaN: none), actions int8 (n, 11; -1: not said), part_boxes float32
     (m, 4), part_labels int64 (m,), part_objects int64 (m,): which object each part is of; size
-    int64 (2,): height and width. Beside them ``filename``: what it calls the picture, or "".
+    int64 (2,): height and width, or the DataError that it gives none though it has objects. Beside
+    them ``filename``: what it calls the picture, or "".
 
     Raises:
         DataError: it is no such annotation, or hostile; ``what`` of it is in fixed words.
@@ -52,7 +53,7 @@ def parse(data: bytes, where: str, classes: tuple[str, ...]) -> dict[str, Any]:
             for part in element.findall("part"):
                 parts.append((_box(part), _choice(part, "name", PARTS, "part"), owner))
         place = where
-        size = [int(_number(root, f"size/{side}")) for side in ("height", "width")]
+        size = _size(root, where, needed=not objects)
     except DataError as error:
         raise DataError(error.what, where=place, expected=error.expected, got=error.got) from error
     kinds: Mapping[str, tuple[Any, tuple[int, ...]]] = {
@@ -71,7 +72,17 @@ def parse(data: bytes, where: str, classes: tuple[str, ...]) -> dict[str, Any]:
     found["part_labels"] = np.array([part[1] for part in parts], np.int64)
     found["part_objects"] = np.array([part[2] for part in parts], np.int64)
     filename = (root.findtext("filename") or "").strip()
-    return found | {"size": np.array(size, np.int64), "filename": filename}
+    return found | {"size": size, "filename": filename}
+
+
+def _size(root: Element, where: str, *, needed: bool) -> Any:
+    try:
+        sides = [int(_number(root, f"size/{side}")) for side in ("height", "width")]
+    except DataError as error:
+        if needed:
+            raise
+        return DataError(error.what, where=where, expected=error.expected, got=error.got)
+    return np.array(sides, np.int64)
 
 
 def _root(data: bytes, where: str) -> Element:

@@ -162,9 +162,14 @@ def _values(
     values |= _voc_xml.parse(xml or b"", where, options.classes)
     if size:
         _check_boxes(values["boxes"], size, where)
-        if (said := tuple(values["size"].tolist())) != size:
+        if isinstance(values["size"], DataError):
+            remark = f"the annotation gives no size, the picture is {_size(size)}"
+            values["size"] = np.array(size, np.int64)
+        elif (said := tuple(values["size"].tolist())) != size:
             remark = f"the annotation says {_size(said)}, the picture is {_size(size)}"
             values["size"] = np.array(size, np.int64)
+    elif isinstance(values["size"], DataError):
+        raise values["size"]
     values["listed"] = _listed(listed, len(values["labels"]), where)
     for name in MASKS:
         if name in options.fields:

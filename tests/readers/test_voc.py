@@ -225,6 +225,19 @@ def test_an_annotation_with_another_size_than_the_picture_is_remarked(tmp_path: 
     assert second.values["size"].tolist() == [4, 6]
 
 
+@pytest.mark.parametrize("size", ["", "<size/>", "<size><height>?</height></size>"])
+def test_objects_of_a_picture_whose_annotation_gives_no_size_are_kept(
+    tmp_path: Path, size: str
+) -> None:
+    odd = {"Annotations/000001.xml": f"<annotation>{BIRD}{size}</annotation>".encode()}
+    second = read(source(tmp_path / "sound", members(**PICTURES, **odd)))[1]
+    assert second.problem is None and second.values["boxes"].tolist() == [[1, 0, 5, 4]]
+    assert second.remark == "the annotation gives no size, the picture is 6 x 4"
+    assert second.values["size"].tolist() == [4, 6]
+    second = read(source(tmp_path / "picture too", members(**odd)))[1]
+    assert second.problem is not None and "size/height" in second.remark
+
+
 @pytest.mark.parametrize("change", [(">2<", ">0<"), (">5.0<", ">7<"), (">5.0<", ">6.9<")])
 def test_boxes_one_pixel_beyond_are_as_published(tmp_path: Path, change: tuple[str, str]) -> None:
     given = members(**PICTURES, **{"Annotations/000001.xml": xml(*change)})

@@ -71,9 +71,10 @@ def _dataset(found: manifest.Manifest, lock: Path, deep: bool, quiet: bool) -> l
     sources = [manifest.Source(found, split, folder) for split in found.splits]
     for source in sources:
         readers.load(found.reader).check(source)
+    locked = read(lock).get(found.name)  # a damaged one is told before hours of reading
     with bars(quiet=quiet) as report:
         files = verify.files(found, folder, progress=report)
-    if locked := read(lock).get(found.name):
+    if locked:
         names = {file.name for file in found.files}  # of one split, perhaps
         whole = {file.name for file in manifest.find(found.name).files}
         kept = {

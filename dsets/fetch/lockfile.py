@@ -53,6 +53,8 @@ def read(path: Path) -> dict[str, Locked]:
         LockError: it is no lock of this version, or cannot be read.
     """
     try:
+        if not path.is_file() and path.exists():  # opening a pipe would wait for ever
+            raise LockError("not a file", where=path, remedy=REMEDY)
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dsets import verify
 from tests.cli import tiny
 
 Run = Callable[[Sequence[str]], int]
@@ -85,4 +86,18 @@ def test_a_damaged_lock_is_one_error(
 ) -> None:
     Path("dsets.lock").write_text("junk")
     assert cli(["fetch", "tiny", "--mirror", mirror]) == 1
+    assert "dsets.lock: not a lock file" in capsys.readouterr().err
+
+
+def test_verify_tells_a_damaged_lock_before_it_reads_anything(
+    cli: Run, mirror: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli(["fetch", "tiny", "--mirror", mirror])
+    Path("dsets.lock").write_text("junk")
+
+    def read(*args: object, **more: object) -> None:
+        raise AssertionError("the files are read")
+
+    monkeypatch.setattr(verify, "files", read)
+    assert cli(["verify", "tiny"]) == 1
     assert "dsets.lock: not a lock file" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -136,4 +137,10 @@ def test_a_local_folder_is_not_written_down(folder: Path, path: Path, tmp_path: 
 def test_a_mangled_lock_is_one_error(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(LockError, match="not a lock file"):
+        lockfile.read(path)
+
+
+def test_a_lock_that_is_no_file_is_one_error(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(LockError, match="not a file"):
         lockfile.read(path)

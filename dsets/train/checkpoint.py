@@ -8,6 +8,7 @@ its zip files, so a disk that flips a bit would change weights in silence.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,6 +21,11 @@ from dsets.train import contents, strictly
 from dsets.train.writing import writing
 
 FORMAT = 4
+#: What a checkpoint holds, in bytes and entries, over the bytes of its file: weights that share
+#: their memory, or text named in several places, are there once.
+_SHARED = 8
+#: So much any checkpoint may hold.
+_LEAST = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,7 @@ def load(path: Path) -> Checkpoint:
     """
     remedy = "delete it, or give another --out, to start from the beginning"
     try:
+        size = _check_stored(path)
         held = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise TrainError(f"cannot read checkpoint: {error.strerror}", where=path) from error
@@ -90,6 +97,13 @@ def load(path: Path) -> Checkpoint:
         got = held.get("format") if isinstance(held, dict) else type(held).__name__
         raise TrainError(
             "checkpoint of another format", where=path, expected=FORMAT, got=got, remedy=remedy
+        )
+    if strictly.swollen(held, max(_LEAST, _SHARED * size)):
+        raise TrainError(
+            "not a checkpoint: it says more than its file can hold",
+            where=path,
+            got=f"{size:,} bytes",
+            remedy=remedy,
         )
     kinds = {field.name: str(field.type).split("[")[0] for field in fields(Checkpoint)}
     for name, kind in kinds.items():
@@ -113,6 +127,19 @@ def load(path: Path) -> Checkpoint:
             remedy=f"put a copy of it back; or {remedy}",
         )
     return Checkpoint(**plain)
+
+
+def _check_stored(path: Path) -> int:
+    """The file's size. Raises ValueError where its members aren't stored as they are, each in bytes
+    of its own, as torch.save does: packed ones may be a thousand times what is on the disk."""
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as members:
+        kept = members.infolist()
+    if any(one.compress_type != zipfile.ZIP_STORED for one in kept):
+        raise ValueError("compressed")
+    if sum(one.file_size for one in kept) > size:
+        raise ValueError("larger than its file")
+    return size
 
 
 #: What a digest alone does not tell.

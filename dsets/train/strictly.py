@@ -24,6 +24,27 @@ def fault(held: Mapping[str, Any]) -> str:
     return next((name for name, right in _RIGHT.items() if not right(held[name])), "")
 
 
+def swollen(held: Any, most: int) -> bool:
+    """Whether to go through it all takes more than ``most`` entries, letters, and bytes of tensors.
+
+    A list that is named ten times in a list that is named ten times, and so on, or within itself,
+    is short in a file and has no end for whoever reads it.
+    """
+    waiting = [held]
+    while waiting and most >= 0:
+        value = waiting.pop()
+        most -= 1
+        if type(value) is str:
+            most -= len(value)
+        elif type(value) is Tensor and dense(value):
+            most -= value.numel() * value.element_size()
+        elif isinstance(value, Mapping):
+            waiting += [*value.keys(), *value.values()]
+        elif type(value) in (list, tuple):
+            waiting += value
+    return most < 0
+
+
 def plain(value: Any, depth: int = DEEPEST) -> bool:
     """Whether it is what JSON can say: None, flags, numbers, text, lists, tables by text."""
     if value is None or type(value) in (bool, int, float, str):

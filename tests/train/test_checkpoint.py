@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import pickle
@@ -218,6 +219,58 @@ def test_a_bottomless_part_is_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "checkpoint.pt", replace(KEPT, packs=deep))
     with pytest.raises(TrainError, match="checkpoint has a bad packs"):
         checkpoint.load(tmp_path / "checkpoint.pt")
+
+
+@pytest.mark.parametrize("part", ["identity", "optimizer", "model"])
+def test_little_that_is_named_again_and_again_is_refused_and_not_gone_through(
+    tmp_path: Path, part: str
+) -> None:
+    """Lists of lists, 10^12 in all; or a tensor of a megabyte under ten thousand names."""
+    laughs: Any = "ha"
+    for _ in range(12):
+        laughs = [laughs] * 10
+    weight = torch.zeros(2**18)
+    grown = {f"{n}": weight for n in range(10**4)} if part == "model" else {"recipe": laughs}
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"format": FORMAT, **parts(KEPT), part: grown, "digest": "0" * 64}, path)
+    assert path.stat().st_size < 2 * 2**20
+    with pytest.raises(TrainError, match="says more than its file can hold"):
+        checkpoint.load(path)
+
+
+def test_what_holds_itself_is_refused(tmp_path: Path) -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"format": FORMAT, **parts(KEPT), "packs": {"training": endless}}, path)
+    with pytest.raises(TrainError, match="says more than its file can hold"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("way", ["compressed", "overlapping"])
+def test_a_zip_of_more_than_its_bytes_is_refused_before_it_is_read(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, bomb = tmp_path / "checkpoint.pt", tmp_path / "bomb.pt"
+    checkpoint.save(path, replace(KEPT, model={"weight": torch.zeros(10**6)}))
+    with (
+        zipfile.ZipFile(path) as whole,
+        zipfile.ZipFile(
+            bomb, "w", zipfile.ZIP_DEFLATED if way == "compressed" else zipfile.ZIP_STORED
+        ) as file,
+    ):
+        for name in whole.namelist():
+            file.writestr(name, whole.read(name))
+        if way == "overlapping":
+            again = copy.copy(max(file.infolist(), key=lambda one: one.file_size))
+            again.filename = "checkpoint/data/99"
+            file.filelist.append(again)
+    if way == "compressed":
+        assert bomb.stat().st_size < 100_000
+    monkeypatch.delattr(torch, "load")
+    with pytest.raises(TrainError, match="damaged, or not a checkpoint") as told:
+        checkpoint.load(bomb)
+    assert isinstance(told.value.__cause__, ValueError)
 
 
 def test_a_full_disk_is_said_and_leaves_the_checkpoint_before_it(

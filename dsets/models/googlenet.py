@@ -156,7 +156,8 @@ def _head_side(shape: tuple[int, int, int]) -> tuple[int, int]:
 
 
 def _side(side: int) -> int:
-    """The side of the maps of 4a to 4e: halved four times, upwards."""
-    for _ in range(4):
-        side = -(-side // 2)
-    return side
+    """The side of the maps of 4a to 4e: the convolution halves it upwards, three pools downwards.
+
+    (A pool of 3 with stride 2 has no window that begins at an odd side's last pixel.)
+    """
+    return -(-side // 2) // 8

@@ -9,6 +9,7 @@ more being biases of the convolutions, which the batch norm behind each takes aw
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import inf
 
 from torch import nn
 
@@ -68,9 +69,7 @@ def inception_v2(shape: tuple[int, int, int], classes: int) -> nn.Module:
     inputs = 192
     for name, (one, reduce3, three, reduce_double, double, pool, projected) in TABLE.items():
         stride = 1 if one else 2
-        pooled: nn.Module = (
-            nn.AvgPool2d(3, 1, padding=1) if pool == "mean" else nn.MaxPool2d(3, stride, padding=1)
-        )
+        pooled = _pool(pool, stride)
         branches: list[nn.Module] = [
             nn.Sequential(Unit(inputs, reduce3, 1), Unit(reduce3, three, 3, stride)),
             nn.Sequential(
@@ -88,3 +87,12 @@ def inception_v2(shape: tuple[int, int, int], classes: int) -> nn.Module:
         ("fc", nn.Linear(inputs, classes)),
     ]
     return nn.Sequential(OrderedDict(named)).apply(initialise)
+
+
+def _pool(kind: str, stride: int) -> nn.Module:
+    if stride == 1:
+        return nn.AvgPool2d(3, 1, padding=1) if kind == "mean" else nn.MaxPool2d(3, 1, padding=1)
+    # The figure doesn't say where the windows lie that pass through. As in the published weights'
+    # net the first begins at the first pixel (a convolution's begins before it) and the last ends
+    # beyond the maps; by up to 2, since the convolutions keep the last pixel of an odd side.
+    return nn.Sequential(nn.ConstantPad2d((0, 2, 0, 2), -inf), nn.MaxPool2d(3, 2))

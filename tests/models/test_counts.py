@@ -54,7 +54,6 @@ ROUNDED = {
     "cifar_resnet32": (0.46, 0.005),
     "cifar_resnet44": (0.66, 0.005),
     "preact_resnet164": (1.7, 0.05),
-    "preact_resnet1001": (10.2, 0.15),
     "preact_resnet200": (64.7, 0.05),
 }
 #: In thousands of millions, of one image; He et al. 2015, table 1.
@@ -73,6 +72,14 @@ def test_parameters_are_the_published_ones_as_rounded(name: str) -> None:
     assert models.parameters(models.sketch(models.find(name))) / 1e6 == pytest.approx(
         millions, abs=allowed
     )
+
+
+@pytest.mark.parametrize(("depth", "rounded"), [(164, 1.7), (1001, 10.2)])
+def test_the_pre_activation_papers_counts_leave_out_batch_norm(depth: int, rounded: float) -> None:
+    net = models.sketch(models.find(f"preact_resnet{depth}"))
+    norms = [layer for layer in net.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    left = models.parameters(net) - sum(models.parameters(layer) for layer in norms)
+    assert round(left / 1e6, 1) == rounded
 
 
 def test_padded_shortcuts_cost_what_projections_cost_less() -> None:

@@ -1,4 +1,4 @@
-"""The mean pools of the Inceptions at the borders of the maps, where implementations differ."""
+"""The pools of the Inceptions at the borders of the maps, where implementations differ."""
 
 from __future__ import annotations
 
@@ -18,3 +18,12 @@ def test_only_v3_counts_zeros_beyond_the_border(name: str, corner: float) -> Non
     for pool in pools:
         means = pool(torch.ones(1, 1, 5, 5))
         assert means[0, 0, 0, 0] == pytest.approx(corner) and means[0, 0, 2, 2] == 1
+
+
+@pytest.mark.parametrize("side", [4, 5])
+def test_the_windows_that_v2_halves_with_begin_at_the_first_pixel(side: int) -> None:
+    block = dict(models.sketch(models.find("inception_v2")).named_children())["inception_3c"]
+    passing = list(block.branches)[-1]  # type: ignore[arg-type]
+    maps = -torch.arange(side * side, dtype=torch.float32).reshape(1, 1, side, side)
+    firsts = maps[..., ::2, ::2]  # the greatest of each window is its first: its corner
+    assert torch.equal(passing(maps), firsts)

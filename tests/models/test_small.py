@@ -169,6 +169,15 @@ def test_auxiliary_heads_speak_in_training_only() -> None:
         assert net.eval()(images).shape == (2, 10)
 
 
+@pytest.mark.parametrize("shape", [(257, 240, 3), (305, 260, 1)])
+def test_auxiliary_heads_fit_images_of_any_size(shape: tuple[int, int, int]) -> None:
+    height, width, channels = shape
+    with torch.device("meta"):
+        net = models.find("googlenet_heads").build(shape, 10)
+        logits = net.train()(torch.empty(2, channels, height, width))
+    assert [tuple(part.shape) for part in logits] == [(2, 10)] * 3
+
+
 def test_an_auxiliary_heads_loss_counts_three_tenths() -> None:
     torch.manual_seed(0)
     own, first, second, labels = *torch.randn(3, 4, 10), torch.arange(4)

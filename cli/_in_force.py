@@ -21,6 +21,11 @@ def in_force(name: str) -> manifest.Manifest:
     if splits:
         parts = ", ".join(f"{split.name} ({count(split.samples)} samples)" for split in splits)
         notes.append(f"{found.name} is adopted, unverified: {parts}")
+    notes += [
+        f"{found.name}/{one.name} is a part: {len(one.files)} of {one.whole_files} files"
+        for one in found.splits
+        if one.whole_files is not None and not any(found.file(name).family for name in one.files)
+    ]
     if absent := manifest.left_out(found):
         notes.append(f"{found.name} is here without {', '.join(absent)}")
     for note in notes:

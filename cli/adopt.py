@@ -212,7 +212,8 @@ def _done_data(plan: Plan, done: Adopted) -> dict[str, Any]:
 def _done_text(plan: Plan, done: Adopted) -> str:
     rows = [(str(path), "official") for path in done.official]
     for split in done.splits:
-        what = f"unverified, {count(split.samples)} samples"
+        what = "unverified" if done.manifest.unverified(split) else "a part"
+        what += f", {count(split.samples)} samples"
         rows.append((f"{plan.manifest.name}/{split.name}", what))
     taken = {split.name for split in done.splits}
     some = [one for one in plan.splits if one.split.name in taken]

@@ -19,6 +19,8 @@ from dsets.manifest import File, Manifest, Source, Split
 from dsets.progress import Event, Progress, ignore
 from dsets.readers import _keys, _listing
 
+_NAMED = 5  # missing files
+
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
@@ -65,7 +67,7 @@ def adopt(
     counted = {split.name for split in taken}  # rather than guessed from names
     guessed = tuple(lack for lack in plan.lacks if lack.split not in counted)
     order = [split.name for split in plan.manifest.splits]
-    told = sorted(guessed + lacks, key=lambda lack: order.index(lack.split))
+    told = sorted(guessed + _explained(plan, lacks), key=lambda lack: order.index(lack.split))
     return Adopted(official, taken, tuple(told), now or plan.manifest)
 
 
@@ -91,7 +93,19 @@ def foreseen(plan: Plan, progress: Progress = ignore) -> tuple[Lack, ...]:
             files += [] if isinstance(part, Official) else [file]
         taken, lacks = _tried(plan, strange, files, work, progress)
     counted = {split.name for split in taken}
-    return tuple(lack for lack in plan.lacks if lack.split not in counted) + lacks
+    guessed = tuple(lack for lack in plan.lacks if lack.split not in counted)
+    return guessed + _explained(plan, lacks)
+
+
+def _explained(plan: Plan, counted: Sequence[Lack]) -> tuple[Lack, ...]:
+    """What was counted as missing, with the files that it would be in."""
+    found = []
+    for lack in counted:
+        files = [one.what for one in plan.lacks if one.split == lack.split and one.got is None]
+        line = f"without {', '.join(files[:_NAMED])}"
+        line += f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+        found.append(replace(lack, details=(line, *lack.details)) if files else lack)
+    return tuple(found)
 
 
 @contextmanager
@@ -156,7 +170,11 @@ def _take(
                 _move(path, plan.folder / path.name)
         before, with_them = variant.kept(plan.manifest)
         now = before | {split.name: split for split in taken}
-        both = [split for split in taken if split.whole_files and split.name in before]
+        both = [
+            split
+            for split in taken
+            if split.name in before and variant.many(plan.manifest, split.name)
+        ]
         for split in both:
             now[split.name] = shards.merged(plan.manifest, split, before[split.name])
         strangers = {file.name: file for file in (*with_them, *files.values())}

@@ -80,13 +80,14 @@ class Candidates:
         except OSError as error:
             self._notes.append(f"{seen.path}: cannot be read ({error.strerror})")
             return False
-        files = list(self._by_size.get(status.st_size, ()))
+        sized = self._by_size.get(status.st_size, [])
+        files = list(sized)
         files += [
             file for file in self._sizeless if file is alike or (seen.named and _kin(file, seen))
         ]
         files += [alike] if alike and alike.family and alike.bytes is None else []
         identity = (status.st_dev, status.st_ino)
-        if one := self._here(seen, status.st_size):
+        if not sized and (one := self._here(seen, status.st_size)):
             self.again.append(seen.path)
             if seen.named:
                 self._notes.append(f"{seen.path}: {one.name} is in the store already")

@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from dsets import fetch, readers, store
-from dsets.adopt import likeness, unused, variant
-from dsets.adopt.matching import Candidates, difference, match, purpose
+from dsets.adopt import choosing, likeness, unused, variant
+from dsets.adopt.matching import Candidates, difference, match
 from dsets.adopt.parts import Chosen, Lack, Official, Part, Plan, Stranger, Tree
 from dsets.adopt.pictures import Pictures
 from dsets.adopt.walk import Seen, Walk
@@ -74,12 +74,13 @@ def plan(
         name: _only(name, found, notes) for name, found in alike.items() if name not in official
     }
     parts: dict[str, Part] = {**strangers, **official, **have}
+    parts |= choosing.earlier(manifest, folder, parts)
     splits, lacks = [], []
     for split in manifest.splits:
         if pictures:
             chosen, lacking = pictures.choose(split, parts, notes)
         else:
-            chosen, lacking = _choose(manifest, split, parts)
+            chosen, lacking = choosing.choose(manifest, split, parts)
         if chosen is None and lacking:
             lacking[0] = _to_unpack(lacking[0], split, parts)
         splits += [chosen] if chosen else []
@@ -203,59 +204,3 @@ def _only(name: str, found: Sequence[Stranger], notes: list[str]) -> Stranger:
         got=", ".join(str(one.path) for one in found),
         remedy="name just the one that is meant",
     )
-
-
-def _choose(
-    manifest: Manifest, split: Split, parts: Mapping[str, Part]
-) -> tuple[Chosen | None, list[Lack]]:
-    """Every file of a split, official or at least of that name; of families, what there is."""
-    if families := {file for file in split.files if manifest.file(file).family}:
-        return _choose_some(split, families, parts)
-    lacks = [
-        Lack(split.name, name, purpose(manifest, name)) for name in split.files if name not in parts
-    ]
-    if lacks:
-        return None, lacks
-    wanted = split.files
-    # Others of the kind go with strangers; and what nothing can prove is meant where it is given.
-    strange = any(isinstance(parts[name], Stranger) for name in wanted)
-    more = [name for value in split.options.values() for name in _listed(value)]
-    wanted += tuple(
-        name
-        for name in dict.fromkeys(more)
-        if name not in wanted
-        and isinstance(parts.get(name), Stranger)
-        and (strange or not manifest.file(name).digest)
-    )
-    chosen = tuple(parts[name] for name in wanted)
-    names = dict(zip(wanted, (part.name for part in chosen), strict=True))
-    return Chosen(split, chosen, _renamed(split.options, names)), []
-
-
-def _choose_some(
-    split: Split, families: Set[str], parts: Mapping[str, Part]
-) -> tuple[Chosen | None, list[Lack]]:
-    there = [name for name in split.files if name in parts]
-    found = sum(name in families for name in there)
-    lacks = []
-    if found < len(families):
-        what = f"files of {split.name}"
-        lacks = [Lack(split.name, what, f"the rest of {split.name}", len(families), found)]
-    if not found:
-        return None, lacks
-    some = replace(split, whole_files=len(families))
-    return Chosen(some, tuple(parts[name] for name in there), split.options), lacks
-
-
-def _listed(value: Any) -> tuple[str, ...]:
-    """The texts of an option that is a list: files that are used, and not demanded, among them."""
-    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, tuple) else ()
-
-
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """Options in which files have other names."""
-    if isinstance(value, Mapping):
-        return {key: _renamed(inner, names) for key, inner in value.items()}
-    if isinstance(value, tuple):
-        return tuple(_renamed(inner, names) for inner in value)
-    return names.get(value, value) if isinstance(value, str) else value

@@ -12,8 +12,6 @@ from dsets.manifest import Manifest, Source, Split, adopted
 if TYPE_CHECKING:
     import pandas as pd
 
-_OURS = "adopted-"
-
 
 def counted(split: Split, table: pd.DataFrame) -> Split:
     """The split with the samples of each of its files, where it is of many."""
@@ -27,7 +25,7 @@ def merged(official: Manifest, one: Split, other: Split) -> Split:
     """A split with the files of two parts of it, to be counted anew."""
     both = {*one.files, *other.files}
     names = [
-        next((called for called in (name, f"{_OURS}{name}") if called in both), "")
+        next((called for called in (name, f"{variant.OURS}{name}") if called in both), "")
         for name in official.split(one.name).files
     ]
     return replace(
@@ -54,18 +52,18 @@ def settle(official: Manifest) -> Manifest | None:
         families = {name for name in split.files if official.file(name).family}
         theirs = set(before[split.name].files) if split.name in before else set()
         files = tuple(
-            name if variant.there(official, name) else f"{_OURS}{name}"
+            name if variant.there(official, name) else f"{variant.OURS}{name}"
             for name in split.files
-            if variant.there(official, name) or f"{_OURS}{name}" in theirs
+            if variant.there(official, name) or f"{variant.OURS}{name}" in theirs
         )
-        if not any(name.removeprefix(_OURS) in families for name in files):
+        if not any(name.removeprefix(variant.OURS) in families for name in files):
             continue
         splits[split.name] = replace(split, files=files, whole_files=len(families))
-    if not any(split.whole_files is not None for split in splits.values()):
+    if not any(variant.many(official, name) for name in splits):
         return None
     trial = variant.made(official, splits, with_them)
     for name, split in splits.items():
-        if split.whole_files is None:
+        if not variant.many(official, name):
             continue
         source = Source(trial, trial.split(name), store.raw(official.name))
         table = readers.load(official.reader).table(source)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dsets import readers
+from dsets.adopt import choosing
 from dsets.adopt.matching import purpose
 from dsets.adopt.parts import Lack, Stranger
 from dsets.errors import UsageError
@@ -39,21 +40,34 @@ def notes(
 
 
 def _missing(manifest: Manifest, name: str, lacks: Sequence[Lack]) -> dict[str, list[str]]:
-    """Split that needs the file → its other files that are missing."""
+    """Split that needs the file → its other files that are missing, and needed."""
     found: dict[str, list[str]] = {}
     for lack in lacks:
-        files = manifest.split(lack.split).files
+        split = manifest.split(lack.split)
+        files = split.files
         if name in files and lack.what in files and lack.what != name:
             found.setdefault(lack.split, []).append(lack.what)
+    for split_name, missing in found.items():
+        split = manifest.split(split_name)
+        spare = choosing.spare(manifest, split, set(split.files) - set(missing))
+        found[split_name] = [one for one in missing if one not in spare]
     return found
 
 
 def _remedy(manifest: Manifest, folder: Path, split: Split) -> str:
     command = f"{manifest.name} --split {split.name}"
+    groups = choosing.groups(manifest, split)
+    grouped = {name for names in groups for name in names}
+    needs = ", ".join(name for name in split.files if name not in grouped)
+    some = [f"at least one of {names[0]} … {names[-1]}" for names in groups]
+    what = (
+        " and ".join(filter(None, (needs, *some)))
+        if groups
+        else f"all of its {len(split.files)} files"
+    )
     line = (
-        f"{split.name} needs all of its {len(split.files)} files, and unofficial ones are adopted "
-        f"with all the others only: name them in one call, or let 'dsets fetch {command}' bring "
-        "the official ones"
+        f"{split.name} needs {what}, and unofficial ones are adopted with these only: name them in "
+        f"one call, or let 'dsets fetch {command}' bring the official ones"
     )
     with suppress(UsageError):
         readers.selectable(manifest.reader).choice(Source(manifest, split, folder))

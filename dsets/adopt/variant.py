@@ -16,6 +16,7 @@ from dsets.manifest.adopted import variant_path
 from dsets.readers import _listing
 
 WORK = ".adopting.part"
+OURS = "adopted-"
 _OURS = re.compile(r"adopted-.*|[^.].*\.listing", re.DOTALL)
 _SOME = "Of splits of many files, those that are here, with their samples counted."
 _NOTE = "Adopted with --unverified: files marked unverified are nobody's publication."
@@ -76,6 +77,11 @@ def here(official: Manifest, split: Split) -> bool:
     return all(_receipt(official, official.file(name)) for name in split.files)
 
 
+def many(official: Manifest, name: str) -> bool:
+    """Whether a split is of thousands of files, of which some are as good as all."""
+    return any(official.file(file).family for file in official.split(name).files)
+
+
 def there(official: Manifest, name: str) -> bool:
     """Whether an official file is in the store, as a receipt that holds says."""
     return _receipt(official, official.file(name)) is not None
@@ -98,7 +104,7 @@ def kept(official: Manifest) -> tuple[dict[str, Split], tuple[File, ...]]:
         for split in variant.splits
         if split.name in known
         and (split.whole_files is not None or variant.unverified(split))
-        and (split.whole_files is not None or not here(official, official.split(split.name)))
+        and (many(official, split.name) or not here(official, official.split(split.name)))
     }
     names = {name for split in splits.values() for name in split.files}
     return splits, tuple(file for file in variant.files if file.unverified and file.name in names)

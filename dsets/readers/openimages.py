@@ -72,6 +72,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "choice", "cut", "pictures", "samples", "table"]
 
+#: Options that list archives of which some can be read without the others.
+PARTED = ("images", "masks")
 _KEYS = 1 << 16  # keys that are Python objects at a time
 
 

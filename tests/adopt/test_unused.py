@@ -10,20 +10,33 @@ from dsets import adopt, manifest
 from tests.adopt.tinynet import write
 
 
-@pytest.mark.parametrize(("name", "boxed"), [("openimages-v4", True), ("openimages-v1", False)])
-def test_an_archive_of_a_split_that_needs_more_of_them_waits_for_the_others(
-    tmp_path: Path, name: str, boxed: bool
-) -> None:
-    split = "train" if boxed else "validation"
-    files = manifest.find(name).split(split).files
-    first, *others = files
+@pytest.mark.parametrize(
+    ("split", "needs"),
+    [
+        ("validation", "all of its 2 files"),
+        ("train", "train-annotations-bbox.csv and at least one of train_0.tar.gz … train_f.tar.gz"),
+    ],
+)
+def test_an_archive_waits_for_the_boxes_alone(tmp_path: Path, split: str, needs: str) -> None:
+    first = manifest.find("openimages-v4").split(split).files[0]
     given = write(tmp_path / "given", {first.removesuffix(".gz"): b"?"})
-    note, remedy = adopt.plan(manifest.find(name), [given]).notes
-    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-    assert f"not used for images of {split} without {', '.join(others[:3])}{more}; it is" in note
-    assert remedy.startswith(f"{split} needs all of its {len(files)} files")
-    assert f"'dsets fetch {name} --split {split}'" in remedy
-    assert (f"'dsets subset {name} --split {split} --max 100'" in remedy) == boxed
+    note, remedy = adopt.plan(manifest.find("openimages-v4"), [given]).notes
+    boxes = f"{split}-annotations-bbox.csv"
+    assert f"not used for images of {split} without {boxes}; it is" in note
+    assert remedy.startswith(f"{split} needs {needs}, and unofficial ones")
+    assert f"'dsets fetch openimages-v4 --split {split}'" in remedy
+    assert f"'dsets subset openimages-v4 --split {split} --max 100'" in remedy
+
+
+def test_boxes_wait_for_one_archive_of_many(tmp_path: Path) -> None:
+    official = manifest.find("openimages-v4")
+    given = write(tmp_path / "given", {"train-annotations-bbox.csv": b"?"})
+    note, remedy = adopt.plan(official, [given]).notes
+    assert "without train_0.tar.gz, train_1.tar.gz, train_2.tar.gz and 13 more" in note
+    assert "at least one of train_0.tar.gz … train_f.tar.gz" in remedy
+    write(given, {"train_3.tar": b"?"})
+    plan = adopt.plan(official, [given])
+    assert [chosen.split.name for chosen in plan.splits] == ["train"] and not plan.notes
 
 
 def test_beside_the_others_it_waits_for_nothing(tmp_path: Path) -> None:

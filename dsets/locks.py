@@ -36,6 +36,7 @@ def holding(path: Path, *, folder: bool = False, wait: bool = True) -> Iterator[
             if not folder:
                 raise
             continue  # its holder renamed or removed it since our mkdir
+        process = os.getpid()
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -46,7 +47,11 @@ def holding(path: Path, *, folder: bool = False, wait: bool = True) -> Iterator[
                     remedy="wait for it to finish, or stop it",
                 ) from error
             if _same(descriptor, path):
-                yield descriptor
+                try:
+                    yield descriptor
+                finally:
+                    if os.getpid() == process:  # a child forked meanwhile has a copy, which closing
+                        fcntl.flock(descriptor, fcntl.LOCK_UN)  # would leave locked
                 return
         finally:
             os.close(descriptor)

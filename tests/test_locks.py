@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -41,6 +42,39 @@ def test_who_does_not_wait_is_told_that_it_is_busy(tmp_path: Path) -> None:
         locks.holding(tmp_path / "file.part", wait=False),
     ):
         pass
+
+
+def test_a_lock_ends_though_a_child_that_was_forked_meanwhile_lives_on(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    with locks.holding(tmp_path / "file.part"):
+        child = os.fork()
+        if not child:
+            os.close(theirs)
+            os.read(ours, 1)  # until the parent closes its end
+            os._exit(0)
+        with pytest.raises(BusyError), locks.holding(tmp_path / "file.part", wait=False):
+            pass
+    try:
+        with locks.holding(tmp_path / "file.part", wait=False):
+            pass
+    finally:
+        os.close(theirs)
+        os.close(ours)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_child_that_leaves_the_block_it_was_forked_in_does_not_unlock_its_parents_file(
+    tmp_path: Path,
+) -> None:
+    lock = locks.holding(tmp_path / "file.part")
+    with lock:
+        child = os.fork()
+        if not child:
+            lock.__exit__(None, None, None)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        with pytest.raises(BusyError), locks.holding(tmp_path / "file.part", wait=False):
+            pass
 
 
 def test_a_file_where_a_folder_must_be_is_not_waited_for(tmp_path: Path) -> None:

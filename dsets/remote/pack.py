@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -35,10 +34,8 @@ class RemotePack(Pack):
     """
 
     __slots__ = (
-        "_all",
         "_cache",
         "_changed",
-        "_fetching",
         "_patience",
         "_places",
         "_reserved",
@@ -57,9 +54,6 @@ class RemotePack(Pack):
             content.shards, self.path.name, cache, partial(_empty, self._reserved)
         )
         self._changed = self._places.changed
-        self._all = False
-        names = (STATISTICS, *(shard.name for shard in content.shards))
-        self._fetching = {name: threading.Lock() for name in names}
 
     def holding(
         self, numbers: npt.NDArray[np.int64], stop: Stop | None = None
@@ -74,7 +68,7 @@ class RemotePack(Pack):
         """As for any pack: so this fetches all of it, and keeps it."""
         found = super().arrays(name)
         with self._changed:
-            first, self._all = not self._all, True
+            first, self._places.whole = not self._places.whole, True
         if first:
             shards = range(len(self.index.shards))
             self._hold(list(shards), Stop())
@@ -122,7 +116,7 @@ class RemotePack(Pack):
         by = "the pack's index"
         file = File(name, (address,), shard.bytes, shard.sha256, stated_by=by)
         stop = stop or Stop()
-        fetching = self._fetching[name]  # another process is waited for more slowly
+        fetching = self._places.fetching[name]  # another process is waited for more slowly
         while not fetching.acquire(timeout=WAIT_S):
             stop.check()
         try:

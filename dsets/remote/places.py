@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
+import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
 
 from dsets.fetch.stop import Stop
-from dsets.pack.schema import Shard
+from dsets.pack.schema import STATISTICS, Shard
 from dsets.remote import region
 from dsets.remote.ahead import LOOK_S, NEVER, NextUse
 from dsets.remote.cache import Cache
@@ -41,6 +43,10 @@ class Places:
         self.early: dict[int, bool] = {}
         #: How many streams run over the pack.
         self.streams = 0
+        #: Whether all shards are held for good, for somebody's arrays.
+        self.whole = False
+        #: Held by the thread that fetches the file of this name.
+        self.fetching = {name: threading.Lock() for name in (STATISTICS, *(s.name for s in shards))}
         _all.add(weakref.ref(self, _all.discard))
 
     def name(self, shard: int) -> str:
@@ -183,5 +189,30 @@ class Places:
 
     def release(self, wanted: list[int]) -> None:
         for shard in wanted:
-            self.pins[shard] -= 1
+            if self.pins[shard]:  # a forked child has forgotten what its parent's threads held
+                self.pins[shard] -= 1
         self.changed.notify_all()
+
+    def forked(self) -> None:
+        """In a forked child: the threads that held, fetched or waited stayed with the parent, and
+        so did the list of what is held in the cache. Nobody holds ``changed``."""
+        self.changed.renew()
+        self.fetching = {name: threading.Lock() for name in self.fetching}
+        self.early.clear()
+        self.streams = 0
+        self.whole = self.whole and len(self.mapped) == len(self.pins)
+        self.pins[:] = [int(self.whole)] * len(self.pins)
+        if not self.whole:
+            for shard in self.mapped:
+                self._empty(shard)
+            self.mapped.clear()
+
+
+def _after_fork() -> None:
+    for known in list(_all):
+        if (places := known()) is not None:
+            places.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -49,6 +49,10 @@ class Changed(threading.Condition):
             _depth.value -= 1
             raise
 
+    def renew(self) -> None:
+        """In a forked child: a lock that no thread holds, and nobody who waits."""
+        super().__init__()
+
     def __exit__(self, *failure: Any) -> None:
         super().__exit__(*failure)
         _depth.value -= 1

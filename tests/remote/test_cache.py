@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from dsets import locks, remote
 from dsets.errors import FetchError, SpaceError, UsageError
 from dsets.fetch import Patience
+from dsets.pack import Pack
 from dsets.remote import cache
 from dsets.stream import batches
 from tests.server import Server
@@ -149,6 +151,40 @@ def test_a_forked_child_reads_and_fetches_for_itself(address: str, root: Path) -
             os._exit(0 if good else 1)
         assert os.waitpid(child, 0)[1] == 0
         assert pack[2]["key"] == "k2"
+
+
+def test_a_child_that_is_forked_while_shards_are_fetched_does_so_for_itself(
+    address: str, server: Server, root: Path
+) -> None:
+    route = server.routes["/train/s-0.h5"]
+    route.stall_after = 5000
+    with remote.open(address, folder=root, patience=Patience(read_s=30, pause_s=0)) as pack:
+        pack[20]  # what is mapped is the child's, too
+        fetching = threading.Thread(target=pack.__getitem__, args=(0,))
+        fetching.start()
+        assert server.stalled.wait(30)
+        child = os.fork()
+        if not child:
+            signal.alarm(30)  # ends a child that waits for ever
+            with suppress(Exception):
+                if [pack[number]["key"] for number in (50, 1, 21)] == ["k50", "k1", "k21"]:
+                    os._exit(0)
+            os._exit(1)
+        route.stall_after = None
+        server.release.set()
+        fetching.join()
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_arrays_that_hold_all_shards_are_those_of_a_forked_child_too(
+    address: str, local: Pack, root: Path
+) -> None:
+    with remote.open(address, folder=root) as pack:
+        far, near = pack.arrays("image"), local.arrays("image")
+        child = os.fork()
+        if not child:
+            os._exit(0 if all(map(np.array_equal, far, near)) and pack[7]["key"] == "k7" else 1)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def test_processes_that_all_stream_under_one_limit_share_it(

@@ -10,10 +10,11 @@ import torch
 
 from dsets.provenance import packed
 from dsets.provenance.link import Check, Link, compared, table, text
-from dsets.train import checkpoint, code, weights
+from dsets.train import checkpoint, code, log, weights
 from dsets.train.checkpoint import Checkpoint
 
 RESULT = "result.json"
+LOG = "log.jsonl"
 #: More than any result holds.
 _LARGEST = 64 * 2**20
 
@@ -60,7 +61,20 @@ def _weights(path: Path, kept: Checkpoint) -> Link:
         "values": sum(values.numel() for values in kept.model.values()),
         "path": str(path),
     }
-    return Link("weights", path.name, facts, (_result(path.with_name(RESULT), digest),))
+    checks = (_log(path.with_name(LOG), kept), _result(path.with_name(RESULT), digest))
+    return Link("weights", path.name, facts, checks)
+
+
+def _log(path: Path, kept: Checkpoint) -> Check:
+    """Whether the loss curve beside the weights is the one that led to them."""
+    what = f"{LOG} of the run"
+    try:
+        found = log.digest(path, kept.log_bytes).hexdigest()
+    except FileNotFoundError:
+        return Check(what, "absent", "the checkpoint was copied without it")
+    except OSError as error:
+        return Check(what, "broken", f"{path} cannot be read: {error.strerror}")
+    return compared(what, kept.log_sha256, found, "broken")
 
 
 def _result(path: Path, digest: str) -> Check:

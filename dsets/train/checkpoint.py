@@ -21,6 +21,8 @@ from dsets.train import contents, strictly
 from dsets.train.writing import writing
 
 FORMAT = 4
+#: What a run that cannot go on from its checkpoint tells.
+ANEW = "put a copy of it back; or delete it, or give another --out, to start from the beginning"
 #: What a checkpoint holds, in bytes and entries, over the bytes of its file: weights that share
 #: their memory, or text named in several places, are there once.
 _SHARED = 8
@@ -79,13 +81,12 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         torch.save({"format": FORMAT, **plain, "digest": digest}, part)
 
 
-def load(path: Path) -> Checkpoint:
-    """Read a checkpoint; tensors arrive on the CPU.
+def load(path: Path, remedy: str = "give a whole checkpoint.pt of dsets train") -> Checkpoint:
+    """Read a checkpoint; tensors arrive on the CPU. ``remedy`` is for who has given no such thing.
 
     Raises:
         TrainError: it is damaged, of another format, or not a checkpoint of ours.
     """
-    remedy = "delete it, or give another --out, to start from the beginning"
     try:
         size = _check_stored(path)
         held = torch.load(path, map_location="cpu", weights_only=True)
@@ -124,7 +125,7 @@ def load(path: Path) -> Checkpoint:
             where=path,
             expected=f"digest {held.get('digest')}",
             got=found,
-            remedy=f"put a copy of it back; or {remedy}",
+            remedy=remedy,
         )
     return Checkpoint(**plain)
 

@@ -49,7 +49,7 @@ class Log(Closing):
             if length is None:
                 length = _whole(path, there)
             else:
-                self._digest = _digest(path, length)
+                self._digest = digest(path, length)
                 if (found := self._digest.hexdigest()) != sha256:
                     self._file.close()
                     raise TrainError(
@@ -109,14 +109,14 @@ class Log(Closing):
             raise unwritten("the log", self._path, error) from error
 
 
-def _digest(path: Path, length: int) -> Any:
+def digest(path: Path, length: int) -> Any:
     """The running sha256 of the file's first bytes."""
-    digest = hashlib.sha256()
+    running = hashlib.sha256()
     with path.open("rb") as file:
         while length and (read := file.read(min(length, 65536))):
-            digest.update(read)
+            running.update(read)
             length -= len(read)
-    return digest
+    return running
 
 
 def _whole(path: Path, size: int) -> int:

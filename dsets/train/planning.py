@@ -150,7 +150,7 @@ def plan(
     here = replace(fresh, out=Path(out) if out is not None else _place(identity))
     if not here.checkpoint.exists():
         return here
-    kept = checkpoint.load(here.checkpoint)
+    kept = checkpoint.load(here.checkpoint, checkpoint.ANEW)
     checkpoint.check(here.checkpoint, kept, identity)
     before = kept.environment
     on = replace(

@@ -77,7 +77,7 @@ class Work:
         """Take up the checkpoint that is there, or write the first one, of no steps."""
         there = self._ranks.by_first(self._swept)
         if there:
-            kept = checkpoint.load(self._plan.checkpoint)
+            kept = checkpoint.load(self._plan.checkpoint, checkpoint.ANEW)
             checkpoint.check(self._plan.checkpoint, kept, self._plan.identity())
             self._restore(kept)
         elif not self._ranks.alone:

@@ -168,6 +168,19 @@ def test_what_has_changed_since_is_told(
     assert found["raw file train-labels"] == "absent"
 
 
+def test_a_loss_curve_that_is_not_the_one_behind_the_weights_breaks_the_chain(
+    made: Path, place: Path
+) -> None:
+    log = place / "run" / "log.jsonl"
+    before = log.read_bytes()
+    log.write_bytes(before + b'{"kind": "train"')  # of a process that was killed since
+    assert states(provenance.of(place / "run"))["log.jsonl of the run"] == "holds"
+    log.write_bytes(before.replace(b'"step": 1,', b'"step": 7,'))
+    assert states(provenance.of(place / "run"))["log.jsonl of the run"] == "broken"
+    log.unlink()
+    assert states(provenance.of(place / "run"))["log.jsonl of the run"] == "absent"
+
+
 def test_weights_that_are_not_those_of_the_result_break_the_chain(
     made: Path, place: Path, cli: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -105,7 +105,7 @@ def test_weights_that_were_changed_and_written_again_are_refused(tmp_path: Path)
     held = torch.load(path, weights_only=True)
     held["model"]["weight"][0] = float("nan")
     torch.save(held, path)
-    with pytest.raises(TrainError, match=r"checkpoint is damaged.*put a copy of it back"):
+    with pytest.raises(TrainError, match=r"checkpoint is damaged.*give a whole checkpoint.pt"):
         checkpoint.load(path)
 
 

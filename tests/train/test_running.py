@@ -90,6 +90,13 @@ def test_a_finished_run_given_again_never_writes_over_a_result_of_other_weights(
     assert result.read_text() == good
 
 
+def test_a_damaged_checkpoint_tells_how_to_go_on_or_begin_anew(packs: Path, tmp_path: Path) -> None:
+    run(packs, tmp_path / "out", stop=after(1))
+    (tmp_path / "out" / "checkpoint.pt").write_bytes(b"no more")
+    with pytest.raises(TrainError, match=r"put a copy of it back; or delete it, or give another"):
+        run(packs, tmp_path / "out")
+
+
 def test_a_finished_run_whose_checkpoint_has_other_weights_is_refused(
     packs: Path, tmp_path: Path
 ) -> None:

@@ -85,6 +85,8 @@ def fill(mine: nn.Module, other: nn.Module) -> None:
         given["weight"] = whole
         if mine.bias is None and other.bias is not None:
             given["bias"] = torch.zeros_like(other.bias)
+    elif isinstance(mine, nn.Linear):  # timm classifies by a convolution of 1x1
+        given["weight"] = mine.weight.reshape(other.weight.shape)
     other.load_state_dict(given)
 
 

@@ -62,6 +62,7 @@ def _of(file: str, shape: Shape, classes: int, source: str) -> Callable[..., Mod
         def says() -> Mapping[str, str]:
             module, which = _load(file), next(iter(options.values()), None)
             told: dict[str, str] = dict(getattr(module, "PAPER", {}))
+            told |= getattr(module, "PAPER_BY", {}).get(which, {})
             if whole := getattr(module, "WHOLE", {}).get(which):
                 told["all"] = whole
             return told

@@ -40,6 +40,34 @@ WHOLE = {
     True: "four layers, sizes in cuda-convnet; 11 % test error",
 }
 
+#: The sizes of cuda-convnet's files.
+_POOL = "3x3, stride 2"
+_FIGURE1 = {
+    "conv1": "32 kernels 5x5",
+    "pool1": _POOL,
+    "conv2": "32 kernels 5x5",
+    "pool2": _POOL,
+    "conv3": "64 kernels 5x5",
+    "pool3": _POOL,
+    "fc10": "10 units",
+}
+_SECTION33 = {
+    "conv1": "64 kernels 5x5",
+    "pool1": _POOL,
+    "conv2": "64 kernels 5x5",
+    "pool2": _POOL,
+    "local3": "32 kernels 3x3",
+    "local4": "32 kernels 3x3",
+    "fc10": "10 units",
+}
+_NORM = "5 maps, scale 0.001, power 0.75"
+PAPER_BY = {
+    "relu": _FIGURE1,
+    "tanh": _FIGURE1,
+    False: _SECTION33,
+    True: _SECTION33 | {"norm1": _NORM, "norm2": _NORM},
+}
+
 
 def figure1(shape: tuple[int, int, int], classes: int, *, activation: str) -> nn.Module:
     """Logits float32 (n, classes) from images float32 (n, C, H, W), where ``shape`` is (H, W, C).

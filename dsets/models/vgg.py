@@ -15,7 +15,7 @@ from torch import nn
 from dsets.errors import TrainError
 from dsets.models.response_norm import LocalResponseNorm
 
-#: Table 2, by configuration; it has nothing of single layers.
+#: Table 2, by configuration.
 WHOLE = {
     letter: f"{millions} million parameters"
     for letter, millions in (
@@ -33,6 +33,20 @@ STAGES = {
     "e": ([3, 3], [3, 3], [3, 3, 3, 3], [3, 3, 3, 3], [3, 3, 3, 3]),
 }
 CHANNELS = (64, 128, 256, 512, 512)
+
+
+def _rows(letter: str) -> dict[str, str]:
+    """The layer table's rows in table 1's words."""
+    rows = {"norm1": "LRN"} if letter == "a_lrn" else {}
+    for stage, (sides, wide) in enumerate(zip(STAGES[letter], CHANNELS, strict=True), 1):
+        rows |= {
+            f"conv{stage}_{place}": f"conv{side}-{wide}" for place, side in enumerate(sides, 1)
+        }
+        rows[f"pool{stage}"] = "maxpool"
+    return rows | {"fc6": "FC-4096", "fc7": "FC-4096", "fc8": "FC-1000"}
+
+
+PAPER_BY = {letter: _rows(letter) for letter in STAGES}
 
 
 def vgg(shape: tuple[int, int, int], classes: int, *, letter: str) -> nn.Module:

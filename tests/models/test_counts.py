@@ -181,6 +181,19 @@ def test_an_inceptions_parts_have_the_papers_sizes(name: str) -> None:
         assert said in ("x".join(map(str, (*sides, channels))), str(channels), f"1x1x{channels}")
 
 
+@pytest.mark.parametrize("letter", ["a", "a_lrn", "b", "c", "d", "e"])
+def test_every_layer_of_a_vgg_is_quoted_from_its_column(letter: str) -> None:
+    says, net = models.find(f"vgg_{letter}").says(), models.sketch(models.find(f"vgg_{letter}"))
+    for name, layer in net.named_children():
+        if isinstance(layer, torch.nn.Conv2d):
+            assert says[name] == f"conv{layer.kernel_size[0]}-{layer.out_channels}"
+        elif isinstance(layer, torch.nn.Linear):
+            assert says[name] == f"FC-{layer.out_features}"
+        elif "pool" in name or "norm" in name:
+            assert says[name] == ("maxpool" if "pool" in name else "LRN")
+    assert ("conv3_3", "conv1-256") in says.items() or letter != "c"
+
+
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet152_a"])
 def test_a_resnets_stages_have_the_papers_sizes(name: str) -> None:
     model = models.find(name)
@@ -240,8 +253,12 @@ def test_what_a_source_does_not_state_of_the_whole_net_is_said(name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "name", ["lenet", "torch_tutorial", "cifar_quick", "cifar_resnet20", "cifar_resnet110"]
-)
+    "name",
+    [
+        "lenet", "torch_tutorial", "cifar_quick", "cifar_resnet20", "cifar_resnet110",
+        "cifar_relu", "cifar_tanh", "cifar_13pct", "cifar_11pct",
+    ],
+)  # fmt: skip
 def test_a_small_nets_layers_have_the_sizes_that_its_source_states(name: str) -> None:
     says, rows = models.find(name).says(), _rows(name)
     assert {row for row in rows if rows[row].parameters and "bn" not in row} <= {*says}
@@ -249,7 +266,6 @@ def test_a_small_nets_layers_have_the_sizes_that_its_source_states(name: str) ->
         number, _, unit = says.get(row, "").partition(" ")
         if unit == "units" or unit.startswith("kernels"):
             assert rows[row].shape[0] == int(number)
-        elif unit:
+        elif unit.endswith("filters"):
             sides, (filters, _) = number.strip(","), unit.split(" ")
-            if says[row].endswith("filters"):
-                assert f"{filters}x{sides}" == "x".join(map(str, rows[row].shape))
+            assert f"{filters}x{sides}" == "x".join(map(str, rows[row].shape))

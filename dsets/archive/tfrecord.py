@@ -173,6 +173,12 @@ class Block:
         """How many bytes of ``data`` the records take."""
         return int(self.bounds[-1]) + _SUM.size if len(self.bounds) else 0
 
+    @property
+    def follows(self) -> bool:
+        """Whether another record's length, proved by its checksum, is in ``data`` behind them."""
+        head = self.data[self.used : self.used + _HEAD.size]
+        return len(head) == _HEAD.size and _right(head)
+
 
 class Records(Closing):
     """A file of records, to be read in order or by offset; each thread opens its own."""

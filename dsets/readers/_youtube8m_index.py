@@ -117,15 +117,13 @@ def _stored(source: Source, options: Options, name: str, key: list[Any]) -> Inde
         if kept is None or not _sound(kept.columns):
             return None
         end: Any = kept.facts.get("end")
-        return Index(stem, kept.columns, _error(*end) if end else None)
+        what, expected, got = end or ("", None, None)
+        broken = DataError(what, expected=expected, got=got) if end else None
+        return Index(stem, kept.columns, broken)
 
     return _index_file.opened(
         source, read, lambda: _made(source, options, name, stem), write, of=name
     )
-
-
-def _error(what: str, expected: object, got: object) -> DataError:
-    return DataError(f"the file breaks off here: {what}", expected=expected, got=got)
 
 
 def _sound(columns: dict[str, npt.NDArray[Any]]) -> bool:
@@ -187,9 +185,10 @@ def _made(source: Source, options: Options, name: str, stem: str) -> Index:
                     except DataError as error:
                         why = why or error
             if block.end:
-                if not lists["offset"]:
+                if not lists["offset"] and not block.follows:
                     raise block.end  # no file of records
-                end = _error(block.end.what, block.end.expected, block.end.got)
+                what = f"the file breaks off here: {block.end.what}"
+                end = DataError(what, expected=block.end.expected, got=block.end.got)
                 add(block.offset + block.used, 0, None)
     if why and not fits:  # of another level, as a rule
         raise DataError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +60,24 @@ def test_a_damaged_record_and_a_file_cut_short(
     reasons = [str(sample.problem) for sample in samples[4:]]
     assert "damaged record; expected masked CRC-32C" in reasons[0]
     assert reasons[1] == "None" and samples[5].key == "two"
-    assert "the file breaks off here: cut short in a record" in reasons[2]
+    assert reasons[2].startswith("the file breaks off here: cut short in a record; expected")
     assert samples[4].key == "adopted-train3276@12"
     (plan,) = prepare.plan(found, splits=["train"], out=tmp_path / "packs").packs
     prepare.run(prepare.Plan(found, (plan,)))
     assert len(Pack.open(plan.out)) == 5
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_file_cut_short_in_its_first_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+) -> None:
+    given = tiny.files(tmp_path / "given", names=["00", "aZ"])
+    (given / "train00.tfrecord").write_bytes(pack(framed(tiny.video("one"))[:-5]))
+    found = adopted(tmp_path, monkeypatch, "video", given)
+    *whole, last = read(source_of(found))
+    assert [sample.problem for sample in whole] == [None] * 4
+    assert last.key == "adopted-train3276@0"
+    assert "the file breaks off here: cut short in a record" in str(last.problem)
 
 
 def test_another_number_of_frames_in_audio_is_quarantined(

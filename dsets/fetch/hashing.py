@@ -21,8 +21,7 @@ class Digester(Closing):
     """Hashes what ``update`` is given, in the background; ``result`` waits until all of it is done.
 
     One ring of memory is read into, written from and hashed from. A thread hashes whatever has come
-    since it looked last in one piece, for its turns at the interpreter's lock are what costs. Pages
-    of the ring that nothing came into are never touched.
+    since it looked last in one piece, for its turns at the interpreter's lock are what costs.
 
     A context manager: its threads end with the block. One thread calls it.
     """

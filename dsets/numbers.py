@@ -25,9 +25,17 @@ def whole(
             f"bad {name}",
             where=where,
             expected=expected or f"{least} to {most}",
-            got=repr(value),
+            got=written(value),
         )
     return found
+
+
+def written(value: object) -> str:
+    """As ``repr``, which Python refuses for numbers of thousands of digits."""
+    try:
+        return repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def index(value: Any) -> int | None:

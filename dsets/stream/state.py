@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dsets.errors import StreamError
-from dsets.numbers import whole
+from dsets.numbers import whole, written
 from dsets.stream.window import Window
 
 _FORMAT = 1
@@ -58,22 +58,24 @@ def load(saved: Mapping[str, Any], key: Key, n: int) -> State:
     """
     if not isinstance(saved, Mapping):
         raise StreamError("bad stream state", expected="a mapping", got=type(saved).__name__)
-    if saved.get("format") != _FORMAT:
-        raise StreamError(
-            "stream state of an unknown version", expected=_FORMAT, got=repr(saved.get("format"))
-        )
     # NumPy's numbers are as good as those that were saved.
     saved = {
         name: int(value) if isinstance(value, np.integer) else value
         for name, value in saved.items()
     }
+    version = saved.get("format")
+    if type(version) is not int or version != _FORMAT:
+        raise StreamError(
+            "stream state of an unknown version", expected=_FORMAT, got=written(version)
+        )
     for name, expected in asdict(key).items():
-        if name not in saved or saved[name] != expected or type(saved[name]) is not type(expected):
+        given = saved.get(name)  # of another type, it may not even be comparable
+        if type(given) is not type(expected) or given != expected:
             raise StreamError(
                 f"the stream's state belongs to another {_WORDS[name]}",
                 where="load_state_dict",
                 expected=expected,
-                got=saved.get(name),
+                got=given if isinstance(given, str) else written(given),
                 remedy="open the pack and use the seed that the saved run used",
             )
     state = State(saved.get("epoch", -1), saved.get("position", -1))
@@ -84,7 +86,7 @@ def load(saved: Mapping[str, Any], key: Key, n: int) -> State:
     ):
         if type(value) is not int or not 0 <= value <= most:
             raise StreamError(
-                f"bad {name} in a stream's state", expected=f"0 to {most}", got=repr(value)
+                f"bad {name} in a stream's state", expected=f"0 to {most}", got=written(value)
             )
     return state
 

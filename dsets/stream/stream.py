@@ -146,6 +146,13 @@ class Stream(Closing):
         self._prefetch: Prefetch[Job, Made] | None = None
         self._closed = False
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise UsageError(
+            "a stream cannot be copied or pickled",
+            where="stream",
+            remedy="take its state_dict() to another one, or as_iterable(…) to a DataLoader",
+        )
+
     @property
     def epoch(self) -> int:
         """The epoch of the batch that comes next."""

@@ -44,6 +44,14 @@ class Normalise:
             raise UsageError(
                 "bad std", where="Normalise", expected="numbers above 0", got=repr(self.std)
             )
+        with np.errstate(over="ignore"):
+            if not np.isfinite([self.scale, self.bias]).all():
+                raise UsageError(
+                    "mean / std is beyond float32",
+                    where="Normalise",
+                    expected="numbers like those of pixels",
+                    got=f"mean {self.mean}, std {self.std}",
+                )
         if self.dtype not in DTYPES:
             raise UsageError(
                 "bad dtype",

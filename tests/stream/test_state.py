@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,6 +60,25 @@ def test_a_state_with_a_part_missing_is_refused(name: str) -> None:
 def test_what_is_no_state_is_refused(saved: Any) -> None:
     with pytest.raises(StreamError, match="mapping"):
         load(saved, KEY, 100)
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [10**5000, np.array([1, 2]), True, [10**5000]],
+    ids=["huge", "array", "truth", "list"],
+)
+@pytest.mark.parametrize("name", list(dump(KEY, State())))
+def test_a_state_with_a_strange_part_is_refused(name: str, strange: Any) -> None:
+    if dump(KEY, State())[name] is strange:
+        return
+    with pytest.raises(StreamError):
+        load(dump(KEY, State()) | {name: strange}, KEY, 100)
+
+
+@pytest.mark.parametrize("deed", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_stream_says_what_travels_in_its_place(make_pack: MakePack, deed: Any) -> None:
+    with batches(make_pack(9), 4) as stream, pytest.raises(UsageError, match="state_dict"):
+        deed(stream)
 
 
 @given(

@@ -54,6 +54,8 @@ def test_numbers_lists_and_arrays_are_taken_as_one_value_a_channel() -> None:
         ((1,), (-1,), "float32", "bad std"),
         ((float("nan"),), (1,), "float32", "bad mean"),
         ((1,), (float("inf"),), "float32", "bad std"),
+        ((0,), (1e-300,), "float32", "beyond float32"),
+        ((1e300,), (1,), "float32", "beyond float32"),
         ((1, 2), (1,), "float32", "2 and 1"),
         ((), (), "float32", "length"),
         (("a",), (1,), "float32", "bad mean"),

@@ -6,7 +6,7 @@ What happens to the unusual, on either path:
 - palette: looked up; transparency is dropped, not blended; 16 bits a channel: the high byte;
 - EXIF is ignored, rotation included, as the usual ImageNet loaders do;
 - a file whose data end early, that is no image, or whose format is none of FORMATS: DataError;
-- more than MAX_PIXELS, by its header: DataError before anything is decoded.
+- more than MAX_PIXELS, by its header, or once it is resized: DataError before anything is decoded.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 #: Pixels of the largest image that is decoded: 400 MB at four bytes each.
 MAX_PIXELS = 100_000_000
+#: The longest side that libjpeg encodes.
+_JPEG_SIDE = 65_500
 _PNG_DEPTH = 24  # where a PNG says how many bits a sample has
 _FILTERS = {"bilinear": 0, "bicubic": 1}
 #: As ``warnings.filters`` has it.
@@ -94,9 +96,15 @@ def size_of(data: bytes) -> tuple[int, int]:
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
-    """uint8 (height, width, 3) → baseline JPEG, 4:2:0, quality 1 to 100, standard tables."""
+    """uint8 (height, width, 3) → baseline JPEG, 4:2:0, quality 1 to 100, standard tables.
+
+    Raises:
+        DataError: a side is longer than a JPEG's can be.
+    """
     from PIL import Image
 
+    if max(pixels.shape[:2]) > _JPEG_SIDE:
+        raise DataError("image too long for JPEG", expected=f"at most {_JPEG_SIDE} pixels a side")
     target = io.BytesIO()
     Image.fromarray(pixels).save(target, "JPEG", quality=quality, subsampling="4:2:0")
     return target.getvalue()
@@ -124,7 +132,7 @@ def _by_extension(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[
     _check_size(width, height)
     if not plain:
         return None
-    size = geometry(width, height)
+    size = _checked(geometry(width, height))
     try:
         target = np.empty((size.crop_height, size.crop_width, 3), np.uint8)
         extension.native.jpeg_crop(
@@ -149,7 +157,7 @@ def _by_pillow(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[np.
 
     image = _opened(data)
     width, height = image.size
-    size = geometry(width, height)
+    size = _checked(geometry(width, height))
     if image.format == "JPEG":
         scale = profile.denominator(width, height, min(size.width, size.height))
         if scale > 1:
@@ -238,6 +246,15 @@ def _unreadable(error: Exception) -> DataError:
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise _too_large()
+
+
+def _checked(size: Resize) -> Resize:
+    """A picture of one row is small until its shorter side is resized to some hundred."""
+    if size.width * size.height > MAX_PIXELS:
+        raise DataError(
+            "image too large once it is resized", expected=f"at most {MAX_PIXELS} pixels"
+        )
+    return size
 
 
 def _too_large() -> DataError:

@@ -203,6 +203,27 @@ def test_a_decompression_bomb_is_refused_by_its_header(native) -> None:
         codecs.resized(bytes(data), square(32), codecs.profile("exact"), native=native)
 
 
+@pytest.mark.parametrize("native", PATHS)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("size", [(1, 2000), (2000, 1)])
+@pytest.mark.parametrize("shape", [codecs.shorter_side, codecs.centre_crop])
+def test_a_picture_of_one_row_is_no_bomb(native, kind, size, shape) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", size).save(file, kind)
+    exact = codecs.profile("exact")
+    with pytest.raises(DataError, match="image too large once it is resized"):
+        codecs.resized(file.getvalue(), lambda w, h: shape(w, h, 256), exact, native=native)
+    small = codecs.resized(file.getvalue(), lambda w, h: shape(w, h, 4), exact, native=native)
+    assert min(small.shape[:2]) == 4
+
+
+def test_what_is_too_long_for_jpeg_is_a_data_error() -> None:
+    assert codecs.encode_jpeg(np.zeros((65_500, 1, 3), np.uint8), 90)
+    for shape in ((65_501, 1, 3), (1, 65_501, 3)):
+        with pytest.raises(DataError, match="too long for JPEG"):
+            codecs.encode_jpeg(np.zeros(shape, np.uint8), 90)
+
+
 def _without_last_scans(data: bytes, kept: int) -> bytes:
     """A progressive JPEG of its first ``kept`` scans, with an end marker."""
     at = 0

@@ -134,7 +134,9 @@ class Estimate:
         lines = []
         if self.files.missing:
             lines.append(_bring(manifest))
-        option = "" if self.pipeline == manifest.pipeline else f" --pipeline {self.pipeline}"
+        option = ""
+        if self.pipeline != manifest.pipeline:
+            option += f" --pipeline {shlex.quote(self.pipeline)}"
         if (out := packs[0].out.parent) != store.packs(
             manifest.name, packs[0].pipeline.name
         ).absolute():

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dsets import manifest, prepare, store
+from dsets.pipelines import as_is
 from dsets.prepare import estimate, storage
 from tests.cli.tiny import catalogue, files
 
@@ -48,6 +49,18 @@ def test_the_commands_name_the_folder_that_was_given(
     assert cli(["plan", "tiny", "--out", str(out), "--json", "--quiet"]) == 0
     last = json.loads(capsys.readouterr().out)["commands"][-1]
     assert shlex.split(last) == ["dsets", "prepare", "tiny", "--out", str(out)]
+
+
+def test_the_commands_quote_the_path_of_a_pipeline(
+    cli: Cli, capsys: Capture, tiny: dict[str, bytes], tmp_path: Path
+) -> None:
+    folder = tmp_path / "my pipelines"
+    folder.mkdir()
+    path = folder / "as it's.py"
+    path.write_text(Path(as_is.__file__).read_text())
+    assert cli(["plan", "tiny", "--pipeline", str(path), "--json", "--quiet"]) == 0
+    words = shlex.split(json.loads(capsys.readouterr().out)["commands"][-1])
+    assert words[words.index("--pipeline") + 1] == str(path)
 
 
 def test_the_commands_repeat_the_size_of_shards_that_was_given(

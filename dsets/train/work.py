@@ -197,7 +197,8 @@ class Work:
                 f"the loss is no longer a number at step {self.step}",
                 where=self._plan.model,
                 got=figures.loss,
-                remedy=f"lower the rate ({self._plan.recipe.update.rate}), in another --out",
+                remedy="train by a copy of the recipe with a rate below "
+                f"{self._plan.recipe.update.rate}, in another --out",
             )
 
     def _save_beside(self, logs: Logs | None) -> None:

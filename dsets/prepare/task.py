@@ -249,7 +249,7 @@ def made(plan: PackPlan, sample: Sample) -> Sequence[np.ndarray]:
         values = plan.pipeline.make(sample)
     except (DataError, PipelineError):
         raise
-    except Exception as error:  # a stranger's code may raise anything
+    except (Exception, SystemExit) as error:  # a stranger's code may raise anything
         raise PipelineError(
             f"make() failed: {type(error).__name__}: {error}",
             where=where,

@@ -14,6 +14,7 @@ from dsets.prepare import trial
 @pytest.mark.parametrize(
     ("body", "said"),
     [
+        ("raise SystemExit(0)", "make() failed: SystemExit: 0"),
         ("1 / 0", "make() failed: ZeroDivisionError: division by zero"),
         ("return None", "make() must give a mapping"),
     ],

@@ -186,7 +186,6 @@ def run_script(script: str) -> subprocess.CompletedProcess[str]:
 START = """
 import itertools, sys, threading, os
 from dsets.stream.prefetch import Prefetch
-from tests.stream.streams import ours
 prefetch = Prefetch(itertools.count(), lambda n: bytearray(1000), 4, 8)
 prefetch.get()
 """

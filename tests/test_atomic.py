@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,22 +27,15 @@ def test_a_part_that_is_written_but_not_yet_renamed_is_not_swept(
 
 
 def test_many_write_one_file_while_each_sweeps(tmp_path: Path) -> None:
-    path, failures = tmp_path / "terms.json", list[BaseException]()
+    path = tmp_path / "terms.json"
 
     def work(number: int) -> None:
-        try:
-            for _ in range(50):
-                with atomic.sweeping(path) as part:
-                    part.write_text(str(number) * 100)
-        except BaseException as error:
-            failures.append(error)
+        for _ in range(50):
+            with atomic.sweeping(path) as part:
+                part.write_text(str(number) * 100)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
     assert len(path.read_text()) == 100
     assert list(tmp_path.iterdir()) == [path]
 

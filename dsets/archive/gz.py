@@ -1,4 +1,4 @@
-"""Gzip and zlib, inflated as a stream.
+"""Gzip, zlib and bare deflate, inflated as a stream.
 
 ``zlib`` checks each member's CRC-32 and length when its end is reached. Members may follow one
 another, as ``cat a.gz b.gz`` makes them; after the last one only zeros may follow (tapes pad).
@@ -7,24 +7,29 @@ another, as ``cat a.gz b.gz`` makes them; after the last one only zeros may foll
 from __future__ import annotations
 
 import zlib
-from typing import BinaryIO
+from typing import Protocol
 
 MAGIC = b"\x1f\x8b"
 MEMBERS = 10_000  # an empty member takes 20 bytes: without a bound, a small file is hours of work
 
 _INPUT_BYTES = 1 << 16
 _GZIP_FORMAT = 16 + zlib.MAX_WBITS
-_FORMATS = {"gzip": _GZIP_FORMAT, "zlib": zlib.MAX_WBITS}
+_FORMATS = {"gzip": _GZIP_FORMAT, "zlib": zlib.MAX_WBITS, "deflate": -zlib.MAX_WBITS}
 
 
 class Damaged(Exception):
     """The file is not whole gzip or zlib data; the message says why. ``Stream`` makes DataError."""
 
 
-class Inflater:
-    """The bytes inside a gzip file, or in a zlib stream, in order."""
+class _File(Protocol):
+    def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes, and none only at the end."""
 
-    def __init__(self, file: BinaryIO, compression: str = "gzip") -> None:
+
+class Inflater:
+    """The bytes inside a gzip file, or in a stream of zlib's or of bare deflate, in order."""
+
+    def __init__(self, file: _File, compression: str = "gzip") -> None:
         self._file = file
         self._name = compression
         self._inflate = zlib.decompressobj(_FORMATS[compression])

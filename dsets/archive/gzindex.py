@@ -120,6 +120,8 @@ class _Points:
 class _Entered(Inflater):
     """The bytes inside a gzip file from a point on, in order."""
 
+    _file: BinaryIO
+
     def __init__(self, file: BinaryIO, point: _Point) -> None:
         super().__init__(file)
         zdict = {"zdict": point.window} if point.window else {}

@@ -163,10 +163,8 @@ def _once(turn: Turn, part: Part, wire: Wire, tell: Progress) -> tuple[str, str]
     """
     file = part.file
     if part.untold == turn.address and turn.last_resort:
-        return (
-            turn.address,
-            ends.NOTE,
-        )  # asked again it would send all of it again, and tell no more
+        # Asked again it would send all of it again, and tell no more.
+        return turn.address, ends.NOTE
     while True:
         if not part.complete:
             attempt(turn.address, part, wire, whole=turn.whole)

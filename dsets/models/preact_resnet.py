@@ -6,9 +6,10 @@ activated input: of the first block of all, and of each stage's, both branches d
 
 164 and 1001 layers for CIFAR (9n + 2, bottlenecks of 16, 32, 64): 1,703,258 and 10,327,706
 parameters, as independent implementations count them too (pytorchcv among them); the paper says
-1.7 M and 10.2 M. That is the count without batch norm, whose scales and shifts are 24,224 and
-149,216: 1,679,034 and 10,178,490 are left. 5.46 and 4.92 % error on CIFAR-10. 200 layers for
-ImageNet (3, 24, 36, 3 bottlenecks): 64,666,152, known as 64.7 M, batch norm included.
+1.7 M and 10.2 M. It doesn't say so, but that fits the count without batch norm, whose scales and
+shifts are 24,224 and 149,216: 1,679,034 and 10,178,490 are left. 5.46 and 4.92 % error on
+CIFAR-10. 200 layers for ImageNet (3, 24, 36, 3 bottlenecks): 64,666,152, known as 64.7 M, batch
+norm included.
 
 The stride of a stage is in its first 1x1, as in the first paper; timm, pytorchcv and others have it
 in the 3x3.

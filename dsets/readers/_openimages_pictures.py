@@ -156,16 +156,14 @@ def read(
     archive, offset, size = (columns[f"image.{name}"] for name in ("archive", "offset", "bytes"))
     for number, row in enumerate(rows):
         if number % _AHEAD == 0:
-            for coming in rows[number : number + 2 * _AHEAD]:
+            for coming in rows[number + _AHEAD * (number > 0) : number + 2 * _AHEAD]:
                 if size[coming] <= PICTURE_BYTES:
                     archives.get(int(archive[coming])).announce(
                         int(offset[coming]), int(size[coming])
                     )
         if size[row] > PICTURE_BYTES:
-            yield (
-                row,
-                DataError("picture file too large", expected=f"at most {PICTURE_BYTES} bytes"),
-            )
+            limit = f"at most {PICTURE_BYTES} bytes"
+            yield row, DataError("picture file too large", expected=limit)
         else:
             what = f"picture {int(columns['image.id'][row]):016x}"
             blobs = archives.get(int(archive[row]))

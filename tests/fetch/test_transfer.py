@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dsets.fetch import Patience
@@ -50,6 +50,8 @@ def test_a_cut_connection_is_continued_where_it_was_cut(
     kept=st.integers(0, 12_000),
     facts=st.sampled_from([{}, {"bytes": None}, {"bytes": None, "sha256": None, "md5": None}]),
 )
+@example(cuts=[], ranges=False, chunked=False, kept=10_001, facts={"bytes": None})
+@example(cuts=[], ranges=False, chunked=True, kept=10_001, facts={"bytes": None})
 def test_any_cuts_and_any_part_end_in_the_right_file(
     get: Get,
     server: Server,

@@ -47,7 +47,7 @@ def as_data(manifest: Manifest, plan: Plan) -> dict[str, Any]:
         "splits": [
             {
                 "name": split.name,
-                "samples": split.samples,
+                "samples": split.samples or None,
                 "files": list(split.files),
                 "training": split.training,
                 "on_request": split.on_request,
@@ -85,7 +85,7 @@ def as_text(manifest: Manifest, plan: Plan) -> str:
     splits = [
         (
             split.name,
-            count(split.samples),
+            count(split.samples) if split.samples else "counted",
             "training" * split.training + "on request" * split.on_request,
             _names(split),
         )

@@ -264,6 +264,8 @@ def _counted(
         for line in (*readers.notes(source), *readers.remarks(source)):
             tell(Event(f"{trial.name}/{split.name}", 0, None, line))
     except AbsentError as error:
+        if not split.samples:
+            return split, None  # nobody says that there are any in such a file
         missing = f"all of {split.name}: {error.what}"
         return replace(split, samples=0), Lack(split.name, "samples", missing, split.samples, 0)
     except DataError as error:

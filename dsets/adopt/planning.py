@@ -108,7 +108,8 @@ def plan(
     for name in before.keys() - planned:
         lacks = [lack for lack in lacks if lack.split != name]
         got, expected = before[name].samples, manifest.split(name).samples
-        notes.append(f"{name}: adopted before, unverified, {got:,} of {expected:,} samples")
+        of = f" of {expected:,}" if expected else ""
+        notes.append(f"{name}: adopted before, unverified, {got:,}{of} samples")
     return Plan(
         manifest,
         folder,

@@ -225,13 +225,18 @@ def check_name(name: str) -> None:
 def _split(name: str, table: Table, known: Mapping[str, tuple[str, ...]]) -> Split:
     table.only(
         *("samples", "files", "training", "withheld", "on_request", "reader", "whole_files"),
-        "absent",
+        *("absent", "counted"),
     )
     if not _NAME.fullmatch(name):
         raise table.error("", "bad split name", NAMES, name)
     absent = table.flag("absent")
     if absent and (not table.flag("training") or "files" in table.values):
         raise table.error("absent", "bad absent split", "the training split, without files", name)
+    counted = table.flag("counted")
+    if counted and ("samples" in table.values or not table.flag("on_request")):
+        raise table.error(
+            "counted", "bad counted split", "on_request = true, without samples", name
+        )
     needed = () if absent else table.texts("files", needed=True)
     for i, file in enumerate(needed):
         if file not in known:
@@ -239,7 +244,7 @@ def _split(name: str, table: Table, known: Mapping[str, tuple[str, ...]]) -> Spl
             raise table.error(f"files[{i}]", "no such file", expected, file)
     return Split(
         name=name,
-        samples=table.number("samples", 1),
+        samples=0 if counted else table.number("samples", 1),
         files=tuple(one for file in needed for one in known[file]),
         training=table.flag("training"),
         options=table.table("reader").plain(),

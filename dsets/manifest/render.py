@@ -39,7 +39,8 @@ def _lines(manifest: Manifest) -> Iterator[str]:
     for family in manifest.families:
         yield from _family(family, {file.name for file in manifest.files})
     for split in ((manifest.absent,) if manifest.absent else ()) + manifest.splits:
-        yield from ("", f"[split.{_key(split.name)}]", f"samples = {split.samples}")
+        yield from ("", f"[split.{_key(split.name)}]")
+        yield f"samples = {split.samples}" if split.samples else "counted = true"
         if split.training:
             yield "training = true"
         if split is manifest.absent:

@@ -117,6 +117,7 @@ def _frozen(value: Any) -> Any:
 class Split:
     """One split: how many samples it has, which files it needs, and what its reader must know.
 
+    ``samples`` is 0 where nobody publishes how many there are: they are counted in the files.
     ``training`` marks the one split that statistics are computed from. ``options`` is the table
     ``[split.NAME.reader]``, read-only and with tuples for lists; each reader documents and checks
     its own keys. ``withheld`` names the integer fields whose values nobody published for this

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dsets import pipeline as pipelines
 from dsets import readers, store
-from dsets.errors import UsageError
+from dsets.errors import PrepareError, UsageError
 from dsets.field import Field
 from dsets.manifest import Manifest, Source, Split
 from dsets.manifest.schema import Options
@@ -193,6 +193,7 @@ def plan(
         ManifestError: no such split, or the reader cannot follow the manifest.
         PipelineError: the pipeline breaks its contract.
         UsageError: ``shard_bytes`` is not positive, or the dataset is only in the catalogue.
+        PrepareError: a split's samples are counted in its files, which are not here.
     """
     if shard_bytes < 1:
         raise UsageError("bad shard size", expected="at least 1 byte", got=shard_bytes)
@@ -208,7 +209,7 @@ def plan(
     root = (store.raw(manifest.name) if raw is None else raw).absolute()
     folder = (store.packs(manifest.name, recipe.name) if out is None else out).absolute()
     names = splits or [split.name for split in _available(manifest, root, folder)]
-    chosen = {split.name: split for split in map(manifest.split, names)}
+    chosen = {split.name: _counted(manifest, split, root) for split in map(manifest.split, names)}
     made = Plan(
         manifest,
         tuple(
@@ -241,6 +242,24 @@ def _available(manifest: Manifest, raw: Path, folder: Path) -> Sequence[Split]:
     if here and manifest.access != "open":
         return [split for split in here if not split.on_request] or here
     return manifest.default_splits
+
+
+def _counted(manifest: Manifest, split: Split, root: Path) -> Split:
+    """The split with how many samples it has, where only its files say that."""
+    if split.samples:
+        return split
+    source, where = Source(manifest, split, root), f"{manifest.name}/{split.name}"
+    if missing := [name for name in split.files if not source.path(name).exists()]:
+        raise PrepareError(
+            "nobody publishes how many samples this split has, and the files to count them in are "
+            "not here",
+            where=where,
+            got=f"no {', '.join(missing)}",
+            remedy=f"run 'dsets fetch {where}'",
+        )
+    if not (samples := len(readers.load(manifest.reader).table(source))):
+        raise PrepareError("no samples in these files", where=where)
+    return replace(split, samples=samples)
 
 
 def _sample_bytes(recipe: Pipeline, fields: Sequence[Field], source: Source) -> int:

@@ -108,5 +108,7 @@ def _share(provenance: dict[str, Any], split: str, told: dict[str, Any]) -> str:
     if official.digest != digest or wanted is None or not all(type(count) is int for count in held):
         return "unknown: its manifest is not here"
     samples = sum(count for count in held if isinstance(count, int))
+    if not wanted:
+        return f"the whole split, as counted: {samples} samples, {held[1]} of them in quarantine"
     whole = "the whole split" if samples == wanted else "a subset"
     return f"{whole}: {samples} of {wanted} samples, {held[1]} of them in quarantine"

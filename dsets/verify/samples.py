@@ -43,13 +43,14 @@ def samples(source: Source, progress: Progress = ignore) -> Report:
         ManifestError: the split's reader options are wrong.
     """
     task = f"{source.manifest.name}/{source.split.name}"
-    progress(Event(task, 0, source.split.samples))
+    total = source.split.samples or None
+    progress(Event(task, 0, total))
     checks = list(_samples(source, task, progress))
     for file in _first_needed(source):
         message = f"comparing the members of {file.name}"
-        progress(Event(task, source.split.samples, source.split.samples, message))
+        progress(Event(task, source.split.samples, total, message))
         checks.extend(_members(source, file))
-    progress(Event(task, source.split.samples, source.split.samples, finished=True))
+    progress(Event(task, source.split.samples, total, finished=True))
     return Report(task, tuple(checks))
 
 
@@ -99,7 +100,7 @@ def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
             formats[kind] = formats.get(kind, 0) + 1
         count += 1
         if count % EVERY == 0:
-            progress(Event(task, count, source.split.samples))
+            progress(Event(task, count, source.split.samples or None))
     if count != len(table) and not bad:
         bad.append(("samples", f"{count} samples came, the table has {len(table)}"))
     yield _summary(bad, count)
@@ -169,7 +170,7 @@ def _contradictions(samples: Sequence[tuple[str, str]], files: Sequence[str]) ->
 def _table(source: Source, table: pd.DataFrame) -> Check:
     count = len(table)
     details: dict[str, object] = {"samples": count}
-    if count != source.split.samples:
+    if count != (source.split.samples or count):
         message = f"{count} samples, the manifest says {source.split.samples}"
         return Check("table", False, message, details)
     if twice := _keys.repeated(table):

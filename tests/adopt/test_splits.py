@@ -15,7 +15,8 @@ from tests.readers.tiny_voc import members
 def shortened(folder: Path, **changes: bytes | None) -> Path:
     folder.mkdir()
     path = folder / "VOCtrainval_06-Nov-2007.tar"
-    path.write_bytes(raw.tar(members(**{"ImageSets/Main/train.txt": None}, **changes)))
+    unlisted = {"ImageSets/Main/train.txt": None, "ImageSets/Layout/train.txt": None}
+    path.write_bytes(raw.tar(members(**(unlisted | changes))))
     return path
 
 
@@ -35,3 +36,13 @@ def test_an_archive_that_has_none_of_the_splits_is_refused(tmp_path: Path) -> No
         adopt.adopt(
             adopt.plan(manifest.find("voc2007"), [shortened(tmp_path / "have")]), unverified=True
         )
+
+
+def test_a_split_of_an_unpublished_number_of_samples_is_counted_or_left_out_without_a_word(
+    tmp_path: Path,
+) -> None:
+    path = shortened(tmp_path / "have", **{"ImageSets/Layout/train.txt": b"000002  2\n"})
+    done = adopt.adopt(adopt.plan(manifest.find("voc2007"), [path]), unverified=True)
+    assert [(split.name, split.samples) for split in done.splits] == [("layout-train", 1)]
+    assert "layout-train" not in {lack.split for lack in done.lacks if lack.what == "samples"}
+    assert "layout-val" not in {lack.split for lack in done.lacks if lack.what == "samples"}

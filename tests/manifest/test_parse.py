@@ -45,6 +45,13 @@ def test_a_good_manifest_says_what_it_says(good: str) -> None:
     assert found.digest == hashlib.sha256(good.encode()).hexdigest()
 
 
+def test_a_split_may_leave_its_samples_to_be_counted(spoilt: Spoil) -> None:
+    counted = spoilt("samples = 10\n", "counted = true\non_request = true\n")
+    found = manifest.parse(counted, "tiny.toml")
+    assert found.split("test").samples == 0
+    assert manifest.parse(manifest.render(found), "tiny.toml").splits == found.splits
+
+
 BAD = [
     # What is replaced, by what, the key in the error, what the error says was expected.
     ('name = "tiny"', 'name = "Tiny"', "name", "lower-case"),
@@ -132,6 +139,13 @@ BAD = [
     ("samples = 10\n", "samples = -5\n", "split.test.samples", "from 1"),
     ("samples = 10\n", "samples = true\n", "split.test.samples", "a whole number"),
     ("samples = 10\n", "", "split.test.samples", "a whole number"),
+    ("samples = 10\n", "counted = true\n", "split.test.counted", "on_request = true, without"),
+    (
+        "samples = 10\n",
+        "samples = 10\ncounted = true\non_request = true\n",
+        "split.test.counted",
+        "on_request = true, without samples",
+    ),
     ("samples = 10\n", "samples = 10\ntraining = true\n", "split", "in the first split"),
     ("samples = 10\n", 'samples = 10\nwithheld = "label"\n', "split.test.withheld", "a list"),
     ("samples = 10\n", 'samples = 10\nwithheld = ["image"]\n', "split.test.withheld", "one signed"),

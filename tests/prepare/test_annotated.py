@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dsets import store
+from dsets import manifest, store
 from dsets.manifest import Source, render
 from dsets.readers import _coco_index
 from tests.readers import tiny_coco as coco
@@ -147,3 +147,39 @@ def test_bad_and_stray_annotations_of_coco(
     told = capsys.readouterr().out
     assert f"annotations: {source.path('a.zip')}: instances_val.json: 1 {stray}" in told
     assert "003: annotation 1: a polygon that is none" in told
+
+
+def test_a_split_of_an_unpublished_number_of_samples_is_counted_in_its_files(
+    home: Path, cli: Cli, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DSETS_MANIFESTS", str(tmp_path))
+    source = voc.source(store.raw("tiny"), voc.members(**voc.PICTURES))
+    layout = replace(
+        source.split,
+        name="layout-train",
+        samples=0,
+        training=False,
+        on_request=True,
+        options={"archive": "v.tar", "set": "Layout/train"},
+    )
+    described(source, 2, tmp_path)
+    found = manifest.find("tiny")
+    told = replace(found, splits=(*found.splits, layout))
+    (tmp_path / "tiny.toml").write_bytes(render(told))
+
+    command = ["prepare", "tiny/layout-train", "--quiet", "--out", str(tmp_path / "out")]
+    assert cli(command) == 0
+    index = json.loads((tmp_path / "out" / "layout-train" / "index.json").read_text())
+    assert sum(shard["samples"] for shard in index["shards"]) == 1
+    assert cli(["verify", "tiny/layout-train", "--deep", "--quiet"]) == 0
+    assert cli(["repair", str(tmp_path / "out" / "layout-train")]) == 0
+    capsys.readouterr()
+    assert cli(["why", str(tmp_path / "out" / "layout-train")]) == 0
+    assert "the whole split, as counted: 1 samples" in capsys.readouterr().out
+    assert cli(["show", "tiny"]) == 0
+    assert "layout-train  counted  on request" in capsys.readouterr().out
+
+    source.path("v.tar").unlink()
+    assert cli([*command[:-1], str(tmp_path / "other")]) == 1
+    error = capsys.readouterr().err
+    assert "no v.tar" in error and "run 'dsets fetch tiny/layout-train'" in error

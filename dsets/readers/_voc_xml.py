@@ -36,7 +36,8 @@ def parse(data: bytes, where: str, classes: tuple[str, ...]) -> dict[str, Any]:
     (n,), points float32 (n, 2; NaN: none), actions int8 (n, 11; -1: not said), part_boxes float32
     (m, 4), part_labels int64 (m,), part_objects int64 (m,): which object each part is of; size
     int64 (2,): height and width, or the DataError that it gives none though it has objects. Beside
-    them ``filename``: what it calls the picture, or "".
+    them ``filename``: what it calls the picture, or "", and ``remark``: of a pose that VOC does not
+    have, which is taken as Unspecified, or "".
 
     Raises:
         DataError: it is no such annotation, or hostile; ``what`` of it is in fixed words.
@@ -45,11 +46,14 @@ def parse(data: bytes, where: str, classes: tuple[str, ...]) -> dict[str, Any]:
     label = {name: index for index, name in enumerate(classes)}
     objects: list[dict[str, Any]] = []
     parts: list[tuple[list[float], int, int]] = []
-    place = where
+    remark, place = "", where
     try:
         for owner, element in enumerate(root.findall("object")):
             place = f"{where}: object {owner + 1}"
             objects.append(_object(element, label))
+            if (pose := _pose(element)) not in POSES and not remark:
+                known = ", ".join(POSES)
+                remark = f"object {owner + 1} has the pose {pose[:40]!a}, which is none of {known}"
             for part in element.findall("part"):
                 parts.append((_box(part), _choice(part, "name", PARTS, "part"), owner))
         place = where
@@ -72,7 +76,7 @@ def parse(data: bytes, where: str, classes: tuple[str, ...]) -> dict[str, Any]:
     found["part_labels"] = np.array([part[1] for part in parts], np.int64)
     found["part_objects"] = np.array([part[2] for part in parts], np.int64)
     filename = (root.findtext("filename") or "").strip()
-    return found | {"size": size, "filename": filename}
+    return found | {"size": size, "filename": filename, "remark": remark}
 
 
 def _size(root: Element, where: str, *, needed: bool) -> Any:
@@ -111,8 +115,8 @@ def _object(element: Element, label: Mapping[str, int]) -> dict[str, Any]:
     found: dict[str, Any] = {flag: _flag(element, flag) for flag in _FLAGS}
     found["boxes"] = _box(element)
     found["labels"] = _choice(element, "name", tuple(label), "class")
-    pose = (element.findtext("pose") or "").strip()
-    found["poses"] = _choice(element, "pose", POSES, "pose") if pose else 0
+    pose = _pose(element)
+    found["poses"] = POSES.index(pose) if pose in POSES else 0
     found["points"] = [math.nan, math.nan]
     if element.find("point") is not None:
         found["points"] = [_number(element, f"point/{axis}") - 0.5 for axis in "xy"]
@@ -122,6 +126,10 @@ def _object(element: Element, label: Mapping[str, int]) -> dict[str, Any]:
             raise _bad("an action that VOC does not have", ", ".join(ACTIONS), ascii(action.tag))
         found["actions"][ACTIONS.index(action.tag)] = _flag(element, f"actions/{action.tag}")
     return found
+
+
+def _pose(element: Element) -> str:
+    return (element.findtext("pose") or "").strip() or POSES[0]
 
 
 def _box(element: Element) -> list[float]:

@@ -27,8 +27,8 @@ ids (R + 256 G + 65536 B), and of m segments ``segment_ids``, ``segment_labels``
 A sample has a problem if an annotation of it cannot be read or says what cannot be, a box lies
 wholly outside the picture, a mask is none (a polygon of fewer than three corners too), its panoptic
 map is not there, or the JSON gives the picture another size and has objects in it. Annotations of
-no image of the split are left out and remarked; remarked only are ids of several annotations and a
-keypoint's visibility that is none of 0, 1, 2.
+no image of the split are left out and remarked; remarked only are ids of several annotations, a
+keypoint's visibility that is none of 0, 1, 2, and a panoptic map that does not show the segments.
 """
 
 from __future__ import annotations
@@ -46,7 +46,15 @@ from dsets.archive.blobs import Blobs
 from dsets.codecs import rle
 from dsets.errors import DataError
 from dsets.manifest.schema import Source
-from dsets.readers import Sample, _coco_index, _coco_masks, _coco_options, _rows, unusable
+from dsets.readers import (
+    Sample,
+    _coco_index,
+    _coco_map,
+    _coco_masks,
+    _coco_options,
+    _rows,
+    unusable,
+)
 from dsets.readers._coco_columns import POINTS
 from dsets.readers._coco_index import Index
 from dsets.readers._coco_options import FIELDS, Options
@@ -175,7 +183,10 @@ def _values(
         values |= {f"segment_{name}": value for name, value in segments.items()}
         values["segment_ids"] = columns["segment.id"][span].astype(np.int64)
         if painted is not None:
-            values["panoptic_map"] = _map(painted, size, where)
+            values["panoptic_map"] = found = _coco_map.decoded(painted, size, where)
+            remark = remark or _coco_map.contradiction(
+                found, values["segment_ids"], segments["areas"]
+            )
     return values, remark
 
 
@@ -277,20 +288,3 @@ def _visibility(keypoints: Any) -> str:
     said = keypoints[..., 2]
     strange = said[~np.isin(said, (0, 1, 2))]
     return f"a keypoint's visibility is {strange[0]:g}, not 0, 1 or 2" if strange.size else ""
-
-
-def _map(data: bytes, size: tuple[int, int], where: str) -> Any:
-    try:
-        own = codecs.size_of(data)  # before it is decoded
-        if own != size:
-            raise DataError(
-                "of another size than its picture",
-                expected=f"{size[1]} x {size[0]}",
-                got=f"{own[1]} x {own[0]}",
-            )
-        colours = codecs.decode(data).astype(np.int32)
-    except DataError as error:
-        raise DataError(
-            f"panoptic map {error.what}", where=where, expected=error.expected, got=error.got
-        ) from error
-    return colours[..., 0] + 256 * colours[..., 1] + 65536 * colours[..., 2]

@@ -15,8 +15,9 @@ Boxes are edges counted from 0: as published, but 1 less for xmin and ymin.
 
 A sample has a problem if its annotation or a mask cannot be read, a box lies outside the picture by
 more than SLACK pixels, a mask has another size than the picture, or a class mask has indices that
-are no class. An annotation that only says another size than the picture's, or names another
-picture, is remarked; ``size`` is the picture's own.
+are no class. An annotation that only says another size than the picture's, names another picture,
+or has a pose that VOC does not have, is remarked; ``size`` is the picture's own, the pose
+Unspecified.
 """
 
 from __future__ import annotations
@@ -140,8 +141,8 @@ def _sample(options: _Options, index: Index, blobs: Blobs, row: int) -> Sample:
         values, remark = _values(options, index.listed(row), data, where)
     except DataError as error:
         return unusable(key, image, error)
-    if other := _another(values["filename"], key):
-        remark = f"{remark}; {other}" if remark else other
+    remarks = (remark, _another(values["filename"], key), values["remark"])
+    remark = "; ".join(filter(None, remarks))
     return Sample(key, {name: values[name] for name in options.fields}, remark=remark)
 
 

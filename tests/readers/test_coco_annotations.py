@@ -112,3 +112,24 @@ def test_images_whose_only_annotation_is_bad_are_not_dropped_in_silence(tmp_path
     given = instances(annotation(1, 3, bbox=[]), annotation(3, 7))
     found = read(source(tmp_path, given, without_annotations="drop"))
     assert [(one.key, one.problem is None) for one in found] == [("003", False), ("007", True)]
+
+
+@pytest.mark.parametrize(
+    ("segments", "remark"),
+    [
+        ([(257, 24)], ""),
+        ([(257, 0)], ""),  # its area is not said
+        ([], "the panoptic map shows segment 257, which the JSON does not have"),
+        ([(257, 24), (5, 1)], "the panoptic map does not show segment 5"),
+        ([(257, 23)], "the panoptic map shows 24 pixels of segment 257, the JSON says 23"),
+    ],
+)
+def test_a_panoptic_map_that_does_not_show_the_segments_is_remarked(
+    tmp_path: Path, segments: list[tuple[int, int]], remark: str
+) -> None:
+    given = jsons()
+    (one,) = given["panoptic"]["annotations"]
+    one["segments_info"] = [SEGMENT | {"id": number, "area": area} for number, area in segments]
+    found = {sample.key: sample for sample in read(source(tmp_path, given))}
+    assert found["007"].remark == remark and found["007"].problem is None
+    assert not found["003"].remark

@@ -217,6 +217,14 @@ def test_an_annotation_that_names_another_picture_is_remarked(
     assert second.problem is None and second.remark == remark and not first.remark
 
 
+def test_a_pose_that_voc_does_not_have_is_taken_as_unspecified_and_remarked(tmp_path: Path) -> None:
+    strange = {"Annotations/000001.xml": xml(">Left<", ">SideFaceLeft<")}
+    first, second = read(source(tmp_path, members(**PICTURES, **strange)))
+    assert second.problem is None and second.values["poses"].tolist() == [0]
+    assert second.remark.startswith("object 1 has the pose 'SideFaceLeft', which is none of Unsp")
+    assert not first.remark and first.values["poses"].tolist() == [1, 0]
+
+
 def test_an_annotation_with_another_size_than_the_picture_is_remarked(tmp_path: Path) -> None:
     other = {"Annotations/000001.xml": xml("", "").replace(b"<height>4", b"<height>40")}
     first, second = read(source(tmp_path, members(**PICTURES, **other)))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-VOID = 255
+_PART = (255, 255, 255)
 #: Which of COCO's 17 keypoints are joined.
 _BONES = (
     *((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7)),
@@ -16,8 +16,12 @@ _BONES = (
 )
 
 
-def drawn(values: Mapping[str, Any], classes: Sequence[str]) -> NDArray[np.uint8]:
-    """uint8 (height, width, 3): the sample's picture with all that it has of annotations."""
+def drawn(values: Mapping[str, Any], classes: Mapping[str, Sequence[str]]) -> NDArray[np.uint8]:
+    """uint8 (height, width, 3): the sample's picture with all that it has of annotations.
+
+    ``classes``: field → the names of its classes. Things have theirs above their boxes, stuff and
+    panoptic segments, which have no box drawn, within their pixels.
+    """
     from PIL import Image, ImageDraw
 
     from dsets import codecs
@@ -27,17 +31,23 @@ def drawn(values: Mapping[str, Any], classes: Sequence[str]) -> NDArray[np.uint8
     pixels = np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else pixels
     size = pixels.shape[:2]
     pixels = pixels.astype(np.float32)
-    for mask, colour in _masks(values, size):
+    regions = _named(values, size, classes)
+    for mask, colour in (*_masks(values, size), *(one[:2] for one in regions)):
         pixels[mask] = pixels[mask] / 2 + np.array(colour, np.float32) / 2
     picture = Image.fromarray(pixels.astype(np.uint8))
     pen = ImageDraw.Draw(picture)
-    names: list[tuple[float, float, str, tuple[int, int, int]]] = []
+    names = [
+        (*_within(mask), name, colour) for mask, colour, name in regions if name and mask.any()
+    ]
+    for xmin, ymin, xmax, ymax in _rows(values, "part_boxes"):
+        pen.rectangle((xmin, ymin, max(xmin, xmax - 1), max(ymin, ymax - 1)), outline=_PART)
+    known = classes.get("labels", ())
     for i, (xmin, ymin, xmax, ymax) in enumerate(_rows(values, "boxes")):
         label = int(values["labels"][i]) if "labels" in values else i
         right, bottom = max(xmin, xmax - 1), max(ymin, ymax - 1)
         pen.rectangle((xmin, ymin, right, bottom), outline=_colour(label + 1), width=2)
-        if 0 <= label < len(classes):
-            names.append((xmin, ymin, classes[label], _colour(label + 1)))
+        if 0 <= label < len(known):
+            names.append((xmin, ymin, known[label], _colour(label + 1)))
     for points in _rows(values, "keypoints"):
         for one, other in _BONES:
             if points[one][2] > 0 and points[other][2] > 0:
@@ -76,11 +86,44 @@ def _masks(values: Mapping[str, Any], size: tuple[int, int]) -> list[tuple[Any, 
         masks = rle.masks(values["mask"], values["mask_ends"], size)
         labels = values["labels"].tolist()
         found += [(m > 0, _colour(n + 1)) for m, n in zip(masks, labels, strict=True)]
-    for name in ("class_mask", "panoptic_map"):
-        if name in values and values[name].shape == size:
-            indices = values[name]
-            found += [(indices == one, _colour(int(one))) for one in np.unique(indices) if one]
+    if "class_mask" in values and values["class_mask"].shape == size:
+        indices = values["class_mask"]
+        found += [(indices == one, _colour(int(one))) for one in np.unique(indices) if one]
     return found
+
+
+def _named(
+    values: Mapping[str, Any], size: tuple[int, int], classes: Mapping[str, Sequence[str]]
+) -> list[tuple[Any, tuple[int, int, int], str]]:
+    """Pixels, colour and name of each region of stuff and each panoptic segment."""
+    found = []
+    if "stuff_mask" in values:
+        from dsets.codecs import rle
+
+        masks = rle.masks(values["stuff_mask"], values["stuff_mask_ends"], size)
+        for mask, label in zip(masks, values["stuff_labels"].tolist(), strict=True):
+            found.append((mask > 0, _colour(label + 1), _name(classes, "stuff_labels", label)))
+    if "panoptic_map" in values and values["panoptic_map"].shape == size:
+        indices = values["panoptic_map"]
+        said = zip(values.get("segment_ids", ()), values.get("segment_labels", ()), strict=False)
+        labels = {int(number): int(label) for number, label in said}
+        for one in np.unique(indices[indices != 0]).tolist():
+            name = _name(classes, "segment_labels", labels.get(one, -1))
+            found.append((indices == one, _colour(one), name))
+    return found
+
+
+def _name(classes: Mapping[str, Sequence[str]], field: str, label: int) -> str:
+    known = classes.get(field, ())
+    return known[label] if 0 <= label < len(known) else ""
+
+
+def _within(mask: NDArray[np.bool_]) -> tuple[float, float]:
+    """x and y of a pixel in the middle of a mask's rows, and of its pixels there."""
+    rows = np.flatnonzero(mask.any(1))
+    row = int(rows[len(rows) // 2])
+    columns = np.flatnonzero(mask[row])
+    return float(columns[len(columns) // 2]), float(row)
 
 
 def _colour(index: int) -> tuple[int, int, int]:

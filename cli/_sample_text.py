@@ -130,8 +130,7 @@ def _draw(sample: Sample, fields: Mapping[str, Field], folder: Path) -> Path:
         raise DataError("no picture to draw on")
     name = re.sub(r"[^A-Za-z0-9_-]", "_", sample.key)[:100]
     target = folder / f"{name}.png"
-    labels = fields.get("labels")
-    drawn = _drawing.drawn(sample.values, labels.classes if labels else ())
+    drawn = _drawing.drawn(sample.values, {name: one.classes for name, one in fields.items()})
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(target) as part:
         part.write_bytes(codecs.encode_png(drawn))

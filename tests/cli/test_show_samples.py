@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from dsets import store
-from dsets.cli import _sample_text
+from dsets.cli import _drawing, _sample_text
+from dsets.codecs import rle
 from dsets.field import Field
 from dsets.manifest import render
 from tests.archive import records
@@ -76,6 +77,33 @@ def test_annotations_are_drawn(tiny: None, cli: Cli, tmp_path: Path) -> None:
     drawn = {path.name: np.asarray(Image.open(path)) for path in (tmp_path / "out").iterdir()}
     assert sorted(drawn) == ["003.png", "007.png", "009.png"]
     assert drawn["003.png"].any() and drawn["007.png"].any() and not drawn["009.png"].any()
+
+
+def test_stuff_and_panoptic_segments_are_drawn_with_their_names() -> None:
+    black = np.zeros((80, 120, 3), np.uint8)
+    region = np.zeros((80, 120), np.uint8)
+    region[40:, :60] = 1
+    code, ends = rle.encode([region])
+    stuff = {"stuff_mask": code, "stuff_mask_ends": ends, "stuff_labels": np.array([1])}
+    segments = {"segment_ids": np.array([259]), "segment_labels": np.array([1])}
+    segments["panoptic_map"] = region.astype(np.int32) * 259
+    for field, values in (("stuff_labels", stuff), ("segment_labels", segments)):
+        bare, named = (
+            _drawing.drawn({"image": black, **values}, classes)
+            for classes in ({}, {field: ("grass", "sky")})
+        )
+        assert np.array_equal(bare.any(2), region > 0)
+        changed = np.argwhere((bare != named).any(2))
+        assert len(changed) and named[45:, 5:20].any(2).all()
+
+
+def test_boxes_of_parts_are_drawn() -> None:
+    values = {
+        "image": np.zeros((20, 20, 3), np.uint8),
+        "part_boxes": np.array([[2, 3, 9, 12]], np.float32),
+    }
+    ys, xs = np.nonzero(_drawing.drawn(values, {}).any(2))
+    assert (xs.min(), ys.min(), xs.max(), ys.max()) == (2, 3, 8, 11)
 
 
 @pytest.mark.parametrize(

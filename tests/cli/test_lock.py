@@ -49,11 +49,12 @@ def test_verify_checks_what_is_locked(
     assert cli(["verify", "tiny"]) == 0
     assert capsys.readouterr().out.count("as locked") == 5
     lock = json.loads(Path("dsets.lock").read_text())
-    lock["datasets"]["tiny"]["files"]["test-labels.gz"]["sha256"] = "1" * 64
-    Path("dsets.lock").write_text(json.dumps(lock))
-    assert cli(["verify", "tiny"]) == 1
-    wrong = [line for line in capsys.readouterr().out.splitlines() if line.startswith("WRONG")]
-    assert len(wrong) == 1 and "locked is 1111" in wrong[0]
+    for key, other, said in (("bytes", 7, "locked are 7"), ("sha256", "1" * 64, "locked is 1111")):
+        lock["datasets"]["tiny"]["files"]["test-labels.gz"][key] = other
+        Path("dsets.lock").write_text(json.dumps(lock))
+        assert cli(["verify", "tiny"]) == 1
+        wrong = [line for line in capsys.readouterr().out.splitlines() if line.startswith("WRONG")]
+        assert len(wrong) == 1 and said in wrong[0]
 
 
 def test_fetch_refuses_what_contradicts_the_lock_until_it_is_renewed(

@@ -188,6 +188,6 @@ def _judged(turn: Turn, part: Part, wire: Wire) -> str:
     if found is False:
         raise Cut(f"the connection ended after {part.size} bytes, in the middle of the file")
     if found is None and not turn.last_resort:
-        part.untold = turn.address
+        part.untold = part.untold or turn.address
         raise Unended
     return "" if found else ends.NOTE

@@ -154,6 +154,11 @@ class Part:
         there = os.pread(self._descriptor, min(len(data), self.size), 0)
         return data.startswith(there)
 
+    def matches(self, offset: int, data: Data) -> bool:
+        """Whether bytes are those from ``offset`` on, as far as both reach."""
+        there = os.pread(self._descriptor, min(len(data), max(self.size - offset, 0)), offset)
+        return memoryview(data)[: len(there)] == there
+
     def finish(self, address: str, note: str = "") -> receipts.Receipt:
         """Give the part, whose digests are right, its final name.
 

@@ -153,6 +153,9 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
         if part.untold and not decode and total == part.size and part.starts_with(head):
             part.ended = True  # another address has the same length, and begins alike
             return None
+        if part.untold and not decode and not answers.tells_end(response.headers):
+            _compare(part, head, response, wire, flow)
+            return None
         longer = total is not None and part.size > total  # so it is no beginning of this
         if part.size and not decode and not longer and _goes_on(address, part, head, validator):
             known = part.size
@@ -203,6 +206,36 @@ def _receive(address: str, response: Response, part: Part, wire: Wire, flow: Flo
     if flow.received < known and not answers.tells_end(response.headers):
         raise Cut(f"the answer ended after {flow.received} bytes, fewer than were here")
     return None
+
+
+def _compare(part: Part, head: bytes, response: Response, wire: Wire, flow: Flow) -> None:
+    """Take from an answer without an end only what it has beyond all that is here.
+
+    What is here came without an end, too. Of two that begin alike the shorter one was cut; of two
+    that differ nobody says which is right, so the one of the address that comes first stays.
+    """
+    part.ended = False
+    if not part.matches(0, head):
+        return
+    read, seen = body.reader(response, None), len(head)
+    if seen > part.size:
+        take(part, head[part.size :], wire)
+    while True:
+        wire.stop.check()
+        with part.block() as block:
+            if not (count := read(block)):
+                break
+            flow.received += count
+            here = min(max(part.size - seen, 0), count)
+            if not part.matches(seen, block[:here]):
+                return
+            seen += count
+            if here < count:
+                block[: count - here] = block[here:count]
+                take(part, block[: count - here], wire)
+    wire.stop.check()
+    if flow.dried:
+        raise Cut("only a trickle came", slow=True)
 
 
 def _goes_on(address: str, part: Part, head: bytes, validator: str | None) -> bool:

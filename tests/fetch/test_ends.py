@@ -138,3 +138,37 @@ def test_an_archive_that_is_cut_each_time_is_refused(
     with pytest.raises(FetchError, match="in the middle of the file"):
         get(server, folder, "/a")
     assert not (folder / "a.bin").exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wanted"),
+    [
+        (None, CUT, 1),
+        (CUT, None, 2),
+        (None, None, 1),
+        (None, 300, 1),
+        (300, CUT, 2),
+    ],
+)
+def test_of_two_that_tell_no_end_the_longer_one_is_taken(
+    server: Server, folder: Path, first: int | None, second: int | None, wanted: int
+) -> None:
+    server.routes |= {
+        f"/{number}": untold(DATA, cut_after=cut) for number, cut in ((1, first), (2, second))
+    }
+    path = get(server, folder, "/1", "/2")
+    assert path.read_bytes() == DATA[: max(first or len(DATA), second or len(DATA))]
+    receipt = fetch.receipt(path)
+    assert note(path) == ends.NOTE
+    assert receipt and receipt.address == f"{server.url}/{wanted}"
+    assert [asked.path for asked in server.requests] == ["/1", "/2"]
+
+
+def test_of_two_that_tell_no_end_and_differ_the_first_one_stays(
+    server: Server, folder: Path
+) -> None:
+    changed = DATA[: CUT * 2] + b"other" + DATA[CUT * 2 :]
+    server.routes |= {"/1": untold(DATA), "/2": untold(changed), "/3": untold(DATA[::-1])}
+    path = get(server, folder, "/1", "/2", "/3")
+    assert path.read_bytes() == DATA and note(path) == ends.NOTE
+    assert [asked.path for asked in server.requests] == ["/1", "/2", "/3"]

@@ -5,9 +5,9 @@ xmin, ymin, xmax, ymax, the centre of the first pixel (0.5, 0.5). A size is (hei
 window (top, left, height, width).
 """
 
-from dsets.geometry import boxes, keypoints, masks, polygons
+from dsets.geometry import boxes, keypoints, masks, points, polygons
 
 Size = tuple[int, int]
 Window = tuple[int, int, int, int]
 
-__all__ = ["Size", "Window", "boxes", "keypoints", "masks", "polygons"]
+__all__ = ["Size", "Window", "boxes", "keypoints", "masks", "points", "polygons"]

@@ -2,7 +2,8 @@
 
 Boxes and keypoints are moved, scaled and mirrored with the window and cut off at its border; the
 number of objects stays, so that labels and flags still stand beside them: what has left the window
-is a box without area, or an absent keypoint. Maps of indices show 255, void, beyond the image.
+is a box without area, an absent keypoint, or a point that is NaN. Maps of indices show 255, void,
+beyond the image, panoptic maps 0.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ from dsets.stream.ragged import Ragged
 from dsets.transforms.view import Views
 
 VOID = 255
+_BOXES = ("boxes", "part_boxes", "segment_boxes")
+_RUNS = {"mask": "mask_ends", "stuff_mask": "stuff_mask_ends"}
 _KINDS = {
-    "boxes": ("float32", (None, 4)),
+    **dict.fromkeys(_BOXES, ("float32", (None, 4))),
     "keypoints": ("float32", (None, 17, 3)),
-    "mask": ("uint8", (None,)),
+    "points": ("float32", (None, 2)),
+    **dict.fromkeys(_RUNS, ("uint8", (None,))),
 }
-_MAPS = ("class_mask", "object_mask")
+#: What maps show beyond the image: void, or no segment.
+_MAPS = {"class_mask": VOID, "object_mask": VOID, "panoptic_map": 0}
 
 
 def drawn(fields: Iterable[Field], size: tuple[int, int]) -> tuple[str, ...]:
@@ -56,14 +61,18 @@ def follow(
     made: dict[str, Any] = {}
     for name in names:
         value = fields[name]
-        if name == "boxes":
+        if name in _BOXES:
             made[name] = Ragged(_boxes(value, views), value.offsets)
         elif name == "keypoints":
             made[name] = Ragged(_keypoints(value, views), value.offsets)
-        elif name == "mask":
-            made |= _masks(value, fields["mask_ends"], views, size)
+        elif name == "points":
+            made[name] = Ragged(_points(value, views), value.offsets)
+        elif name in _RUNS:
+            codes, ends = _masks(value, fields[_RUNS[name]], views, size)
+            made |= {name: codes, _RUNS[name]: ends}
         else:
-            made[name] = np.stack([_map(one, views, row, VOID) for row, one in enumerate(value)])
+            beyond = _MAPS[name]
+            made[name] = np.stack([_map(one, views, row, beyond) for row, one in enumerate(value)])
     return made
 
 
@@ -100,6 +109,16 @@ def _keypoints(given: Ragged, views: Views) -> Any:
     return np.where(views.mirrored[given.rows, None, None], mirrored, found)
 
 
+def _points(given: Ragged, views: Views) -> Any:
+    top, left, height, width = _windows(views, given.rows)
+    found = geometry.points.cropped(given.values, (top, left, height, width))
+    found = geometry.points.resized(found, (height, width), views.size)
+    if views.mirrored is None:
+        return found
+    mirrored = geometry.points.mirrored(found, views.size[1])
+    return np.where(views.mirrored[given.rows, None], mirrored, found)
+
+
 def _map(mask: Any, views: Views, row: int, outside: int) -> Any:
     top, left, height, width = (int(one) for one in _windows(views, np.array(row)))
     found = geometry.masks.cropped(mask, (top, left, height, width), outside)
@@ -110,7 +129,9 @@ def _map(mask: Any, views: Views, row: int, outside: int) -> Any:
     return found
 
 
-def _masks(codes: Ragged, ends: Ragged, views: Views, size: tuple[int, int]) -> dict[str, Ragged]:
+def _masks(
+    codes: Ragged, ends: Ragged, views: Views, size: tuple[int, int]
+) -> tuple[Ragged, Ragged]:
     from dsets.codecs import rle
 
     made = []
@@ -118,7 +139,7 @@ def _masks(codes: Ragged, ends: Ragged, views: Views, size: tuple[int, int]) -> 
         masks = rle.masks(codes[row], ends[row], size)
         made.append(rle.encode([_map(mask, views, row, 0) for mask in masks]))
     bounds = np.cumsum([0, *(len(one) for one, _ in made)], dtype=np.int64)
-    return {
-        "mask": Ragged(np.concatenate([one for one, _ in made]), bounds),
-        "mask_ends": Ragged(np.concatenate([one for _, one in made]), ends.offsets),
-    }
+    return (
+        Ragged(np.concatenate([one for one, _ in made]), bounds),
+        Ragged(np.concatenate([one for _, one in made]), ends.offsets),
+    )

@@ -198,6 +198,55 @@ def test_boxes_grow_with_a_resized_crop(pack: Pack) -> None:
             assert batch["class_mask"][row].shape == (40, 40)
 
 
+@pytest.mark.parametrize(
+    "transform", [[Crop((13, 17)), Flip()], [PadCrop(5), Flip()], [RandomResizedCrop(40), Flip()]]
+)
+def test_parts_segments_points_and_stuff_follow_as_objects_do(
+    pack: Pack, tmp_path: Path, transform: list[Any]
+) -> None:
+    whole = [pack[number] for number in range(COUNT)]
+    columns = {name: [one[name] for one in whole] for name in ("image", "boxes", "class_mask")}
+    columns |= {name: [one[name] for one in whole] for name in ("keypoints", "mask", "mask_ends")}
+    columns |= {"part_boxes": columns["boxes"], "segment_boxes": columns["boxes"]}
+    columns |= {"stuff_mask": columns["mask"], "stuff_mask_ends": columns["mask_ends"]}
+    columns["points"] = [
+        np.append(one["keypoints"][:, 1, :2], np.full((1, 2), np.nan, np.float32), 0)
+        for one in whole
+    ]
+    columns["panoptic_map"] = [one["class_mask"].astype(np.int32) * 9000 for one in whole]
+    fields = (
+        *(field for field in FIELDS if field.name in columns),
+        *(Field(name, "float32", (None, 4)) for name in ("part_boxes", "segment_boxes")),
+        Field("stuff_mask", "uint8", (None,)),
+        Field("stuff_mask_ends", "int64", (None,)),
+        Field("points", "float32", (None, 2)),
+        Field("panoptic_map", "int32", SIZE),
+    )
+    values = {
+        field.name: np.stack(columns[field.name]) if field.fixed else columns[field.name]
+        for field in fields
+    }
+    opened = packs.written(tmp_path, fields, [f"{i:02}" for i in range(COUNT)], values)
+    absent = 0
+    for batch in batches(opened, 4, seed=4, transform=transform):
+        for row in range(len(batch.index)):
+            boxes, points = batch["boxes"][row], batch["points"][row]
+            assert np.array_equal(batch["part_boxes"][row], boxes)
+            assert np.array_equal(batch["segment_boxes"][row], boxes)
+            assert np.array_equal(batch["stuff_mask"][row], batch["mask"][row])
+            assert np.array_equal(batch["stuff_mask_ends"][row], batch["mask_ends"][row])
+            mask = batch["class_mask"][row].astype(np.int32)
+            assert np.array_equal(batch["panoptic_map"][row], np.where(mask == 255, 0, mask * 9000))
+            assert np.isnan(points[-1]).all() and len(points) == len(boxes) + 1
+            # Flip has left and right joints change places.
+            for point, joints in zip(points, batch["keypoints"][row], strict=False):
+                there = joints[joints[:, 2] > 0]
+                absent += not len(there)
+                wanted = there[0, :2] if len(there) else [np.nan, np.nan]
+                assert np.allclose(point, wanted, atol=1e-4, equal_nan=True)
+    assert absent or isinstance(transform[0], PadCrop)
+
+
 def test_boxes_that_could_not_follow_are_refused(tmp_path: Path, make_pack: Any) -> None:
     fields = (Field("image", "uint8", (None,)), Field("boxes", "float32", (None, 4)))
     values = {"image": [np.ones(3, np.uint8)], "boxes": [np.zeros((1, 4), np.float32)]}

@@ -24,6 +24,7 @@ from dsets.errors import PackError, PipelineError
 from dsets.field import Field
 from dsets.manifest import Manifest
 from dsets.pack.schema import check_fields
+from dsets.raised import failed, message
 from dsets.readers import Batch, Sample
 
 _PACKAGE = "dsets.pipelines"
@@ -59,13 +60,11 @@ class Pipeline:
         """
         try:
             given = tuple(self._fields(manifest))
-        except PipelineError:
+        except (PipelineError, KeyboardInterrupt):
             raise
-        except Exception as error:  # a stranger's code may raise anything
-            raise PipelineError(
-                f"fields() failed for {manifest.name}: {type(error).__name__}: {error}",
-                where=self.origin,
-            ) from error
+        except BaseException as error:  # a stranger's code may raise anything
+            call = f"fields() of {manifest.name}"
+            raise failed(call, self.origin, error, self.origin) from error
         self._check(given)
         return given
 
@@ -79,10 +78,10 @@ class Pipeline:
             return {}
         try:
             given = self._environment()
-        except Exception as error:  # a stranger's code may raise anything
-            raise PipelineError(
-                f"environment() failed: {type(error).__name__}: {error}", where=self.origin
-            ) from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a stranger's code may raise anything
+            raise failed("environment()", self.origin, error, self.origin) from error
         if not isinstance(given, Mapping) or not all(
             isinstance(text, str) for pair in given.items() for text in pair
         ):
@@ -202,11 +201,12 @@ def _execute(path: Path, source: bytes) -> ModuleType:
     sys.modules[module.__name__] = module  # dataclasses look their own module up there
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)
-    except Exception as error:
+    except BaseException as error:  # sys.exit as well, which would end the job as if it were done
         del sys.modules[module.__name__]
-        raise PipelineError(
-            f"cannot be imported: {type(error).__name__}: {error}", where=path
-        ) from error
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        what = f"cannot be imported: {type(error).__name__}: {message(error)}"
+        raise PipelineError(what, where=path) from error
     return module
 
 

@@ -82,6 +82,7 @@ def test_an_error_names_the_module_and_what_is_missing(tmp_path: Path, missing: 
         ("DECODED_SHAPE = [4, 4, 3]", "DECODED_SHAPE"),
         ("1 / 0", "cannot be imported: ZeroDivisionError"),
         ("def", "cannot be imported: SyntaxError"),
+        ("raise SystemExit(0)", "cannot be imported: SystemExit: 0"),
         ("import nowhere_to_be_found", "cannot be imported: ModuleNotFoundError"),
     ],
 )
@@ -96,7 +97,12 @@ def test_a_broken_module_is_refused(tmp_path: Path, wrong: str, said: str) -> No
         ("()", None, "fields"),
         ("5", None, "fields"),
         ("('image',)", None, "bad fields"),
-        ("1 / 0", None, "fields.. failed for mnist: ZeroDivisionError"),
+        ("1 / 0", None, "fields.. of mnist failed in line [0-9]+: ZeroDivisionError"),
+        (
+            "__import__('sys').exit(0)",
+            None,
+            "fields.. of mnist failed in line [0-9]+: SystemExit: 0",
+        ),
         ("(Field('a', 'int64', ()), Field('a', 'int8', ()))", None, "fields"),
         ("(Field('key_hash', 'int64', ()),)", None, "key_hash"),
         ("(Field('a', 'int64', ()),)", "image", "STATISTICS names no field"),
@@ -135,7 +141,7 @@ def test_a_pixel_environment_is_strings_by_name_or_nothing(tmp_path: Path) -> No
         ("None", "bad environment"),
         ("{'codec': 1.2}", "bad environment"),
         ("{1: 'codec'}", "bad environment"),
-        ("1 / 0", "environment.. failed: ZeroDivisionError"),
+        ("1 / 0", "environment.. failed in line [0-9]+: ZeroDivisionError"),
     ],
 )
 def test_a_bad_pixel_environment_is_refused(tmp_path: Path, given: str, said: str) -> None:

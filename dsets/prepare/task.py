@@ -16,7 +16,7 @@ from typing import cast
 import numpy as np
 
 from dsets import codecs, readers
-from dsets.errors import DataError, PipelineError, PrepareError
+from dsets.errors import DataError, DsetsError, PipelineError, PrepareError
 from dsets.pack import shard
 from dsets.pack.digests import samples_digest
 from dsets.pack.schema import Quarantined
@@ -26,6 +26,7 @@ from dsets.prepare.columns import Columns, checked, checked_batch
 from dsets.prepare.ledger import Record
 from dsets.prepare.makers import Makers, done
 from dsets.prepare.planning import PackPlan
+from dsets.raised import failed, message
 from dsets.readers import Batch, Batching, Sample
 
 #: Samples handed to a thread at a time: small images would otherwise drown in the handing over.
@@ -37,8 +38,16 @@ _COUNTED_BYTES = 1 << 24
 
 
 def make_shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> list[Record]:
-    """The records of these shards, as ``shards`` gives them."""
-    return list(shards(plan, numbers, threads))
+    """The records of these shards, as ``shards`` gives them.
+
+    An error goes without what caused it: it may travel to another process, where an exception of
+    somebody else's, pickled beside it, might not arrive.
+    """
+    try:
+        return list(shards(plan, numbers, threads))
+    except DsetsError as error:
+        error.__cause__ = error.__context__ = None
+        raise
 
 
 def shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> Iterator[Record]:
@@ -141,7 +150,7 @@ class _Shard:
                 values = made(self._plan, sample)
                 pixels = decoded(self._plan, values)
             except DataError as error:
-                self._quarantine[place] = Quarantined(sample.key, str(error), _digest(sample))
+                self._quarantine[place] = Quarantined(sample.key, message(error), _digest(sample))
                 continue
             self._columns.put(place, sample.key, values)
             if pixels is not None and self._plan.statistics:
@@ -227,11 +236,10 @@ def _made_at_once(plan: PackPlan, batch: Batch) -> Sequence[np.ndarray] | None:
         values = plan.pipeline.make_batch(batch) if plan.pipeline.make_batch else None
     except (DataError, PipelineError):
         return None  # of which sample, ``make`` tells
-    except Exception as error:  # a stranger's code may raise anything
-        raise PipelineError(
-            f"make_batch() failed: {type(error).__name__}: {error}",
-            where=where,
-        ) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a stranger's code may raise anything
+        raise failed("make_batch()", where, error, plan.pipeline.origin) from error
     return None if values is None else checked_batch(where, len(batch.keys), plan.fields, values)
 
 
@@ -246,15 +254,15 @@ def made(plan: PackPlan, sample: Sample) -> Sequence[np.ndarray]:
         raise sample.problem
     where = f"{plan.pipeline.origin}, sample {sample.key}"
     try:
-        values = plan.pipeline.make(sample)
-    except (DataError, PipelineError):
+        return checked(where, plan.fields, plan.pipeline.make(sample))
+    except (DataError, PipelineError) as error:
+        if hasattr(error, "what"):  # else a stranger's class that never called ours
+            raise
+        raise failed("make()", where, error, plan.pipeline.origin) from error
+    except KeyboardInterrupt:
         raise
-    except (Exception, SystemExit) as error:  # a stranger's code may raise anything
-        raise PipelineError(
-            f"make() failed: {type(error).__name__}: {error}",
-            where=where,
-        ) from error
-    return checked(where, plan.fields, values)
+    except BaseException as error:  # a stranger's code may raise anything, its mapping as well
+        raise failed("make()", where, error, plan.pipeline.origin) from error
 
 
 def decoded(plan: PackPlan, values: Sequence[np.ndarray]) -> np.ndarray | None:

@@ -129,7 +129,7 @@ def test_ordinary_records_are_not_made_one_by_one(
 @pytest.mark.parametrize(
     ("body", "what"),
     [
-        ("raise KeyError(3)", r"make_batch\(\) failed: KeyError"),
+        ("raise KeyError(3)", r"make_batch\(\) failed in line [0-9]+: KeyError"),
         ("values = 7", r"make_batch\(\) must give a mapping"),
         ("del values['labels']", "of another kind than their field"),
         ("values['labels'] = values['labels'][1:]", "of another kind than their field"),

@@ -135,7 +135,9 @@ def test_a_pipelines_mistake_names_the_sample(tiny: Any, workers: int | None) ->
     with pytest.raises(PipelineError, match=r"sample train/00042.*no label"):
         prepare.run(tiny.plan(pipeline=recipe), workers=workers)
     recipe = tiny.recipe('if sample.key == "train/00042": 1 / 0')
-    with pytest.raises(PipelineError, match=r"train/00042: make.* failed: ZeroDivisionError"):
+    with pytest.raises(
+        PipelineError, match=r"train/00042: make.* failed in line 13: ZeroDivisionError"
+    ):
         prepare.run(tiny.plan(pipeline=recipe), workers=workers)
 
 

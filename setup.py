@@ -17,7 +17,7 @@ SOURCES = (
     *("module", "guard", "checksum", "rows", "gather", "scale", "resample", "resample_wide"),
     *("statistics", "example"),
 )
-JPEG_SOURCES = ("decompress", "jpeg", "jpeg_show", "jpeg_rows")
+JPEG_SOURCES = ("decompress", "huffman", "huffman_table", "jpeg", "jpeg_show", "jpeg_rows")
 
 
 class Build(build_ext):

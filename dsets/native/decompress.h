@@ -16,6 +16,7 @@ struct failure {
     jmp_buf back;
     char *message;
     int truncated;
+    int again; /* what is wrong is for the library alone to say: see huffman.h */
 };
 
 /* Before jpeg_create_decompress: errors will jump to failure->back. message: JPEG_MESSAGE bytes. */
@@ -30,7 +31,7 @@ int decompress_plain(const struct jpeg_decompress_struct *jpeg);
    image are missing, the library smooths over the blocks' edges, each generation in its own way. */
 int decompress_all_bits(const struct jpeg_decompress_struct *jpeg);
 
-/* Before anything is decoded: does the end mark follow on the scan's data, if it is the only scan?
+/* Before any row is decoded: does the end mark follow on the scan's data, if it is the only scan?
    Whatever else does may be an error, which the library finds only where it decodes to the end. */
 int decompress_one_scan(const struct jpeg_decompress_struct *jpeg);
 

@@ -1,6 +1,7 @@
 /* JPEG bytes → a resized crop, decoding only the rows and columns that the crop needs. */
 
 #include "decompress.h"
+#include "huffman.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,18 +32,21 @@ static void span(const struct axis *axis, int *first, int *last) {
     *last = axis->first[axis->outputs - 1] + axis->taps;
 }
 
-enum jpeg_result jpeg_crop(const uint8_t *data, size_t length, const struct jpeg_request *request,
-                           uint8_t *target, char message[JPEG_MESSAGE]) {
+/* own: with our Huffman decoder, where it can; then *again says that it cannot. */
+static enum jpeg_result crop(const uint8_t *data, size_t length, const struct jpeg_request *request,
+                             uint8_t *target, char message[JPEG_MESSAGE], int own, int *again) {
     struct jpeg_decompress_struct jpeg;
     struct failure failure;
     struct axis volatile_across = {0}, volatile_down = {0};
     struct axis *across = &volatile_across, *down = &volatile_down;
     uint8_t *volatile pixels = NULL;
+    struct huffman *volatile huffman = NULL;
     volatile enum jpeg_result result = JPEG_BROKEN;
 
     decompress_begin(&jpeg, &failure, message);
     if (setjmp(failure.back)) {
         result = failure.truncated ? JPEG_TRUNCATED : JPEG_BROKEN;
+        *again = failure.again;
         goto done;
     }
     jpeg_create_decompress(&jpeg);
@@ -51,9 +55,9 @@ enum jpeg_result jpeg_crop(const uint8_t *data, size_t length, const struct jpeg
     jpeg.out_color_space = JCS_EXT_RGBX;
     jpeg.scale_num = 1;
     jpeg.scale_denom = (unsigned int)request->denominator;
-    int one_scan = decompress_one_scan(&jpeg);
     jpeg_start_decompress(&jpeg);
-    if (!one_scan || !decompress_all_bits(&jpeg)) {
+    if (own) huffman = huffman_take(&jpeg, &failure);
+    if ((!huffman && !decompress_one_scan(&jpeg)) || !decompress_all_bits(&jpeg)) {
         snprintf(message, JPEG_MESSAGE, "scans are missing, or more than scans is there");
         goto done;
     }
@@ -101,9 +105,17 @@ enum jpeg_result jpeg_crop(const uint8_t *data, size_t length, const struct jpeg
     result = JPEG_OK;
 done:
     jpeg_destroy_decompress(&jpeg);
+    huffman_free(huffman);
     axis_free(across);
     axis_free(down);
     free(pixels);
     if (result == JPEG_MEMORY) snprintf(message, JPEG_MESSAGE, "out of memory");
     return result;
+}
+
+enum jpeg_result jpeg_crop(const uint8_t *data, size_t length, const struct jpeg_request *request,
+                           uint8_t *target, char message[JPEG_MESSAGE]) {
+    int again = 0;
+    enum jpeg_result result = crop(data, length, request, target, message, 1, &again);
+    return again ? crop(data, length, request, target, message, 0, &again) : result;
 }

@@ -4,12 +4,13 @@
    whole image; rows above it are entropy-decoded, which nothing can spare. */
 
 #include "decompress.h"
+#include "huffman.h"
 #include "jpeg_show.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINES = 16, START = 0xd8, END = 0xd9, SCAN = 0xda };
+enum { LINES = 16, SHOW_AGAIN = -2, START = 0xd8, END = 0xd9, SCAN = 0xda };
 
 void jpeg_space_free(struct jpeg_space *space) {
     axis_free(&space->across);
@@ -114,19 +115,23 @@ static void read_rows(struct jpeg_decompress_struct *jpeg, const struct part *pa
     }
 }
 
-int jpeg_show(const uint8_t *data, size_t length, const struct jpeg_view *view,
-              const struct finish *finish, int64_t most_pixels, struct jpeg_space *space,
-              void *out) {
+/* own: with our Huffman decoder, where it can; SHOW_AGAIN then says that it cannot. */
+static int show(const uint8_t *data, size_t length, const struct jpeg_view *view,
+                const struct finish *finish, int64_t most_pixels, struct jpeg_space *space,
+                void *out, int own) {
     struct jpeg_decompress_struct jpeg;
     struct failure failure;
     char message[JPEG_MESSAGE];
+    struct huffman *volatile huffman = NULL;
     volatile int result = SHOW_BROKEN;
     if (length < 3 || data[0] != 0xff || data[1] != START || data[2] != 0xff) return SHOW_OTHER;
     if (!complete(data, length)) return SHOW_TRUNCATED;
 
     decompress_begin(&jpeg, &failure, message);
     if (setjmp(failure.back)) {
-        result = failure.truncated ? SHOW_TRUNCATED : SHOW_BROKEN;
+        result = failure.again       ? SHOW_AGAIN
+                 : failure.truncated ? SHOW_TRUNCATED
+                                     : SHOW_BROKEN;
         goto done;
     }
     jpeg_create_decompress(&jpeg);
@@ -161,6 +166,7 @@ int jpeg_show(const uint8_t *data, size_t length, const struct jpeg_view *view,
         goto done;
     jpeg.out_color_space = resized ? JCS_EXT_RGBX : JCS_EXT_RGB;
     jpeg_start_decompress(&jpeg);
+    if (own) huffman = huffman_take(&jpeg, &failure);
     if (!decompress_all_bits(&jpeg)) {
         result = SHOW_OTHER;
         goto done;
@@ -190,7 +196,16 @@ int jpeg_show(const uint8_t *data, size_t length, const struct jpeg_view *view,
     result = SHOWN;
 done:
     jpeg_destroy_decompress(&jpeg);
+    huffman_free(huffman);
     axis_free(&space->across);
     axis_free(&space->down);
     return result;
+}
+
+int jpeg_show(const uint8_t *data, size_t length, const struct jpeg_view *view,
+              const struct finish *finish, int64_t most_pixels, struct jpeg_space *space,
+              void *out) {
+    int result = show(data, length, view, finish, most_pixels, space, out, 1);
+    return result == SHOW_AGAIN ? show(data, length, view, finish, most_pixels, space, out, 0)
+                                : result;
 }

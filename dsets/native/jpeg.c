@@ -32,9 +32,9 @@ static void span(const struct axis *axis, int *first, int *last) {
     *last = axis->first[axis->outputs - 1] + axis->taps;
 }
 
-/* own: with our Huffman decoder, where it can; then *again says that it cannot. */
+/* *own: with our Huffman decoder? Whether it was so; *again says that it must not be. */
 static enum jpeg_result crop(const uint8_t *data, size_t length, const struct jpeg_request *request,
-                             uint8_t *target, char message[JPEG_MESSAGE], int own, int *again) {
+                             uint8_t *target, char message[JPEG_MESSAGE], int *own, int *again) {
     struct jpeg_decompress_struct jpeg;
     struct failure failure;
     struct axis volatile_across = {0}, volatile_down = {0};
@@ -56,7 +56,8 @@ static enum jpeg_result crop(const uint8_t *data, size_t length, const struct jp
     jpeg.scale_num = 1;
     jpeg.scale_denom = (unsigned int)request->denominator;
     jpeg_start_decompress(&jpeg);
-    if (own) huffman = huffman_take(&jpeg, &failure);
+    if (*own) huffman = huffman_take(&jpeg, &failure);
+    *own = huffman != NULL;
     if ((!huffman && !decompress_one_scan(&jpeg)) || !decompress_all_bits(&jpeg)) {
         snprintf(message, JPEG_MESSAGE, "scans are missing, or more than scans is there");
         goto done;
@@ -114,8 +115,11 @@ done:
 }
 
 enum jpeg_result jpeg_crop(const uint8_t *data, size_t length, const struct jpeg_request *request,
-                           uint8_t *target, char message[JPEG_MESSAGE]) {
+                           uint8_t *target, char message[JPEG_MESSAGE], int *own) {
     int again = 0;
-    enum jpeg_result result = crop(data, length, request, target, message, 1, &again);
-    return again ? crop(data, length, request, target, message, 0, &again) : result;
+    *own = 1;
+    enum jpeg_result result = crop(data, length, request, target, message, own, &again);
+    if (!again) return result;
+    *own = 0;
+    return crop(data, length, request, target, message, own, &again);
 }

@@ -152,11 +152,12 @@ static PyObject *jpeg_header(PyObject *self, PyObject *args) {
 
 /* jpeg_crop(data, denominator, resized_width, resized_height, left, top, target, target_width,
    target_height, filter): target is (target_height, target_width, 3) bytes. The sizes must be
-   those that jpeg_header's figures lead to; they are checked against the image again. */
+   those that jpeg_header's figures lead to; they are checked against the image again. Returns
+   whether the Huffman codes were decoded by our decoder, not the library's. */
 static PyObject *jpeg_crop_(PyObject *self, PyObject *args) {
     Py_buffer data, target;
     struct jpeg_request ask;
-    int filter;
+    int filter, own = 0;
     char message[JPEG_MESSAGE];
     (void)self;
     if (!PyArg_ParseTuple(args, "y*iiiiiw*iii", &data, &ask.denominator, &ask.resized_width,
@@ -174,7 +175,7 @@ static PyObject *jpeg_crop_(PyObject *self, PyObject *args) {
     if (fits) {
         ask.filter = (enum filter)filter;
         Py_BEGIN_ALLOW_THREADS
-        result = jpeg_crop(data.buf, (size_t)data.len, &ask, target.buf, message);
+        result = jpeg_crop(data.buf, (size_t)data.len, &ask, target.buf, message, &own);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&data);
@@ -184,7 +185,7 @@ static PyObject *jpeg_crop_(PyObject *self, PyObject *args) {
         return NULL;
     }
     if (result != JPEG_OK) return jpeg_error(result, message);
-    Py_RETURN_NONE;
+    return PyBool_FromLong(own);
 }
 #endif
 

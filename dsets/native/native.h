@@ -85,9 +85,9 @@ enum jpeg_result { JPEG_OK = 0, JPEG_TRUNCATED = 1, JPEG_BROKEN = 2, JPEG_MEMORY
 
 enum jpeg_result jpeg_read(const uint8_t *data, size_t length, struct jpeg_header *header,
                            char message[JPEG_MESSAGE]);
-/* Decode, resize and crop into target (height, width, 3). */
+/* Decode, resize and crop into target (height, width, 3). *own: was the Huffman decoder ours? */
 enum jpeg_result jpeg_crop(const uint8_t *data, size_t length, const struct jpeg_request *request,
-                           uint8_t *target, char message[JPEG_MESSAGE]);
+                           uint8_t *target, char message[JPEG_MESSAGE], int *own);
 #endif
 
 #endif

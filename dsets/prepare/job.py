@@ -104,6 +104,9 @@ def _make(
             folder.sweep(plan, tell)
         if not folder.assembled(plan):
             keys.check(plan, plan.part)
+            none = set(readers.empty(plan.source))
+            if empty := [field.name for field in plan.fields if field.name in none]:
+                tell(f"{', '.join(empty)}: empty, this split has no such annotations")
             for remark in readers.remarks(plan.source):
                 tell(remark)
             found = records(plan)

@@ -133,6 +133,16 @@ class Noting(Protocol):
         """What whoever brings the files should know, a line each. Raises as ``table``."""
 
 
+class Emptying(Protocol):
+    """What a reader also has whose splits differ in what they have of the fields (``empty``)."""
+
+    def empty(self, source: Source) -> Collection[str]:
+        """The fields that are empty in every sample of the split, whatever its files hold.
+
+        Raises ManifestError.
+        """
+
+
 class Imaging(Protocol):
     """What a reader also has whose samples take more than their image to make (``images``)."""
 
@@ -288,6 +298,16 @@ def notes(source: Source) -> Sequence[str]:
     """
     reader = load(source.manifest.reader)
     return cast(Noting, reader).notes(source) if hasattr(reader, "notes") else ()
+
+
+def empty(source: Source) -> Collection[str]:
+    """The fields that every sample of a split leaves empty, as far as the manifest tells.
+
+    Raises:
+        ManifestError: the split's reader options are wrong.
+    """
+    reader = load(source.manifest.reader)
+    return cast(Emptying, reader).empty(source) if hasattr(reader, "empty") else ()
 
 
 def selectable(name: str) -> Selectable:

@@ -45,6 +45,15 @@ FIELDS: dict[str, tuple[str, tuple[int | None, ...]]] = {
     "segment_crowd": ("bool", (None,)),
     "segment_areas": ("float32", (None,)),
 }
+#: Fields that only some kinds of annotation fill, by the beginnings of their names.
+_FILLED = {
+    **dict.fromkeys(("boxes", "labels", "crowd", "areas"), ("instances", "keypoints")),
+    **dict.fromkeys(("annotation_ids", "mask"), ("instances", "keypoints")),
+    "keypoints": ("keypoints",),
+    "caption": ("captions",),
+    "stuff_": ("stuff",),
+    **dict.fromkeys(("panoptic_", "segment_"), ("panoptic",)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,14 @@ class Options:
     def outline(self) -> str:
         """The kind whose file says which images there are."""
         return next(kind for kind in KINDS if kind in self.kinds)
+
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """The fields of which the split has no annotations."""
+        without = tuple(
+            name for name, kinds in _FILLED.items() if not any(kind in self.kinds for kind in kinds)
+        )
+        return tuple(name for name in self.fields if name.startswith(without))
 
     def member(self, kind: str, suffix: str) -> str:
         return f"{KINDS[kind]}_{self.annotations}{suffix}"

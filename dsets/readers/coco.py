@@ -63,7 +63,7 @@ from dsets.readers._coco_subset import choice, cut, pictures
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check", "choice", "cut", "pictures", "remarks", "samples", "table"]
+__all__ = ["check", "choice", "cut", "empty", "pictures", "remarks", "samples", "table"]
 
 _AHEAD = 16  # samples of which the kernel is told
 
@@ -71,6 +71,11 @@ _AHEAD = 16  # samples of which the kernel is told
 def check(source: Source) -> None:
     """Check the split's options and the fields; no file is looked at. Raises ManifestError."""
     _coco_options.read(source)
+
+
+def empty(source: Source) -> tuple[str, ...]:
+    """The fields of which the split has no annotations. Raises ManifestError."""
+    return _coco_options.read(source).empty
 
 
 def table(source: Source) -> pd.DataFrame:

@@ -66,6 +66,52 @@ def test_small_objects_are_painted_over_large_ones_and_crowds_are_void() -> None
     assert made["class_mask"][0, 0] == 255 and made["class_mask"][0, -1] == 10
 
 
+def nothing_but(**more: Any) -> Sample:
+    """A picture of COCO without objects."""
+    none = {"labels": np.zeros(0, np.int64), "crowd": np.zeros(0, np.bool_)}
+    none |= {"mask": np.zeros(0, np.uint8), "mask_ends": np.zeros(0, np.int64)}
+    return sample(**(none | more))
+
+
+def panoptic(**more: Any) -> Sample:
+    painted = np.zeros((100, 150), np.int32)
+    painted[:, :50], painted[:, 50:100], painted[:50, 100:] = 70_000, 3, 9
+    return nothing_but(
+        panoptic_map=painted,
+        segment_ids=np.array([70_000, 3]),
+        segment_labels=np.array([132, 4]),
+        segment_crowd=np.array([False, True]),
+        segment_boxes=np.array([[0, 0, 50, 100], [50, 0, 100, 100]], np.float32),
+        **more,
+    )
+
+
+def test_panoptic_segments_are_painted_with_their_own_classes() -> None:
+    made: Any = pipeline.load("segmentation").make(panoptic())
+    mask = made["class_mask"]
+    assert (mask[:, :170] == 133).all()
+    assert (mask[:, 171:] == 255).all(), "a crowd, an id that is no segment, and no segment at all"
+
+
+def test_stuff_is_painted_with_its_own_classes() -> None:
+    region = np.zeros((100, 150), np.uint8)
+    region[50:] = 1
+    codes, ends = rle.encode([region])
+    stuff = {"stuff_mask": codes, "stuff_mask_ends": ends, "stuff_labels": np.array([91])}
+    made: Any = pipeline.load("segmentation").make(nothing_but(**stuff))
+    assert (made["class_mask"][:256] == 0).all() and (made["class_mask"][256:] == 92).all()
+
+
+def test_a_panoptic_map_and_the_boxes_of_its_segments_follow_the_picture() -> None:
+    made: Any = pipeline.load("panoptic").make(panoptic())
+    assert made["panoptic_map"].dtype == np.int32 and made["panoptic_map"].shape == (512, 512)
+    assert made["panoptic_map"][300, [0, 169, 256, 511]].tolist() == [70_000, 70_000, 3, 0]
+    assert np.allclose(made["segment_boxes"][1], [512 / 3, 0, 1024 / 3, 512])
+    assert made["segment_ids"].tolist() == [70_000, 3]
+    with pytest.raises(DataError, match="no panoptic map of this picture"):
+        pipeline.load("panoptic").make(nothing_but(panoptic_map=np.zeros((0, 0), np.int32)))
+
+
 def test_only_people_whose_joints_are_marked_are_kept() -> None:
     points = np.zeros((2, 17, 3), np.float32)
     points[1, 4] = (75, 50, 2)
@@ -85,7 +131,7 @@ def test_captions_stay_whole() -> None:
         pipeline.load("captions").make(sample(caption=text[:0], caption_ends=ends[:0]))
 
 
-@pytest.mark.parametrize("name", ["captions", "detection", "keypoints", "segmentation"])
+@pytest.mark.parametrize("name", ["captions", "detection", "keypoints", "panoptic", "segmentation"])
 def test_a_dataset_without_annotations_is_refused(name: str) -> None:
     with pytest.raises(PipelineError, match="this dataset has no"):
         pipeline.load(name).fields(manifest.find("mnist"))

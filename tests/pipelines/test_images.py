@@ -65,6 +65,7 @@ def test_the_pipelines_for_pictures_are_these() -> None:
         "captions",
         "detection",
         "keypoints",
+        "panoptic",
         "segmentation",
         "segmentation16",
     }  # in test_annotated

@@ -183,3 +183,25 @@ def test_a_split_of_an_unpublished_number_of_samples_is_counted_in_its_files(
     assert cli([*command[:-1], str(tmp_path / "other")]) == 1
     error = capsys.readouterr().err
     assert "no v.tar" in error and "run 'dsets fetch tiny/layout-train'" in error
+
+
+def test_fields_of_which_a_split_has_nothing_are_told(
+    home: Path, cli: Cli, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DSETS_MANIFESTS", str(tmp_path))
+    _coco_index._OPEN.clear()
+    kinds = {"instances": None, "keypoints": None, "captions": None, "stuff": None}
+    source = coco.source(store.raw("tiny"), coco.jsons(), **kinds)
+    names = [f"val/{image['file_name']}" for image in coco.images()]
+    source.path("images.zip").write_bytes(coco.packed(dict.fromkeys(names, voc.picture(6, 4))))
+    described(source, 3, tmp_path)
+    told = "boxes, labels, crowd, areas, mask, mask_ends: empty, this split has no such annotations"
+    assert cli(["prepare", "tiny", "--out", str(tmp_path / "boxes")]) == 0
+    assert told in capsys.readouterr().err
+    assert cli(["prepare", "tiny", "--pipeline", "panoptic", "--out", str(tmp_path / "out")]) == 0
+    assert "empty" not in capsys.readouterr().err
+    index = json.loads((tmp_path / "out" / "val" / "index.json").read_text())
+    assert {one["key"]: one["reason"] for one in index["quarantine"]} == {
+        "003": "003: no panoptic map of this picture",
+        "009": "009: no panoptic map of this picture",
+    }

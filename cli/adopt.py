@@ -22,6 +22,9 @@ from ._text import count, plain, size, table
 if TYPE_CHECKING:
     from dsets.adopt import Adopted, Chosen, Lack, Plan
 
+#: Readers of archives alone: what was unpacked from these is of no use as it lies.
+_PACKED = ("cifar", "coco", "voc")
+
 
 @click.command()
 @click.argument("name", metavar="NAME|BUNDLE", type=DATASET)
@@ -92,11 +95,17 @@ def command(
 def _check_use(plan: Plan, paths: Sequence[Path]) -> None:
     """Raise AdoptError when nothing could be used of what was named: a script must notice."""
     if plan.idle:
+        remedy = f"'dsets show {plan.manifest.name}' lists the files"
+        if plan.manifest.reader in _PACKED and any(path.is_dir() for path in paths):
+            remedy += (
+                "; what was unpacked must be an archive again, of the official name (tar -cf, "
+                "zip -0 -r), and needs --unverified"
+            )
         raise AdoptError(
             f"nothing there is of use to {plan.manifest.name}",
             where=", ".join(map(str, paths[:3])) + (", …" if len(paths) > 3 else ""),
             expected="official files, or all that a split needs, in any layout",
-            remedy=f"'dsets show {plan.manifest.name}' lists the files",
+            remedy=remedy,
         )
 
 
@@ -189,14 +198,26 @@ def _strange_rows(plan: Plan) -> list[tuple[str, str, str]]:
 def _missing(lacks: Sequence[Lack]) -> str:
     if not lacks:
         return "nothing is missing"
-    lines = []
+    of: dict[Lack, list[str]] = {}  # what several splits lack is one line
     for lack in lacks:
+        of.setdefault(replace(lack, split=""), []).append(lack.split)
+    lines = []
+    for lack, splits in of.items():
         amount = ""
         if lack.expected is not None and lack.got is not None:
             amount = f", {count(lack.got)} of {count(lack.expected)}"
-        line = f"{lack.split}: {plain(lack.what)}{amount} ({plain(lack.purpose)})"
+        purpose = lack.purpose if len(splits) == 1 else _roles(lack.purpose, splits)
+        line = f"{', '.join(splits)}: {plain(lack.what)}{amount} ({plain(purpose)})"
         lines.append("\n".join([line, *(f"  {plain(detail)}" for detail in lack.details)]))
     return section("missing", lines)
+
+
+def _roles(purpose: str, splits: Sequence[str]) -> str:
+    """``images of train, images of val`` without the splits, where these are named already."""
+    pieces = [piece.rpartition(" of ") for piece in purpose.split(", ")]
+    if any(not role or split not in splits for role, _, split in pieces):
+        return purpose
+    return ", ".join(dict.fromkeys(role for role, _, _ in pieces))
 
 
 def _done_data(plan: Plan, done: Adopted) -> dict[str, Any]:

@@ -191,3 +191,16 @@ def test_a_dry_run_counts_archives_and_tells_a_refusal(
         assert "unverified: 3,000 bytes" in said.out and "reader does not accept" in said.err
         assert "needs --unverified" not in said.err
     assert not home.exists()
+
+
+def test_what_several_splits_lack_is_one_line_and_unpacked_archives_have_a_remedy(
+    cli: Run, tmp_path: Path, capsys: Said
+) -> None:
+    (tmp_path / "VOCdevkit" / "VOC2007").mkdir(parents=True)
+    assert cli(["adopt", "voc2007", str(tmp_path / "VOCdevkit")]) == 1
+    said = capsys.readouterr()
+    lines = [line.strip() for line in said.out.splitlines() if "tar" in line]
+    assert len(lines) == 2 and lines[0].startswith("train, val, trainval, segmentation-train, ")
+    assert lines[0].endswith(": VOCtrainval_06-Nov-2007.tar (archive)")
+    assert lines[1] == "test, segmentation-test, layout-test: VOCtest_06-Nov-2007.tar (archive)"
+    assert "what was unpacked must be an archive again" in said.err

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dsets.adopt import truths
+from dsets.adopt import claims, truths
 from dsets.adopt.likeness import CLASS_TAR, KAGGLE, SOLUTION
 from dsets.adopt.matching import plain
 from dsets.adopt.parts import Chosen, Lack, Official, Part, Stranger, Tree
@@ -141,6 +141,11 @@ class Pictures:
                 return None, [*lacks, lack]
             options |= labels[0]
             chosen += labels[1]
+            kits = [str(one.path) for one in [parts.get(str(truth))] if isinstance(one, Stranger)]
+            zips = self._zips[:1] if options["layout"] == "zip" else []
+            said = {"truth": [*self._truths, *kits], "solution": [*self._solutions, *zips]}
+            taken, option = (labels[1] or [images])[0], next(iter(labels[0]))
+            notes += claims.compared(self._manifest, split, option, taken, said)
         if not all(isinstance(part, Official) for part in chosen):
             # A split that is official otherwise stays so: without boxes that nobody published.
             names = split.options.get("boxes", ())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from itertools import count
 
@@ -51,9 +52,9 @@ def labels(
         )
     with _rows.open_raw(source, name, LIMIT_BYTES) as stream:
         if kind == "truth":
-            known = _ground_truth(stream, options)
+            known = ground_truth(stream, options.ids)
         else:
-            known = _solution(stream, options.classes, stem)
+            known = solution(stream, options.classes, stem)
         found = np.full(len(numbers), -1, np.int64)
         inside = (numbers >= 0) & (numbers < len(known))
         found[inside] = known[numbers[inside]]
@@ -63,19 +64,23 @@ def labels(
     return found
 
 
-def _ground_truth(stream: Stream, options: Options) -> npt.NDArray[np.int64]:
-    """Class index by number; there is no number 0."""
-    label = {number: index for index, number in enumerate(options.ids)}
+def ground_truth(stream: Stream, ids: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Class index by number, of a development kit or its text; there is no number 0.
+
+    ``ids`` are the ILSVRC ids by class index. Raises DataError.
+    """
+    label = {number: index for index, number in enumerate(ids)}
     known = [-1]
     for number, line in zip(count(1), _text(stream).split(), strict=False):
         known.append(label.get(int(line) if line.isdigit() and len(line) < 10 else 0, -1))
         if known[-1] < 0:
-            expected = f"an ILSVRC id, 1 to {max(options.ids)}"
+            expected = f"an ILSVRC id, 1 to {max(ids)}"
             raise stream.error(f"bad line {number}", expected=expected, got=repr(line[:40]))
     return np.array(known, np.int64)
 
 
-def _solution(stream: Stream, classes: Sequence[str], stem: str) -> npt.NDArray[np.int64]:
+def solution(stream: Stream, classes: Sequence[str], stem: str) -> npt.NDArray[np.int64]:
+    """Class index by number, -1 where there is none, of Kaggle's table. Raises DataError."""
     label: Mapping[str, int] = {wnid: index for index, wnid in enumerate(classes)}
     rows = csv.reader(io.StringIO(_text(stream)), strict=True)
     known: dict[int, int] = {}
@@ -118,7 +123,7 @@ def _text(stream: Stream) -> str:
             pieces.append(piece)
         data = b"".join(pieces)
     try:
-        return data.decode("ascii")
+        return data.removeprefix(BOM_UTF8).decode("ascii")  # which spreadsheets put before tables
     except UnicodeDecodeError as error:
         raise stream.error("not plain text") from error
 

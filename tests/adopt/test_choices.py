@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -166,3 +167,56 @@ def test_files_of_no_use_are_named_up_to_a_number(official: Manifest, tmp_path: 
     notes = adopt.plan(official, sorted(given.iterdir())).notes
     assert len(notes) == 21
     assert notes[-1] == "… and 5 more files that are of no use"
+
+
+def wrong_solution() -> bytes:
+    """Kaggle's labels with another class for the first picture."""
+    key, was = VAL[0][:-5], tinynet.WNIDS[0]
+    return tinynet.solution().replace(
+        f"{key},{was}".encode(), f"{key},{tinynet.CLASSES[1]}".encode()
+    )
+
+
+@pytest.mark.parametrize("taken", ["folders", "solution", "zip"])
+def test_labels_that_contradict_each_other_are_refused_whoever_says_them(
+    official: Manifest, tmp_path: Path, taken: str
+) -> None:
+    solution = {"LOC_val_solution.csv": wrong_solution()}
+    truth = {TRUTH: "".join(f"{number}\n" for number in tinynet.TRUTH).encode()}
+    flat = placed(VAL, "{name}")
+    if taken == "folders":
+        given = write(tmp_path / "given", placed(VAL, "val/{wnid}/{name}") | solution)
+    elif taken == "zip":
+        given = write(tmp_path / "given", solution)
+        with zipfile.ZipFile(given / "imagenet-object-localization-challenge.zip", "w") as zipped:
+            for name, data in flat.items():
+                zipped.writestr(f"ILSVRC/Data/CLS-LOC/val/{name}", data)
+            zipped.writestr("LOC_val_solution.csv", tinynet.solution())
+    else:
+        given = write(tmp_path / "given", flat | solution | truth)
+    told = (
+        r"contradicts the labels of val \(1 pictures\); expected n\d+ for ILSVRC2012_val_00000001"
+    )
+    with pytest.raises(AdoptError, match=told):
+        take(official, given)
+    write(given, {"LOC_val_solution.csv": b"\xef\xbb\xbf" + tinynet.solution()})
+    assert [split.samples for split in take(official, given).splits] == [12]
+
+
+def test_what_contradicts_published_labels_is_noted_and_not_used(
+    official: Manifest, tmp_path: Path
+) -> None:
+    files = placed(VAL, "{name}") | {"LOC_val_solution.csv": wrong_solution()}
+    given = write(tmp_path / "given", files | {DEVKIT: tinynet.archives()[DEVKIT]})
+    plan = adopt.plan(official, [given])
+    (note,) = [note for note in plan.notes if "contradicts the labels of val (1 pictures)" in note]
+    assert note.endswith(f"not used, {DEVKIT} has the published ones")
+    assert [split.samples for split in adopt.adopt(plan, unverified=True).splits] == [12]
+
+
+def test_a_table_that_cannot_be_read_contradicts_nothing(
+    official: Manifest, tmp_path: Path
+) -> None:
+    files = placed(VAL, "val/{wnid}/{name}") | {"LOC_val_solution.csv": b"<html>"}
+    given = write(tmp_path / "given", files)
+    assert [split.samples for split in take(official, given).splits] == [12]

@@ -10,6 +10,7 @@ import re
 import struct
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -172,10 +173,7 @@ def test_the_manifest_of_the_guide_is_a_manifest() -> None:
     assert dsets.manifest.parse(text.encode(), "mydigits.toml").name == "mydigits"
 
 
-def test_the_split_of_the_guide_can_be_added_to_the_shipped_manifest() -> None:
+def test_the_counted_split_of_the_guide_is_the_shipped_one() -> None:
     *_, split = blocks("docs/manifests.md", "toml")
-    shipped = Path(dsets.manifest.find("voc2012").origin).read_text()
-    text = shipped.replace('name = "voc2012"', 'name = "voc2012-layout"', 1)
-    found = dsets.manifest.parse(f"{text}\n{split}".encode(), "voc2012-layout.toml")
-    source = dsets.manifest.Source(found, found.split("layout-train"), Path())
-    dsets.readers.load(found.reader).check(source)
+    shipped = tomllib.loads(Path(dsets.manifest.find("voc2012").origin).read_text())
+    assert tomllib.loads(split)["split"].items() <= shipped["split"].items()

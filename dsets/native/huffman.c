@@ -205,8 +205,10 @@ static int tables_make(struct huffman *own, struct jpeg_decompress_struct *jpeg)
 }
 
 struct huffman *huffman_take(struct jpeg_decompress_struct *jpeg, struct failure *failure) {
-    if (jpeg->progressive_mode || jpeg->arith_code || jpeg->restart_interval ||
-        jpeg->data_precision != 8 || jpeg_has_multiple_scans(jpeg))
+    int sequential = !jpeg->progressive_mode && jpeg->Ss == 0 && jpeg->Se == DCTSIZE2 - 1 &&
+                     jpeg->Ah == 0 && jpeg->Al == 0; /* lossless images have a predictor there */
+    if (!sequential || jpeg->arith_code || jpeg->restart_interval || jpeg->data_precision != 8 ||
+        jpeg_has_multiple_scans(jpeg))
         return NULL;
     struct jpeg_source_mgr *source = jpeg->src;
     struct huffman *own = malloc(sizeof *own + source->bytes_in_buffer + BEYOND);

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 EVERY = 1024  # samples between two events
 ALONE = 256  # rows read one by one after a bad one, since readers read ahead
-REPORTED = 1000  # bad samples with a check of their own
 RATIO = 100  # how far an archive of undeclared size may inflate; deflate itself stops at 1,032
 SLACK_BYTES = 16 << 20
 
@@ -105,7 +104,7 @@ def _samples(source: Source, task: str, progress: Progress) -> Iterator[Check]:
         bad.append(("samples", f"{count} samples came, the table has {len(table)}"))
     yield _summary(bad, count)
     if len(bad) > 1:
-        yield from (Check(key, False, reason) for key, reason in bad[:REPORTED])
+        yield from (Check(key, False, reason) for key, reason in bad)
     yield from _contradictions(remarks, readers.remarks(source))
     if formats or broken:
         yield _images(formats, broken)
@@ -164,7 +163,7 @@ def _contradictions(samples: Sequence[tuple[str, str]], files: Sequence[str]) ->
         return
     message = f"{len(samples)} samples contradict themselves, which excludes none"
     yield Check("remarks", False, message, {"samples": [list(one) for one in samples]})
-    yield from (Check(key, False, remark) for key, remark in samples[:REPORTED])
+    yield from (Check(key, False, remark) for key, remark in samples)
 
 
 def _table(source: Source, table: pd.DataFrame) -> Check:

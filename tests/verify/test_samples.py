@@ -20,7 +20,7 @@ from dsets.manifest import Member, Source
 from dsets.progress import Event
 from dsets.readers import Sample, idx
 from dsets.verify import Check, Report
-from tests.readers import raw
+from tests.readers import raw, tiny_voc
 
 
 def failed(report: Report) -> dict[str, str]:
@@ -246,3 +246,13 @@ def test_a_reader_that_errs_is_found_out(
 ) -> None:
     monkeypatch.setattr(readers, "load", lambda name: reader)
     assert message in failed(verify.samples(raw.digits(tmp_path)))[name]
+
+
+def test_every_bad_sample_is_told_however_many_there_are(tmp_path: Path) -> None:
+    keys = [f"{number:06}" for number in range(1200)]
+    given = {f"JPEGImages/{key}.jpg": tiny_voc.picture(6, 4) for key in keys}
+    given |= {f"Annotations/{key}.xml": b"<annotation>" for key in keys}
+    given["ImageSets/Main/train.txt"] = "\n".join(keys).encode()
+    report = verify.samples(tiny_voc.source(tmp_path, given))
+    told = failed(report)
+    assert set(keys) <= told.keys() and "not sound XML" in told[keys[-1]]

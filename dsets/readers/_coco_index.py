@@ -248,6 +248,9 @@ def json_member(source: Source, blobs: Blobs, name: str) -> bytearray:
 def _find(blobs: Blobs, members: Mapping[str, Member], name: str) -> Member:
     """The one member of that name, in whatever folder."""
     found = [member for path, member in members.items() if PurePosixPath(path).name == name]
+    if not found:
+        there = ", ".join(sorted(PurePosixPath(path).name for path in members))
+        raise AbsentError(f"no {name}", where=blobs.path, expected=name, got=there[:400] or "none")
     if len(found) != 1:
         raise blobs.error(f"{len(found)} members are called {name}", expected="one")
     return found[0]

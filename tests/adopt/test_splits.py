@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from dsets import adopt, manifest
 from dsets.errors import AdoptError
-from tests.readers import raw
+from tests.readers import raw, tiny_coco
 from tests.readers.tiny_voc import members
 
 
@@ -46,3 +47,25 @@ def test_a_split_of_an_unpublished_number_of_samples_is_counted_or_left_out_with
     assert [(split.name, split.samples) for split in done.splits] == [("layout-train", 1)]
     assert "layout-train" not in {lack.split for lack in done.lacks if lack.what == "samples"}
     assert "layout-val" not in {lack.split for lack in done.lacks if lack.what == "samples"}
+
+
+def test_annotations_of_one_split_of_coco_alone_will_do_for_it(tmp_path: Path) -> None:
+    given = tiny_coco.jsons()
+    kinds = ("instances", "person_keypoints", "captions")
+    files = {
+        "annotations_trainval2017.zip": {
+            f"annotations/{kind}_train2017.json": json.dumps(given[kind]).encode() for kind in kinds
+        }
+    }
+    for folder in ("train2017", "val2017"):
+        pictures = {f"{folder}/{one['file_name']}": b"x" for one in tiny_coco.images()}
+        files[f"{folder}.zip"] = pictures
+    for name, contents in files.items():
+        (tmp_path / name).write_bytes(tiny_coco.packed(contents))
+    done = adopt.adopt(adopt.plan(manifest.find("coco2017"), [tmp_path]), unverified=True)
+    assert {split.name: split.samples for split in done.splits} == {
+        "train": 3,
+        "train-annotated": 2,
+    }
+    lacks = {lack.split: lack.purpose for lack in done.lacks if lack.what == "samples"}
+    assert "no instances_val2017.json" in lacks["val"]

@@ -274,6 +274,7 @@ def _counted(
             where=_theirs(error.where or trial.name, work),
             expected=error.expected,
             got=error.got,
+            remedy="get it again, or leave it out, if the other files are whole splits",
         ) from error
     finally:
         readers.forget(source)  # of paths that end with the work folder

@@ -78,7 +78,7 @@ def _gone(found: manifest.Manifest) -> bool:
 
 def _samples(found: manifest.Manifest) -> int:
     """Of the splits that are prepared unasked: the others, as a rule, repeat their samples."""
-    return sum(split.samples for split in found.splits if not split.on_request)
+    return sum(split.samples for split in found.default_splits)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -202,8 +202,9 @@ class Manifest:
 
     @property
     def default_splits(self) -> tuple[Split, ...]:
-        """The splits that are meant where none is named."""
-        return tuple(split for split in self.splits if not split.on_request)
+        """The splits that are meant where none is named: all, where there are none but those that
+        are made on request, as in what was adopted."""
+        return tuple(split for split in self.splits if not split.on_request) or self.splits
 
     @property
     def default_files(self) -> tuple[str, ...]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dsets import adopt, manifest
+from dsets import adopt, manifest, prepare
 from dsets.errors import AdoptError
-from tests.readers import raw, tiny_coco
+from tests.readers import raw, tiny_coco, tiny_voc
 from tests.readers.tiny_voc import members
 
 
@@ -69,3 +69,14 @@ def test_annotations_of_one_split_of_coco_alone_will_do_for_it(tmp_path: Path) -
     }
     lacks = {lack.split: lack.purpose for lack in done.lacks if lack.what == "samples"}
     assert "no instances_val2017.json" in lacks["val"]
+
+
+def test_where_only_splits_on_request_were_adopted_they_are_what_prepare_makes(
+    tmp_path: Path, home: Path
+) -> None:
+    trainval = {"ImageSets/Main/trainval.txt": b"000001\n000002\n"}
+    path = shortened(tmp_path / "have", **trainval, **tiny_voc.PICTURES)
+    done = adopt.adopt(adopt.plan(manifest.find("voc2007"), [path]), unverified=True)
+    assert [split.name for split in done.manifest.default_splits] == ["trainval"]
+    (pack,) = prepare.run(prepare.plan(manifest.current("voc2007")))
+    assert pack.samples == 2

@@ -242,6 +242,13 @@ def read_json(source: Source, options: Options, kind: str) -> File:
 def json_member(source: Source, blobs: Blobs, name: str) -> bytearray:
     """The bytes of the one member of that name, in whatever folder. Raises DataError."""
     member = _find(blobs, zipindex.members(blobs.path, remedy=_rows.remedy(source)), name)
+    most = max(member.packed * _coco_json.BOMB_RATIO, _coco_json.BOMB_BYTES)
+    if member.size > most:
+        raise blobs.error(
+            f"zip member {name} is a bomb",
+            expected=f"at most {most:,} bytes from {member.packed:,}",
+            got=f"{member.size:,}",
+        )
     return zipindex.read(blobs, name, member, _coco_json.JSON_BYTES)
 
 

@@ -17,6 +17,9 @@ from dsets.codecs import MAX_PIXELS
 from dsets.errors import DataError
 
 JSON_BYTES = 4 << 30
+#: What inflates more than so many times, to more than so many bytes, is no annotations: real ones
+#: shrink to a third or a tenth, a line that is repeated with other numbers to a fiftieth.
+BOMB_RATIO, BOMB_BYTES = 500, 64 << 20
 LARGEST = 1 << 53
 T = TypeVar("T")
 if TYPE_CHECKING:

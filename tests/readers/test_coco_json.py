@@ -12,7 +12,7 @@ import pytest
 
 from dsets.codecs import rle
 from dsets.errors import DataError
-from dsets.readers import _coco_index, coco
+from dsets.readers import _coco_index, _coco_json, coco
 from tests.readers.tiny_coco import (
     RUNS,
     SEGMENT,
@@ -111,3 +111,16 @@ def test_half_a_character_in_a_caption_is_replaced_and_remarked(
     alone = source(tmp_path, {"captions": written.encode()}, captions="a.zip", **NO_OBJECTS)
     (cutting,) = coco.cut(alone, {"003"}, None)
     assert "cut \ufffd" in json.loads(cutting.read())["annotations"][0]["caption"]
+
+
+def test_json_that_is_mostly_air_is_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = jsons(instances=json.dumps(jsons()["instances"]).encode() + b" " * (1 << 20))
+    one = source(tmp_path, given)
+    assert len(coco.table(one)) == 3
+    monkeypatch.setattr(_coco_json, "BOMB_BYTES", 1 << 20)
+    _coco_index._OPEN.clear()
+    again = source(tmp_path / "again", given)
+    with pytest.raises(
+        DataError, match=r"instances_val.json is a bomb; expected at most 1,048,576"
+    ):
+        coco.table(again)

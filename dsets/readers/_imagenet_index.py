@@ -108,6 +108,8 @@ def opened(source: Source, options: Options) -> Index:
         index: Index | None = DECODED.get(known)
         if index is None:
             index = _stored(source, options, key)
+            if options.layout == "listing":  # loose pictures are compared when they are read
+                _listing.check_archives(source.path(options.images), index.places)
             # What is mapped from the store's file is the system's to keep or drop.
             mine = (one for one in index.columns.values() if not isinstance(one.base, np.memmap))
             size = sum(column.nbytes for column in mine)

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets.archive import tarindex, zipindex
-from dsets.archive.stream import REMEDY
 from dsets.archive.tarindex import Members
 from dsets.errors import AbsentError, DataError
 from dsets.manifest.schema import Source
@@ -143,7 +142,7 @@ def _listed(path: Path) -> Iterator[tuple[Members, bytes]]:
     loose: list[_listing.Entry] = []
     for entry in _listing.entries(path):
         if entry.path.lower().endswith(tarindex.INNER):
-            for members in tarindex.walk(folder / entry.path, nested=False, remedy=REMEDY):
+            for members in tarindex.walk(folder / entry.path, nested=False, remedy=_listing.REMEDY):
                 inner = Members(entry.path, members.names, members.offsets, members.bytes)
                 yield inner, b""
             continue

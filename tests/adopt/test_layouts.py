@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dsets import adopt, manifest, prepare
-from dsets.errors import AdoptError
+from dsets import adopt, manifest, prepare, store
+from dsets.errors import AdoptError, DataError
 from dsets.manifest import Manifest
 from dsets.pack import Pack
 from tests.adopt import tinynet
@@ -173,3 +174,28 @@ def test_without_leave_no_stranger_comes_in_and_nothing_of_the_users_changes(
     assert [(s.st_ino, s.st_mtime_ns, s.st_size, s.st_nlink) for s in before.values()] == [
         (s.st_ino, s.st_mtime_ns, s.st_size, s.st_nlink) for s in after.values()
     ]
+
+
+@pytest.mark.parametrize("change", ["bytes", "size", "time", "gone"])
+def test_a_class_tar_that_changed_since_it_was_adopted_is_refused(
+    official: Manifest, tmp_path: Path, change: str
+) -> None:
+    given = write(tmp_path / "given", tinynet.class_tars())
+    adopt.adopt(adopt.plan(official, [given]), unverified=True)
+    tar = given / "n01443537.tar"
+    listing = store.raw("tinynet") / "train.listing"
+    data = bytearray(tar.read_bytes())
+    if change == "bytes":
+        data[700] ^= 1  # in a picture's header
+    tar.write_bytes(data + bytes(512 * (change == "size")))
+    later = listing.stat().st_mtime_ns + 10**9
+    os.utime(tar, ns=(later, 0 if change == "size" else later))
+    if change == "gone":
+        tar.unlink()
+    plan = prepare.plan(manifest.current("tinynet"), out=tmp_path / "packs", pipeline="alexnet")
+    if change == "time":  # the bytes are the same: they are read again, and good
+        prepare.run(plan)
+        return
+    what = "no such file; adopt the" if change == "gone" else "not the bytes that were adopted"
+    with pytest.raises(DataError, match=rf"n01443537\.tar: {what}"):
+        prepare.run(plan)

@@ -20,6 +20,7 @@ import numpy as np
 
 from dsets.atomic import replacing
 from dsets.errors import PackError
+from dsets.pack import direct
 from dsets.pack.schema import ALIGNMENT, Extent
 
 _LONG = 1 << 20  # bytes that are hashed by another thread while they are written
@@ -144,15 +145,16 @@ def _fill(
                 continue
             digest.update(file.read(extent.offset - place))  # HDF5's own metadata and padding
             place = extent.offset
-            for block in datasets[name].blocks():
-                if len(block) < _LONG:
-                    digest.update(block)
-                    file.write(block)
-                else:
-                    hashed = hasher.submit(digest.update, block)
-                    file.write(block)
-                    hashed.result()
-                place += len(block)
+            with direct.writing(file, place, extent.length) as write:
+                for block in datasets[name].blocks():
+                    if len(block) < _LONG:
+                        digest.update(block)
+                        write(block)
+                    else:
+                        hashed = hasher.submit(digest.update, block)
+                        write(block)
+                        hashed.result()
+                    place += len(block)
             if place != extent.offset + extent.length:
                 raise PackError(
                     "the data does not fill its dataset",

@@ -34,6 +34,8 @@ MAX_PIXELS = 100_000_000
 #: The longest side that libjpeg encodes.
 _JPEG_SIDE = 65_500
 _PNG_DEPTH = 24  # where a PNG says how many bits a sample has
+#: Headers of JPEG frames that are arithmetic-coded, sequential and progressive.
+_ARITHMETIC = (b"\xff\xc9", b"\xff\xca")
 _FILTERS = {"bilinear": 0, "bicubic": 1}
 #: As ``warnings.filters`` has it.
 _PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
@@ -203,6 +205,9 @@ def _opened(data: bytes) -> Image.Image:
     except Exception as error:
         raise _unreadable(error) from error
     _check_size(*image.size)
+    if image.format == "JPEG" and any(mark in data for mark in _ARITHMETIC):
+        # Pillow hands on 64 KiB at a time, and this coder cannot wait for the rest.
+        image.decodermaxblock = len(data)
     return image
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import warnings
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 from dsets import codecs, extension
 from dsets.errors import DataError, UsageError
@@ -354,3 +355,22 @@ def test_others_hear_their_warnings_while_an_image_is_decoded(
                 assert codecs.decode(data.getvalue()).shape == (2, 3, 3)
                 assert codecs.decode(data.getvalue()).shape == (2, 3, 3)
         assert {str(one.message) for one in heard} == {"of somebody else"}
+
+
+#: Grey, 32 x 24, arithmetic-coded, which Pillow does not write.
+ARITHMETIC = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8UHRofHh0aHBwgJC4n"
+    "ICIsIxwcKDcpLDAxNDQ0Hyc5PTgyPC4zNDL/yQALCAAYACABAREA/8wABgAQEAX/2gAIAQEAAD8A/wC3iBCJ"
+    "2TL0G/0TQxiCL9z9nIm2KXYYuGRBwKpnm78wJ7woRLjl1SMMx0y4rMPZHO3bHrxkV7MlQIEfBOyX9v/Z"
+)
+
+
+@pytest.mark.parametrize("native", PATHS)
+def test_an_arithmetic_coded_jpeg_may_be_longer_than_pillows_buffer(native, monkeypatch) -> None:
+    try:
+        pixels = by_pillow_alone(ARITHMETIC, 24, Image.Resampling.BILINEAR)
+    except OSError:
+        pytest.skip("this Pillow's libjpeg has no arithmetic decoder")
+    monkeypatch.setattr(ImageFile, "MAXBLOCK", 128)
+    ours = codecs.resized(ARITHMETIC, square(24), codecs.profile("exact"), native=native)
+    assert np.array_equal(ours, pixels)

@@ -181,7 +181,11 @@ def _source(name_or_path: str | Path) -> bytes:
 @lru_cache(maxsize=16)
 def _reload(origin: str, sha256: str) -> Pipeline:
     """What unpickling calls, in whichever process that is; once a process."""
-    pipeline = load(origin)
+    try:
+        pipeline = load(origin)
+    except PipelineError as error:
+        error.remedy = error.remedy or "every worker needs it, at the same path"
+        raise
     if pipeline.sha256 != sha256:
         raise PipelineError(
             "the pipeline's source differs from the one that the job began with",

@@ -18,7 +18,7 @@ from distributed import CancelledError, Client, LocalCluster
 from distributed.comm import CommClosedError
 
 from dsets import prepare
-from dsets.errors import PrepareError, UsageError
+from dsets.errors import PipelineError, PrepareError, UsageError
 from dsets.prepare import ShardEvent, cluster
 
 DASK = (sys.executable, "-m", "dask")
@@ -278,3 +278,24 @@ def test_what_is_no_address_is_refused_before_names_are_looked_up(tmp_path: Path
             cluster.tasks(None, scheduler, tmp_path, print),
         ):
             pass
+
+
+def test_a_pipeline_that_a_worker_does_not_have_is_told_and_the_worker_lives(
+    tiny: Any, dask: Cluster, hashes: Hashes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_LOST_S", 5)
+    recipe = tiny.recipe("pass")
+    plan = tiny.plan(pipeline=recipe)
+    dask.hire(1)
+    good = recipe.read_text()
+    for there in (None, good + "\n# another version"):
+        recipe.unlink()
+        if there:
+            recipe.write_text(there)
+        with pytest.raises(PipelineError, match=r"no such pipeline.*; every worker|source differs"):
+            prepare.run(plan, scheduler=dask.address)
+        recipe.write_text(good)
+    assert dask.workers[0].poll() is None
+    prepare.run(plan, scheduler=dask.address)
+    prepare.run(tiny.plan("calm", pipeline=recipe))
+    assert hashes(tiny.folder / "out") == hashes(tiny.folder / "calm")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from dsets.closing import Closing
 
 CHUNK = 1 << 20
 RING = 16 * CHUNK  # how far the slowest algorithm may lag behind
+SMALLEST = 1 << 16  # of a ring: to clear 16 MiB takes longer than to fetch a small file
 TURN = 4 * CHUNK  # hashed in one go at most, before its memory is free again
 
 Data = bytes | memoryview
@@ -23,12 +25,15 @@ class Digester(Closing):
     One ring of memory is read into, written from and hashed from. A thread hashes whatever has come
     since it looked last in one piece, for its turns at the interpreter's lock are what costs.
 
+    The ring is no larger than ``expected`` bytes need, where that is known; more may come.
+
     A context manager: its threads end with the block. One thread calls it.
     """
 
-    def __init__(self, algorithms: Iterable[str]) -> None:
+    def __init__(self, algorithms: Iterable[str], expected: int | None = None) -> None:
         self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
-        self._ring = memoryview(bytearray(RING))
+        size = RING if expected is None else min(RING, max(expected, SMALLEST))
+        self._ring = memoryview(bytearray(size))
         self._changed = Condition()
         self._came = 0
         self._done = dict.fromkeys(self._hashes, 0)  # of what came, by algorithm
@@ -46,10 +51,11 @@ class Digester(Closing):
 
         Fresh memory for each read costs more than the read: the kernel clears every page of it.
         """
-        start = self._came % RING
-        size = min(CHUNK, RING - start)
+        ring = len(self._ring)
+        start = self._came % ring
+        size = min(CHUNK, ring - start)
         with self._changed:
-            self._changed.wait_for(lambda: RING - self._lag() >= size)
+            self._changed.wait_for(lambda: ring - self._lag() >= size)
         yield self._ring[start : start + size]
 
     def update(self, data: Data) -> None:
@@ -84,15 +90,15 @@ class Digester(Closing):
         return self._came - min(self._done.values(), default=self._came)
 
     def _work(self, name: str) -> None:
-        hashed, done = self._hashes[name], 0
+        hashed, done, ring = self._hashes[name], 0, len(self._ring)
         while True:
             with self._changed:
                 while self._came == done and not self._over:
                     self._changed.wait()
                 if self._over:
                     return
-                start = done % RING
-                count = min(self._came - done, RING - start, TURN)
+                start = done % ring
+                count = min(self._came - done, ring - start, TURN)
             hashed.update(self._ring[start : start + count])
             with self._changed:
                 done = self._done[name] = done + count
@@ -103,7 +109,10 @@ def digests(
     path: Path, algorithms: Iterable[str], advance: Callable[[int], None] = lambda count: None
 ) -> dict[str, str]:
     """Algorithm → hex of a whole file. ``advance`` is told how many bytes were read so far."""
-    with Digester(algorithms) as digester, path.open("rb", buffering=0) as file:
+    with (
+        path.open("rb", buffering=0) as file,
+        Digester(algorithms, os.fstat(file.fileno()).st_size) as digester,
+    ):
         done = 0
         while True:
             with digester.block() as block:

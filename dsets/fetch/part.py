@@ -101,7 +101,7 @@ class Part:
         self.untold = ""
         self.origin = read_origin(path)
         self._descriptor = descriptor
-        self._digester = Digester(receipts.algorithms(file))
+        self._digester = Digester(receipts.algorithms(file), file.bytes)
         self._behind = 0
 
     @property
@@ -131,7 +131,7 @@ class Part:
     def clear(self) -> None:
         """Begin again: nothing of what is here can be used."""
         self._digester.close()
-        self._digester = Digester(receipts.algorithms(self.file))
+        self._digester = Digester(receipts.algorithms(self.file), self.file.bytes)
         os.ftruncate(self._descriptor, 0)
         self.size = self._behind = 0
         self.pieced, self.ended, self.untold = False, True, ""

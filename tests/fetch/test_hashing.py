@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 from pathlib import Path
 from unittest import mock
 
@@ -47,6 +48,32 @@ def test_what_is_read_into_the_ring_is_hashed_however_often_it_goes_round(
                 digester.update(block[: len(piece)])
             whole += piece
         assert digester.result() == {n: hashlib.new(n, whole).hexdigest() for n in NAMES}
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 100), st.lists(st.integers(0, 50), max_size=30))
+def test_more_or_less_may_come_than_was_expected(expected: int, counts: list[int]) -> None:
+    with (
+        mock.patch.multiple(hashing, CHUNK=16, RING=64, TURN=32, SMALLEST=8),
+        Digester(NAMES, expected) as digester,
+    ):
+        whole = b""
+        for number, count in enumerate(counts):
+            piece = bytes([number]) * count
+            digester.update(piece)
+            whole += piece
+        assert digester.result() == {n: hashlib.new(n, whole).hexdigest() for n in NAMES}
+
+
+def test_a_small_file_takes_little_memory(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"ab" * 500)
+    digests(tmp_path / "a", NAMES)  # what is imported at first use
+    tracemalloc.start()
+    try:
+        digests(tmp_path / "a", NAMES)
+        assert tracemalloc.get_traced_memory()[1] < CHUNK
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_file_longer_than_one_chunk_is_hashed_whole_and_tells_how_far(tmp_path: Path) -> None:

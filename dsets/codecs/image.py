@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING
 from dsets import extension
 from dsets.codecs.geometry import Resize
 from dsets.codecs.profile import Filter, Profile
+from dsets.codecs.span import span
 from dsets.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL import Image
+    from PIL import Image, ImageFile
 
 #: Formats that are tried, by Pillow's names. Exotic decoders are where the security holes are.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
@@ -164,8 +165,8 @@ def _by_pillow(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[np.
         scale = profile.denominator(width, height, min(size.width, size.height))
         if scale > 1:
             image.draft(None, (width // scale, height // scale))
-    image = _loaded(image)
-    return np.asarray(sampled(image, size, profile.filter))
+        image.decodermaxblock = len(data)  # all at once: pieces would be copied once more
+    return np.asarray(sampled(_loaded(image), size, profile.filter))
 
 
 def sampled(image: Image.Image, size: Resize, filter: Filter) -> Image.Image:
@@ -174,17 +175,22 @@ def sampled(image: Image.Image, size: Resize, filter: Filter) -> Image.Image:
 
     kind = Image.Resampling.BICUBIC if filter == "bicubic" else Image.Resampling.BILINEAR
     # One pass a call: which of the two Pillow does first depends on its version. The first leaves
-    # every row, or column, to itself, so those outside the crop need no second one.
+    # every row, or column, to itself, so those outside the crop need no second one. With a box it
+    # also leaves out outputs, where float32 holds the box.
     right, bottom = size.left + size.crop_width, size.top + size.crop_height
     if _down_comes_first(image.width, image.height, size):
         image = image.resize((image.width, size.height), kind)
         image = _cropped(image, (0, size.top, image.width, bottom))
         image = image.resize((size.width, size.crop_height), kind)
         return _cropped(image, (size.left, 0, right, size.crop_height))
-    image = image.resize((size.width, image.height), kind)
-    image = _cropped(image, (size.left, 0, right, image.height))
-    image = image.resize((size.crop_width, size.height), kind)
-    return _cropped(image, (0, size.top, size.crop_width, bottom))
+    first, last = span(image.width, size.width, size.left, right, filter)
+    start, stop = first * image.width / size.width, last * image.width / size.width
+    image = image.resize((last - first, image.height), kind, (start, 0, stop, image.height))
+    image = _cropped(image, (size.left - first, 0, right - first, image.height))
+    first, last = span(image.height, size.height, size.top, bottom, filter)
+    start, stop = first * image.height / size.height, last * image.height / size.height
+    image = image.resize((size.crop_width, last - first), kind, (0, start, size.crop_width, stop))
+    return _cropped(image, (0, size.top - first, size.crop_width, bottom - first))
 
 
 def _cropped(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
@@ -196,7 +202,7 @@ def _down_comes_first(width: int, height: int, size: Resize) -> bool:
     return height > size.height and height - size.height > 2 * (width - size.width)
 
 
-def _opened(data: bytes) -> Image.Image:
+def _opened(data: bytes) -> ImageFile.ImageFile:
     from PIL import Image
 
     _hush()

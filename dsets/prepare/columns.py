@@ -41,6 +41,10 @@ class Columns:
         """The keys of the samples that are there, in the order of their rows."""
         return [key for key in self._keys if key is not None]
 
+    def column(self, field: str) -> np.ndarray | list[np.ndarray]:
+        """The values of all rows, filled or not: one array (rows, …), or a list."""
+        return self._columns[field]
+
     def filled(self) -> dict[str, np.ndarray | list[np.ndarray]]:
         """Field → the values of those samples: (n, …) arrays or lists of n arrays."""
         rows = [row for row, key in enumerate(self._keys) if key is not None]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,9 +20,9 @@ from dsets.errors import DataError, DsetsError, PipelineError, PrepareError
 from dsets.pack import shard
 from dsets.pack.digests import samples_digest
 from dsets.pack.schema import Quarantined
-from dsets.pack.statistics import Statistics
 from dsets.prepare import folder, ledger
 from dsets.prepare.columns import Columns, checked, checked_batch
+from dsets.prepare.counting import COUNTED_BYTES, Counting
 from dsets.prepare.ledger import Record
 from dsets.prepare.makers import Makers, done
 from dsets.prepare.planning import PackPlan
@@ -34,8 +33,6 @@ from dsets.readers import Batch, Batching, Sample
 _GROUP = 32
 #: Encoded bytes after which a group is large enough: about ten photographs.
 _GROUP_BYTES = 1 << 20
-#: Bytes of decoded pixels that wait to be counted together; one by one would cost more.
-_COUNTED_BYTES = 1 << 24
 
 
 def make_shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> list[Record]:
@@ -64,7 +61,7 @@ def make_pickled(plan: bytes, numbers: Iterable[int], threads: int = 1) -> list[
 def shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> Iterator[Record]:
     """Make these shards, unless trustworthy records say that they are there; their records.
 
-    ``threads`` run the pipeline, and one more counts, sums, writes and flushes the shard before,
+    ``threads`` run the pipeline and count, and one more sums, writes and flushes the shard before,
     whose last samples may still be in the making when the next one's first are begun: order and
     bytes do not depend on them. Memory: the columns of two shards and a few groups of samples a
     thread.
@@ -102,9 +99,9 @@ class _Shard:
 
     def __init__(self, plan: PackPlan, number: int, columns: Columns) -> None:
         self._plan, self._number, self._columns = plan, number, columns
-        self._lock = threading.Lock()
         self._quarantine: dict[int, Quarantined] = {}
-        self._statistics: Statistics | None = None
+        counted = plan.statistics
+        self._counting = Counting(columns.column(counted), counted) if counted else None
         self._making: list[Future[None]] = []
 
     def fill(self, makers: Makers) -> None:
@@ -123,22 +120,21 @@ class _Shard:
             self._making.append(makers.submit(make, row, group))
 
     def write(self, makers: Makers) -> Record:
-        """Wait for the last samples, write the file and its record; ``makers`` count meanwhile."""
+        """Wait for the last samples, write file and record; ``makers`` count what is left."""
         plan, number, columns = self._plan, self._number, self._columns
         for future in self._making:
             future.result()
         _check_number(plan, number, len(columns.keys) + len(self._quarantine))
         _check_folder(plan)  # or a worker that outlived its job would make the folder again
         with folder.writing(ledger.shard_path(plan, number)):
-            filled, statistics, written = columns.filled(), self._statistics, None
+            # Of the rows as they were made; those below a bad one are about to move up.
+            counted = makers.aside(self._counting.rest) if self._counting else done(None)
+            if self._quarantine:
+                counted.result()
+            written = None
             if columns.keys:
-                counted = None
-                if plan.statistics and statistics is None:
-                    images = filled[plan.statistics]
-                    counted = makers.aside(Statistics.of, images, plan.statistics)
                 path = ledger.shard_path(plan, number)
-                written = shard.write(path, plan.fields, columns.keys, filled)
-                statistics = counted.result() if counted else statistics
+                written = shard.write(path, plan.fields, columns.keys, columns.filled())
             return ledger.write(
                 plan,
                 Record(
@@ -150,11 +146,13 @@ class _Shard:
                     sums=None,
                     quarantine=tuple(bad for _, bad in sorted(self._quarantine.items())),
                 ),
-                statistics,
+                counted.result(),
             )
 
     def _make(self, row: int, samples: Sequence[Sample]) -> None:
         """Put some samples into the columns, from ``row`` on; in any thread."""
+        counting, encoded = self._counting, self._plan.encoded is not None
+        rows: list[int] = []
         waiting: list[np.ndarray] = []
         for place, sample in enumerate(samples, row):
             try:
@@ -164,13 +162,15 @@ class _Shard:
                 self._quarantine[place] = Quarantined(sample.key, message(error), _digest(sample))
                 continue
             self._columns.put(place, sample.key, values)
-            if pixels is not None and self._plan.statistics:
+            rows.append(place)
+            if counting and pixels is not None:
                 waiting.append(pixels)
-            if sum(image.size for image in waiting) > _COUNTED_BYTES:
-                self._count(waiting)
-                waiting = []
-        if waiting:
-            self._count(waiting)
+                if sum(image.size for image in waiting) > COUNTED_BYTES:
+                    counting.count(waiting)
+                    waiting = []
+        if counting:
+            counting.count(waiting)
+            counting.add(() if encoded else rows)
 
     def _make_batch(self, row: int, batch: Batch) -> None:
         """The same of many at once; one by one where anything is out of the ordinary."""
@@ -179,11 +179,6 @@ class _Shard:
             self._make(row, batch.samples())
         else:
             self._columns.put_batch(row, batch.keys, values)
-
-    def _count(self, images: Sequence[np.ndarray]) -> None:
-        counted = Statistics.of(images, self._plan.statistics or "")
-        with self._lock:
-            self._statistics = self._statistics.merge(counted) if self._statistics else counted
 
 
 def _check_number(plan: PackPlan, number: int, got: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 from dsets import codecs, pack, pipeline, prepare
 from dsets.field import Field
 from dsets.pack import Pack, Statistics
-from dsets.prepare import task
+from dsets.prepare import counting, task
 
 from .conftest import BROKEN, Pictures
 
@@ -192,5 +192,6 @@ def test_pixels_that_are_counted_in_smaller_portions_give_the_same_bits(
 ) -> None:
     """As where a group's decoded pictures would fill the memory."""
     whole = made(pictures, tmp_path / "whole", name)
-    monkeypatch.setattr(task, "_COUNTED_BYTES", 300_000)
+    for module in (task, counting):
+        monkeypatch.setattr(module, "COUNTED_BYTES", 300_000)
     assert made(pictures, tmp_path / "parts", name).digest == whole.digest

@@ -6,7 +6,8 @@
 The server is a process that sends the file by sendfile. Ours, curl, and curl with sha256sum behind
 it (through tee) take turns; every other round goes the other way round. The ratio of a round is
 curl's seconds over ours; the goal is 0.95. Beside them sha256 alone runs over bytes that are in
-memory already: nobody who hashes is done before it, whatever else is free.
+memory already: nobody who hashes is done before it, whatever else is free. Where a C compiler and
+libcrypto's headers are, ``fetch_limit.c`` takes its turn: ours in C, without an interpreter.
 
 Who is the limit: the processor seconds of each client and of the server beside it are printed, too.
 No client is done before their sum is spent on the cores that there are: that floor, for hashing
@@ -67,6 +68,24 @@ def curl_hashed(address: str, folder: Path) -> None:
     subprocess.run(["bash", "-c", line, "bash", *names], check=True)
 
 
+def compiled(folder: Path) -> Path | None:
+    """``fetch_limit.c`` as a program, or None where it cannot be compiled."""
+    source, program = Path(__file__).with_name("fetch_limit.c"), folder / "fetch_limit"
+    line = ("cc", "-O2", "-o", str(program), str(source), "-lcrypto", "-lpthread")
+    try:
+        subprocess.run(line, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return program
+
+
+def in_c(program: Path, port: int, sha256: str, folder: Path) -> None:
+    folder.mkdir()
+    line = (str(program), str(port), str(folder / "big.bin"))
+    found = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert found.strip() == sha256
+
+
 def sha256_alone(data: memoryview, folder: Path) -> None:
     folder.mkdir()
     digest = hashlib.sha256()
@@ -110,7 +129,8 @@ def main() -> None:
         here, there = multiprocessing.Pipe()
         server = multiprocessing.Process(target=serve, args=(data, there), daemon=True)
         server.start()
-        address = f"http://127.0.0.1:{here.recv()}/big.bin"
+        port = here.recv()
+        address = f"http://127.0.0.1:{port}/big.bin"
         file_ = File("big.bin", (address,), bytes=data.stat().st_size, sha256=digest.hexdigest())
         manifest = Manifest(
             name="big",
@@ -134,6 +154,8 @@ def main() -> None:
             "curl with sha256sum": lambda: curl_hashed(address, folder),
             "sha256 alone": lambda: sha256_alone(bytes_, folder),
         }
+        if program := compiled(work):
+            runs["C"] = lambda: in_c(program, port, digest.hexdigest(), folder)
         taken: dict[str, list[float]] = {name: [] for name in runs}
         spent: dict[str, list[float]] = {name: [] for name in runs}
         serving: dict[str, list[float]] = {name: [] for name in runs}
@@ -171,6 +193,9 @@ def main() -> None:
     lines.append(line("fetch with sha256 and fsync, of curl without", "ratio", ratios))
     lines.append(line("fetch with sha256 and fsync, of curl with sha256sum", "ratio", beside))
     lines.append(line("fetch's processor time spread over all cores, of curl", "ratio", floors))
+    if "C" in runs:
+        limits = [theirs / c for theirs, c in zip(taken["curl"], taken["C"], strict=True)]
+        lines.append(line("the same in C, of curl", "ratio", limits))
     for name in runs:
         lines.append(line(f"processor of {name}", "s/GiB", [t / size for t in spent[name]]))
         lines.append(

@@ -1,5 +1,8 @@
 """``<file>.part``: the bytes of a file so far, locked, and hashed as they arrive.
 
+The first 16 MiB are written as they come. What follows is written past the page cache, a few MiB at
+a time; a killed process loses those, or of a slow connection what came in the last seconds.
+
 Beside it, ``.<file>.part.json`` remembers which address began it and that address's validator.
 """
 
@@ -12,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from dsets import direct
 from dsets.atomic import flush, replacing
 from dsets.fetch import receipts
 from dsets.fetch.hashing import CHUNK, Data, Digester
@@ -103,6 +107,7 @@ class Part:
         self._descriptor = descriptor
         self._digester = Digester(receipts.algorithms(file), file.bytes)
         self._behind = 0
+        self._run: direct.Run | None = None
 
     @property
     def complete(self) -> bool:
@@ -120,18 +125,20 @@ class Part:
         """Write bytes, or a slice of the ``block`` that is lent, behind what is here."""
         self.untold = ""
         view = memoryview(data)
-        while view:
-            written = os.pwrite(self._descriptor, view, self.size)
-            self.size += written
-            view = view[written:]
+        if self._run is None and self.size >= direct.WORTH:
+            self._run = direct.Run(self._descriptor, self.size)
+        if self._run:
+            self._run.write(view)
+            self.size += len(view)
+        else:
+            self._write(view)
         self._digester.update(data)
-        if self.size - self._behind >= BEHIND:
-            self._write_behind()
 
     def clear(self) -> None:
         """Begin again: nothing of what is here can be used."""
         self._digester.close()
         self._digester = Digester(receipts.algorithms(self.file), self.file.bytes)
+        self._end_run()
         os.ftruncate(self._descriptor, 0)
         self.size = self._behind = 0
         self.pieced, self.ended, self.untold = False, True, ""
@@ -151,11 +158,13 @@ class Part:
 
     def starts_with(self, data: bytes) -> bool:
         """Whether what is here begins with these bytes, or is the beginning of them."""
+        self._flush()
         there = os.pread(self._descriptor, min(len(data), self.size), 0)
         return data.startswith(there)
 
     def matches(self, offset: int, data: Data) -> bool:
         """Whether bytes are those from ``offset`` on, as far as both reach."""
+        self._flush()
         there = os.pread(self._descriptor, min(len(data), max(self.size - offset, 0)), offset)
         return memoryview(data)[: len(there)] == there
 
@@ -165,6 +174,7 @@ class Part:
         The receipt goes first: a rename changes neither size, time nor inode, and a process killed
         between the two leaves a receipt that fits nothing, instead of a file to hash again.
         """
+        self._flush()
         os.fsync(self._descriptor)
         there = os.fstat(self._descriptor)
         receipt = replace(receipts.write_down(there, self.digests(), address), note=note)
@@ -175,7 +185,11 @@ class Part:
         return receipt
 
     def close(self) -> None:
+        """Write what still waits, if that is possible, for the next process to go on from it."""
         self._digester.close()
+        with suppress(OSError):
+            self._flush()
+        self._end_run()
 
     def recover(self, keep: int, stop: Stop) -> None:
         """Take over the first ``keep`` bytes that an earlier process left, hashing them."""
@@ -189,6 +203,23 @@ class Part:
             self.size += len(data)
         self._behind = self.size
         self.pieced = keep > 0
+
+    def _write(self, view: memoryview) -> None:
+        while view:
+            written = os.pwrite(self._descriptor, view, self.size)
+            self.size += written
+            view = view[written:]
+        if self.size - self._behind >= BEHIND:
+            self._write_behind()
+
+    def _flush(self) -> None:
+        if self._run:
+            self._run.flush()
+
+    def _end_run(self) -> None:
+        if self._run:
+            self._run.close()
+            self._run = None
 
     def _write_behind(self) -> None:
         """Have the system begin to write what is new, or the flush at the end waits for all of it.

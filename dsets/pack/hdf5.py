@@ -10,17 +10,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from dsets import direct
 from dsets.atomic import replacing
 from dsets.errors import PackError
-from dsets.pack import direct
 from dsets.pack.schema import ALIGNMENT, Extent
 
 _LONG = 1 << 20  # bytes that are hashed by another thread while they are written
@@ -132,6 +133,19 @@ def _extent(name: str, dataset: h5py.h5d.DatasetID) -> Extent:
     return Extent(offset, length, dataset.dtype.name, tuple(dataset.shape))
 
 
+@contextmanager
+def _writing(file: IO[bytes], place: int, length: int) -> Iterator[Callable[[memoryview], object]]:
+    """A function that writes the next bytes of a dataset's ``length``; the file stands at them."""
+    if length < direct.WORTH:
+        yield file.write
+        return
+    file.flush()
+    with direct.Run(file.fileno(), place) as run:
+        yield run.write
+        run.flush()
+    file.seek(place + length)
+
+
 def _fill(
     file: IO[bytes], datasets: Mapping[str, Data], extents: Mapping[str, Extent]
 ) -> tuple[int, str]:
@@ -145,7 +159,7 @@ def _fill(
                 continue
             digest.update(file.read(extent.offset - place))  # HDF5's own metadata and padding
             place = extent.offset
-            with direct.writing(file, place, extent.length) as write:
+            with _writing(file, place, extent.length) as write:
                 for block in datasets[name].blocks():
                     if len(block) < _LONG:
                         digest.update(block)

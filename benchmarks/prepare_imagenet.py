@@ -42,6 +42,7 @@ RIVALS = ("webdataset_tar", "img2dataset_files", "mosaicml_mds", "ffcv_beton", "
 OURS = {
     "dsets fast": ("native", "fast"),
     "dsets exact": ("native", "exact"),
+    "dsets without libjpeg": ("pillow", "fast"),
     "dsets portable": ("portable", "fast"),
 }
 
@@ -140,7 +141,7 @@ def main() -> int:
     parser.add_argument("--peers", help="python of the peers' environment")
     parser.add_argument("--only", nargs="*", help="these contestants")
     parser.add_argument("--pictures", type=int, default=500)
-    parser.add_argument("--copies", type=int, default=4)
+    parser.add_argument("--copies", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--shard-mib", type=int, default=64)
     parser.add_argument("--save", action="store_true", help="append to results/")
@@ -165,7 +166,7 @@ def main() -> int:
                 rates[name].append(count / seconds)
                 cpu[name].append(spent / count * 1e3)
                 took = f"{count / seconds:7.0f}/s {spent / count * 1e3:6.2f} ms of processor"
-                print(f"round {number} {name:18} {took}", file=sys.stderr)
+                print(f"round {number} {name:22} {took}", file=sys.stderr)
         quality = {name: psnr(folder, OURS[name][1]) for name in names if name in OURS}
     facts: dict[str, Any] = {
         "pictures": count,

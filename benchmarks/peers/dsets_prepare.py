@@ -1,9 +1,10 @@
 """The real thing: `prepare.run` of an adopted archive, with statistics, digests and flushing.
 
-    python dsets_prepare.py FOLDER OUT native|portable fast|exact SHARD_MIB
+    python dsets_prepare.py FOLDER OUT native|pillow|portable fast|exact SHARD_MIB
 
 FOLDER.home is a store that has adopted the pictures of FOLDER as a tar of tars.
-`portable` is what an installation without the C extension does.
+`pillow` is what an installation does that had no headers of libjpeg-turbo, `portable` one without
+the C extension.
 """
 
 import os
@@ -27,7 +28,9 @@ from dsets.prepare import cluster, task  # noqa: F401
 
 def main() -> None:
     folder, out, path, profile, shard_mib = sys.argv[1:6]
-    if extension.jpeg != (path == "native"):
+    if path == "pillow":
+        extension.jpeg = False
+    if extension.jpeg != (path == "native") or (extension.native is None) != (path == "portable"):
         raise SystemExit(f"the extension is not as asked for: {path}")
     os.environ["DSETS_HOME"] = f"{folder}.home"
     PIL.Image.preinit()

@@ -37,6 +37,7 @@ _JPEG_SIDE = 65_500
 _PNG_DEPTH = 24  # where a PNG says how many bits a sample has
 #: Headers of JPEG frames that are arithmetic-coded, sequential and progressive.
 _ARITHMETIC = (b"\xff\xc9", b"\xff\xca")
+_COPIED = 1 << 24  # pixels, of which there may be two more copies in memory
 _FILTERS = {"bilinear": 0, "bicubic": 1}
 #: As ``warnings.filters`` has it.
 _PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
@@ -46,18 +47,21 @@ Geometry = Callable[[int, int], Resize]
 
 
 def resized(
-    data: bytes, geometry: Geometry, profile: Profile, *, native: bool = extension.jpeg
+    data: bytes, geometry: Geometry, profile: Profile, *, native: bool = True
 ) -> NDArray[np.uint8]:
     """Decode, resize and crop: uint8 (crop_height, crop_width, 3), RGB.
 
-    ``native=False`` takes the portable path, which gives the same bits.
+    ``native=False`` takes the portable path, which gives the same bits; so does Pillow's decoder
+    with the extension's resize, where the extension was built without its JPEG half.
 
     Raises:
         DataError: the bytes are no complete image, or too large a one.
     """
     _check_complete(data)
-    pixels = _by_extension(data, geometry, profile) if native and _is_jpeg(data) else None
-    return _by_pillow(data, geometry, profile) if pixels is None else pixels
+    native = native and extension.native is not None
+    jpeg = native and extension.jpeg and _is_jpeg(data)
+    pixels = _by_extension(data, geometry, profile) if jpeg else None
+    return _by_pillow(data, geometry, profile, native) if pixels is None else pixels
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
@@ -155,7 +159,9 @@ def _by_extension(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[
     return target
 
 
-def _by_pillow(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[np.uint8]:
+def _by_pillow(
+    data: bytes, geometry: Geometry, profile: Profile, native: bool
+) -> NDArray[np.uint8]:
     import numpy as np
 
     image = _opened(data)
@@ -166,7 +172,31 @@ def _by_pillow(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[np.
         if scale > 1:
             image.draft(None, (width // scale, height // scale))
         image.decodermaxblock = len(data)  # all at once: pieces would be copied once more
-    return np.asarray(sampled(_loaded(image), size, profile.filter))
+    decoded = _loaded(image)
+    if native and width * height <= _COPIED:
+        return _resampled(decoded, size, profile.filter)
+    return np.asarray(sampled(decoded, size, profile.filter))
+
+
+def _resampled(image: Image.Image, size: Resize, filter: Filter) -> NDArray[np.uint8]:
+    """The same pixels as ``sampled`` by the extension, in a fifth of the time."""
+    import numpy as np
+
+    target = np.empty((size.crop_height, size.crop_width, 3), np.uint8)
+    extension.native.resize(
+        image.tobytes("raw", "RGBX"),
+        image.width,
+        image.height,
+        size.width,
+        size.height,
+        size.left,
+        size.top,
+        target,
+        size.crop_width,
+        size.crop_height,
+        _FILTERS[filter],
+    )
+    return target
 
 
 def sampled(image: Image.Image, size: Resize, filter: Filter) -> Image.Image:

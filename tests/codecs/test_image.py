@@ -81,6 +81,27 @@ def test_both_paths_give_the_same_bits(width, height, side, options, name, grey)
     assert np.array_equal(native, portable)
 
 
+@pytest.mark.skipif(extension.native is None, reason="built without the extension")
+@pytest.mark.parametrize("name", list(codecs.PROFILES))
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "P"])
+@pytest.mark.parametrize("size", [(500, 375), (60, 407), (64, 64), (33, 40), (700, 10)])
+def test_an_extension_without_libjpeg_resizes_what_pillow_decoded(
+    monkeypatch, name, mode, size
+) -> None:
+    image = photograph(*size).convert(mode)
+    target = io.BytesIO()
+    image.save(target, "PNG" if mode == "P" else "JPEG")
+    profile, asked = codecs.profile(name), []
+    real = extension.native.resize
+    monkeypatch.setattr(extension, "jpeg", False)
+    monkeypatch.setattr(extension.native, "resize", lambda *of: asked.append(of) or real(*of))
+    ours = codecs.resized(target.getvalue(), square(48), profile)
+    assert len(asked) == 1
+    assert np.array_equal(
+        ours, codecs.resized(target.getvalue(), square(48), profile, native=False)
+    )
+
+
 @needs_extension
 @settings(max_examples=80, deadline=None)
 @given(*[st.integers(1, 120)] * 4, st.sampled_from([0, 1]))

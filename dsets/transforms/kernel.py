@@ -82,6 +82,8 @@ class Kernel:
     _compiled: Compiled | None = field(init=False)
     _scratch: Scratch = field(init=False, default_factory=Scratch)
     _tables: tuple[Table, ...] = field(init=False)
+    #: Scale and bias, float32 (channels, 1, 1); nothing without a normalisation.
+    _factors: tuple[npt.NDArray[np.float32], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.window == (0, 0):
@@ -91,6 +93,8 @@ class Kernel:
         plain = self.normal is None or self.normal.field is None
         wanted = self.normal if self.dtype == np.float16 and plain and not found else None
         object.__setattr__(self, "_tables", tables(wanted) if wanted else ())
+        factors = (self.normal.scale, self.normal.bias) if self.normal else ()
+        object.__setattr__(self, "_factors", tuple(each[:, None, None] for each in factors))
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -169,6 +173,9 @@ class Kernel:
         )
         shard = np.searchsorted(pixels.starts, index, side="right") - 1
         where = zip(shard.tolist(), (index - pixels.starts[shard]).tolist(), strict=True)
+        # Whether the values depend on the view: to take one of many costs as much as a step.
+        seen = views is not None and views.bias is not None
+        seen |= self.normal is not None and self.normal.field is not None
         for row, (number, place) in enumerate(where):
             lines = slice(top[row], top[row] + self.window[0])
             columns = slice(left[row], left[row] + self.window[1])
@@ -179,7 +186,7 @@ class Kernel:
             else:
                 shown = image[:, lines, columns]
                 shown = shown[:, :, ::-1] if mirrored[row] else shown
-            part = None if views is None else views[row : row + 1]
+            part = views[row : row + 1] if views is not None and seen else None
             self._finish(shown, part, out[row : row + 1], 1)
 
     def _finish(
@@ -193,7 +200,7 @@ class Kernel:
                 bytes_ = shown[:, channel] if self.images.planar else shown[..., channel]
                 look_up(bytes_, table, out[:, channel], step, self._scratch)
         else:
-            self._scale(shown, self.normal, views or Views(self.window), out, step)
+            self._scale(shown, self.normal.field, views or Views(self.window), out, step)
 
     def _shown(
         self, index: npt.NDArray[np.int64], views: Views | None, step: int
@@ -270,27 +277,33 @@ class Kernel:
     def _scale(
         self,
         shown: npt.NDArray[Any],
-        normal: Normal,
+        field: npt.NDArray[np.float32] | None,
         views: Views,
         out: npt.NDArray[Any],
         step: int,
     ) -> None:
-        scale, field = normal.scale, normal.field
-        own = None if views.bias is None else views.bias.T[:, :, None, None]  # (channels, n, 1, 1)
-        bias: npt.NDArray[np.float32] = normal.bias if own is None else own
+        channels, (scale, bias) = self.images.size[2], self._factors
+        if views.bias is not None:
+            bias = views.bias[:, :, None, None]
+        upright = shown if self.images.planar else np.moveaxis(shown, -1, 1)
         single = out.dtype == np.float32
-        for channel in range(self.images.size[2]):
+        # One image takes all its channels in one call: threads that make many calls wait for each
+        # other's turns at the interpreter. Of a chunk, a channel is what a cache holds.
+        together = channels if single and step == 1 else 1
+        for first in range(0, channels, together):
+            part = slice(first, first + together)
             # Every step where the result will lie: memory is fetched once, and is near thereafter.
-            plane = out[:, channel] if single else self._plane(step)[: len(shown)]
-            plane[...] = shown[:, channel] if self.images.planar else shown[..., channel]
-            np.multiply(plane, scale[channel], out=plane)
+            planes = out[:, part] if single else self._plane(step)[: len(shown)]
+            planes[...] = upright[:, part]
+            np.multiply(planes, scale[part], out=planes)
             if field is not None:
-                for row in range(len(plane)):
-                    views.add_field(row, field[channel], plane[row])
-            np.add(plane, bias[channel], out=plane)
+                for row in range(len(planes)):
+                    for each, plane in zip(field[part], planes[row], strict=True):
+                        views.add_field(row, each, plane)
+            np.add(planes, bias[..., part, :, :], out=planes)
             if not single:
                 with np.errstate(over="ignore"):
-                    out[:, channel] = plane
+                    out[:, part] = planes
 
     def _plane(self, step: int) -> npt.NDArray[np.float32]:
-        return self._scratch.zeros("plane", (step, *self.window), np.float32)
+        return self._scratch.zeros("plane", (step, 1, *self.window), np.float32)

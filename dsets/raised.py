@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-from dsets.errors import PipelineError
+from dsets.errors import DsetsError, PipelineError
 
 #: Characters of a message that are told; the rest of a longer one is of no use in a line.
 MOST = 1000
@@ -26,4 +26,14 @@ def message(error: BaseException) -> str:
         text = str(error)
     except Exception as second:
         return f"its message cannot be had ({type(second).__name__})"
+    return text if len(text) <= MOST else f"{text[:MOST]}…"
+
+
+def described(error: BaseException) -> str:
+    """``repr(error)``, cut short, or an error's own sentence where it is one of ours; its type and
+    words of ours where that raises, whatever it raises."""
+    try:
+        text = str(error) if isinstance(error, DsetsError) else repr(error)
+    except BaseException as second:
+        return f"{type(error).__name__}; its message cannot be had ({type(second).__name__})"
     return text if len(text) <= MOST else f"{text[:MOST]}…"

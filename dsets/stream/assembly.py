@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dsets.errors import DsetsError, PackError, StreamError, UsageError
+from dsets.errors import PackError, StreamError
+from dsets.stream import function
 from dsets.stream.batch import Batch
 from dsets.stream.buffers import Pool
 from dsets.stream.column import Source, column_of
@@ -26,7 +26,7 @@ from dsets.transforms.encoded import Encoded
 from dsets.transforms.kernel import Kernel
 from dsets.transforms.on_device import OnDevice
 from dsets.transforms.random import Draws
-from dsets.transforms.recipe import IMAGE, Function, Recipe
+from dsets.transforms.recipe import IMAGE, Recipe
 from dsets.transforms.view import Views
 
 if TYPE_CHECKING:
@@ -111,8 +111,9 @@ class Assembly:
             PackError: a sample cannot be read, or a shard was cut short, changed or replaced.
         """
         job, batch = self._read(job)
-        for function in self._recipe.functions:
-            batch = self._apply(function, batch)
+        batch = function.apply(
+            self._recipe.functions, job, batch, self._again, self._substitutes.name
+        )
         if self._on_device is None:
             return Made(*self._device.place(batch))
         batch = batch.replace({**batch, **self._choices(self._on_device, job)})
@@ -164,6 +165,10 @@ class Assembly:
             position=job.position,
             substituted=job.substituted,
         )
+
+    def _again(self, job: Job) -> Batch:
+        """The samples of a settled job, whose views are not yet chosen."""
+        return self._gathered(replace(job, views=self.choose(job.epoch, job.index)))
 
     def _gather(self, name: str, column: Source | None, job: Job) -> Any:
         if column is None or isinstance(column, Varying):
@@ -217,36 +222,6 @@ class Assembly:
         except PackError as error:
             raise Unreadable({number: error.what}) from error
 
-    def _apply(self, function: Function, batch: Batch) -> Batch:
-        try:
-            return _checked(function(batch), batch)
-        except Exception as error:
-            culprit = self._first_failing(function, batch)
-            keys = self._pack.keys(batch.index[[0, -1]].tolist())
-            where = f"epoch {batch.epoch}, position {batch.position}, " + (
-                f"samples {keys[0]!r} to {keys[1]!r}" if culprit is None else f"sample {culprit!r}"
-            )
-            name = getattr(function, "__qualname__", repr(function))
-            what = str(error) if isinstance(error, DsetsError) else repr(error)
-            raise StreamError(f"transform {name} failed: {what}", where=where) from error
-
-    def _first_failing(self, function: Function, batch: Batch) -> str | None:
-        """The key of the first sample that fails alone; None when it takes several to fail.
-
-        The function may have changed the batch in place, so each sample is gathered anew.
-        """
-        functions = self._recipe.functions
-        for row in range(len(batch.index)):
-            number, valid = batch.index[row : row + 1], batch.valid[row : row + 1]
-            views = self.choose(batch.epoch, number)
-            one = self._gathered(Job(batch.epoch, batch.position, number, valid, views))
-            try:
-                for each in functions[: functions.index(function) + 1]:
-                    one = _checked(each(one), one)
-            except Exception:
-                return self._pack.keys([int(number[0])])[0]
-        return None
-
 
 def _pool(size: int, buffers: int, device: Device) -> Pool:
     try:
@@ -264,16 +239,3 @@ def _for_device(kernel: Kernel, recipe: Recipe) -> bool:
     """Functions see finished NumPy rows and boxes are resized by the host; all else a device can
     do from the stored bytes."""
     return not recipe.functions and not recipe.resizes and kernel.images.dtype == np.uint8
-
-
-def _checked(fields: object, batch: Batch) -> Batch:
-    """What a function returned, as a batch of the same rows."""
-    if not isinstance(fields, Mapping):
-        raise UsageError("bad result", expected="a mapping of fields", got=type(fields).__name__)
-    for name, values in fields.items():
-        rows = len(values) if hasattr(values, "__len__") else None
-        if not isinstance(name, str):
-            raise UsageError("bad name of a field", expected="text", got=repr(name))
-        if rows != len(batch.index):
-            raise UsageError(f"bad field {name!r}", expected=f"{len(batch.index)} rows", got=rows)
-    return batch.replace(fields)

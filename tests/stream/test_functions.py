@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -80,3 +81,84 @@ def test_what_a_function_returns_is_checked(make_pack: MakePack, result: Any, me
     stream = batches(make_pack(N), 4, transform=[lambda batch: result])
     with pytest.raises(StreamError, match=message):
         next(iter(stream))
+
+
+class Silent(Exception):
+    """An exception that has nothing to say, and says so the hard way."""
+
+    def __repr__(self) -> str:
+        sys.exit(0)
+
+
+class Wordless(Exception):
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+    __str__ = __repr__
+
+
+class Strange:
+    """A function whose own name and words cannot be had either."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __call__(self, batch: Batch) -> Batch:
+        if (batch.index == 2).any():
+            batch.index[...] = 10**9
+            batch.valid[...] = False
+            raise self.error
+        return batch
+
+    def __getattr__(self, name: str) -> int:
+        return 3  # whatever is asked for, its __qualname__, too
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("not comparable")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (Wordless(), r"Wordless; its message cannot be had \(RuntimeError\)"),
+        (Silent(), r"Silent; its message cannot be had \(SystemExit\)"),
+        (SystemExit(0), r"SystemExit\(0\)"),
+        (KeyboardInterrupt(), r"KeyboardInterrupt\(\)"),
+        (GeneratorExit(), r"GeneratorExit\(\)"),
+        (ValueError("x" * 10**6), r"ValueError\('x{900}"),
+    ],
+)
+def test_however_a_function_fails_the_sample_is_named(
+    make_pack: MakePack, error: BaseException, words: str
+) -> None:
+    stream = batches(make_pack(N), 4, shuffle=False, transform=[Strange(error)])
+    with pytest.raises(
+        StreamError, match=rf"sample 'train/00002': transform \w+ failed: {words}"
+    ) as info:
+        next(iter(stream))
+    assert info.value.__cause__ is error and len(str(info.value)) < 2000
+
+
+def test_a_function_that_is_given_twice_may_fail_the_second_time(make_pack: MakePack) -> None:
+    def once(batch: Batch) -> Mapping[str, Any]:
+        assert "seen" not in batch or 2 not in batch.index
+        return {**batch, "seen": batch.index}
+
+    stream = batches(make_pack(N), 4, shuffle=False, transform=[once, once])
+    with pytest.raises(StreamError, match="sample 'train/00002'"):
+        next(iter(stream))
+
+
+def test_a_function_cannot_move_the_stream(make_pack: MakePack) -> None:
+    def elsewhere(batch: Batch) -> Batch:
+        batch.position, batch.epoch = 20, 7
+        return batch
+
+    with batches(make_pack(N), 4, transform=[elsewhere]) as stream:
+        assert [batch.position for batch in stream] == list(range(0, N, 4))
+        assert stream.epoch == 1

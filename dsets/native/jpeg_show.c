@@ -167,7 +167,7 @@ static int show(const uint8_t *data, size_t length, const struct jpeg_view *view
     jpeg.out_color_space = resized ? JCS_EXT_RGBX : JCS_EXT_RGB;
     jpeg_start_decompress(&jpeg);
     if (own) huffman = huffman_take(&jpeg, &failure);
-    if (!decompress_all_bits(&jpeg)) {
+    if ((!huffman && !decompress_one_scan(&jpeg)) || !decompress_all_bits(&jpeg)) {
         result = SHOW_OTHER;
         goto done;
     }

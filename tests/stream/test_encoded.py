@@ -240,6 +240,23 @@ def test_rows_that_cannot_be_shown_are_reported_one_by_one(write: Write) -> None
     np.testing.assert_array_equal(found[0][1], found[-1][1])
 
 
+@pytest.mark.parametrize(("mark", "bad"), [(b"\xff\xda", 1), (b"\xff\xc4", 1), (b"\xff\xfe", 0)])
+def test_a_mark_amid_the_data_has_one_fate_wherever_the_crop_is(
+    write: Write, mark: bytes, bad: int
+) -> None:
+    whole = jpegs.jpeg(64, 64)
+    broken = whole[:-40] + mark + whole[len(mark) - 40 :]
+    pack = write(ENCODED, [whole, broken])
+    strings = Strings(pack.arrays("image"), pack.arrays("offsets/image"), pack.starts)
+    for recipe in ([CentreCrop(8)], [RandomResizedCrop(8, (0.1, 0.1)), Normalise(MEAN, STD)]):
+        fates = []
+        for native in (True, False):
+            column = Encoded(strings, parse(recipe, pack.fields), native)
+            out = np.zeros((2, *column.shape), column.dtype)
+            fates.append(column.fill(np.arange(2), Draws(0, 0, np.arange(2, dtype=np.uint64)), out))
+        assert fates[0] == fates[1] and len(fates[0]) == bad
+
+
 def test_an_unreadable_sample_is_named(write: Write) -> None:
     pack = write(ENCODED, [*several(3), b"no image"])
     with pytest.raises(PackError, match=r"train/003: unreadable sample.*not a readable image"):

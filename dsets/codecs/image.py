@@ -35,8 +35,6 @@ MAX_PIXELS = 100_000_000
 #: The longest side that libjpeg encodes.
 _JPEG_SIDE = 65_500
 _PNG_DEPTH = 24  # where a PNG says how many bits a sample has
-#: Headers of JPEG frames that are arithmetic-coded, sequential and progressive.
-_ARITHMETIC = (b"\xff\xc9", b"\xff\xca")
 _COPIED = 1 << 24  # pixels, of which there may be two more copies in memory
 _FILTERS = {"bilinear": 0, "bicubic": 1}
 #: As ``warnings.filters`` has it.
@@ -171,7 +169,6 @@ def _by_pillow(
         scale = profile.denominator(width, height, min(size.width, size.height))
         if scale > 1:
             image.draft(None, (width // scale, height // scale))
-        image.decodermaxblock = len(data)  # all at once: pieces would be copied once more
     decoded = _loaded(image)
     if native and width * height <= _COPIED:
         return _resampled(decoded, size, profile.filter)
@@ -241,8 +238,9 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
     except Exception as error:
         raise _unreadable(error) from error
     _check_size(*image.size)
-    if image.format == "JPEG" and any(mark in data for mark in _ARITHMETIC):
-        # Pillow hands on 64 KiB at a time, and this coder cannot wait for the rest.
+    if image.format == "JPEG":
+        # Pillow hands on 64 KiB at a time: they would be copied once more, and the decoder of
+        # arithmetic codes cannot wait for the rest.
         image.decodermaxblock = len(data)
     return image
 

@@ -167,7 +167,10 @@ def _once(turn: Turn, part: Part, wire: Wire, tell: Progress) -> tuple[str, str]
         return turn.address, ends.NOTE
     while True:
         if not part.complete:
-            attempt(turn.address, part, wire, whole=turn.whole)
+            try:
+                attempt(turn.address, part, wire, whole=turn.whole)
+            finally:  # before a pause, in which a process may be killed, and before a look at it
+                part.flush()
         wrong = receipts.mismatch(file, part.size, part.digests())
         if wrong is None:
             note = "" if part.ended else _judged(turn, part, wire)

@@ -134,6 +134,11 @@ class Part:
             self._write(view)
         self._digester.update(data)
 
+    def flush(self) -> None:
+        """Have all that came in the file, for who reads it there and for the next process."""
+        if self._run:
+            self._run.flush()
+
     def clear(self) -> None:
         """Begin again: nothing of what is here can be used."""
         self._digester.close()
@@ -158,13 +163,13 @@ class Part:
 
     def starts_with(self, data: bytes) -> bool:
         """Whether what is here begins with these bytes, or is the beginning of them."""
-        self._flush()
+        self.flush()
         there = os.pread(self._descriptor, min(len(data), self.size), 0)
         return data.startswith(there)
 
     def matches(self, offset: int, data: Data) -> bool:
         """Whether bytes are those from ``offset`` on, as far as both reach."""
-        self._flush()
+        self.flush()
         there = os.pread(self._descriptor, min(len(data), max(self.size - offset, 0)), offset)
         return memoryview(data)[: len(there)] == there
 
@@ -174,7 +179,7 @@ class Part:
         The receipt goes first: a rename changes neither size, time nor inode, and a process killed
         between the two leaves a receipt that fits nothing, instead of a file to hash again.
         """
-        self._flush()
+        self.flush()
         os.fsync(self._descriptor)
         there = os.fstat(self._descriptor)
         receipt = replace(receipts.write_down(there, self.digests(), address), note=note)
@@ -188,7 +193,7 @@ class Part:
         """Write what still waits, if that is possible, for the next process to go on from it."""
         self._digester.close()
         with suppress(OSError):
-            self._flush()
+            self.flush()
         self._end_run()
 
     def recover(self, keep: int, stop: Stop) -> None:
@@ -211,10 +216,6 @@ class Part:
             view = view[written:]
         if self.size - self._behind >= BEHIND:
             self._write_behind()
-
-    def _flush(self) -> None:
-        if self._run:
-            self._run.flush()
 
     def _end_run(self) -> None:
         if self._run:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dsets import fetch
+from dsets import direct, fetch
 from dsets.errors import FetchError
 from dsets.fetch import Patience, ends
 from dsets.manifest import File
@@ -128,6 +128,17 @@ def test_an_archive_tells_its_end(server: Server, folder: Path, kind: str) -> No
     path = get(server, folder, "/a")
     assert path.read_bytes() == data and note(path) == ""
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_archive_tells_its_end_where_it_was_written_past_the_page_cache(
+    server: Server, folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct, "WORTH", 1 << 16)
+    server.routes["/a"] = untold(FORMATS[kind])
+    path = get(server, folder, "/a")
+    assert path.read_bytes() == FORMATS[kind] and note(path) == ""
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from dsets import direct
+from dsets.fetch.part import part_size
 from dsets.manifest import File
 from dsets.progress import Event
 from tests.fetch.conftest import DATA, Get, file_of, leave_part
@@ -116,3 +120,15 @@ def test_a_server_without_ranges_gives_the_rest_of_a_part_and_takes_nothing_from
     before = len(server.requests)
     assert get(file_of(DATA), "/whole").read_bytes() == DATA
     assert len(server.requests) == before + 1, "another beginning is seen at once"
+
+
+def test_what_a_cut_connection_gave_is_in_the_file_before_the_next_try(
+    get: Get, server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct, "WORTH", 1 << 16)
+    sizes: list[int] = []
+    route = Route(DATA, cut_after=1_000_000, cuts=2)
+    route.on_request = lambda route: sizes.append(part_size(folder / "a.bin"))
+    server.routes["/a.bin"] = route
+    assert get(file_of(DATA)).read_bytes() == DATA
+    assert sizes == [0, 1_000_000, 2_000_000]

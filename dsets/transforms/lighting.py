@@ -80,6 +80,13 @@ class Lighting:
         vectors = tuple(tuple(vector) for vector in columns.T.tolist())
         return cls(tuple(max(0.0, value) for value in values.tolist()), vectors, deviation)
 
+    @property
+    def largest(self) -> npt.NDArray[np.float64]:
+        """float64 (channels,): the largest shift there can be, in stored units."""
+        sizes = np.array(self.values) * self.deviation * 255.0 * (table()[-1] * UNIT)
+        found: npt.NDArray[np.float64] = sizes @ np.abs(np.array(self.components))
+        return found
+
     def shifts(self, draws: Draws) -> npt.NDArray[np.float64]:
         """(n, channels), in stored units. Word i of purpose LIGHTING gives alpha_i.
 

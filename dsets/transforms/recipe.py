@@ -84,6 +84,7 @@ def parse(transforms: Sequence[Transform], fields: Sequence[Field]) -> Recipe:
     _check_together(recipe)
     if recipe.geometry or recipe.normal:
         _check_image(recipe, fields)
+        _check_range(recipe, fields)
     return recipe
 
 
@@ -186,6 +187,31 @@ def _check_image(recipe: Recipe, fields: Sequence[Field]) -> None:
             got=mean,
         )
     _check_channels(recipe, channels, found[0])
+
+
+def _check_range(recipe: Recipe, fields: Sequence[Field]) -> None:
+    """No pixel may become an infinity; of other types than uint8 only a pixel of 0 is asked."""
+    normal, lighting = recipe.normal, recipe.lighting
+    if normal is None:
+        return
+    most = 255.0 if any(one.name == IMAGE and one.dtype == "uint8" for one in fields) else 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        shift = lighting.largest if lighting else np.zeros(len(normal.mean))
+        field = 0.0 if normal.field is None else normal.field.astype(np.float64)
+        ends = [
+            np.asarray(field + np.reshape(normal.shifted(move) + scaled, (-1, 1, 1))).astype(dtype)
+            for dtype in ("float32", normal.dtype)
+            for move in (-shift, shift)
+            for scaled in (0.0, most * normal.scale.astype(np.float64))
+        ]
+    if not all(np.isfinite(end).all() for end in ends):
+        raise UsageError(
+            f"the transform makes infinities in {normal.dtype}",
+            where="transform",
+            expected=f"at most {np.finfo(normal.dtype).max:g} of every pixel",
+            got=", ".join(type(one).__name__ for one in (lighting, normal) if one),
+            remedy="numbers like those of pixels; variances of pixels in 0 to 1",
+        )
 
 
 def _check_channels(recipe: Recipe, channels: int | None, field: Field) -> None:

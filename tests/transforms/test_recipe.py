@@ -167,3 +167,31 @@ def test_the_choices_of_a_sample_are_pinned() -> None:
     assert views.top is not None and views.left is not None
     assert views.top.tolist() == [25, 20, 30, 5]
     assert views.left.tolist() == [2, 21, 31, 19]
+
+
+EYE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    "transforms",
+    [
+        [Lighting((1e300, 0, 0), EYE), NORMAL],
+        [Lighting((0, 1e37, 0), EYE), Normalise((0, 0, 0), (1, 1, 1))],
+        [Lighting((1e300,) * 3, EYE, 1e300), NORMAL],
+        [Lighting((0.2, 0.1, 4000), EYE), Normalise((0, 0, 0), (1, 1, 1), "float16")],
+        [Lighting((0, 1e37, 0), EYE), SubtractMean(np.zeros((8, 8, 3)))],
+        [SubtractMean(np.full((8, 8, 3), 1e6), "float16")],
+        [Normalise((0, 0, 0), (1, 1, 1e-3), "float16")],
+        [Normalise((0, 0, 0), (1, 1e-38, 1))],
+    ],
+)
+def test_a_transform_that_makes_infinities_is_refused(transforms: Any) -> None:
+    with pytest.raises(UsageError, match="transform: the transform makes infinities in float"):
+        recipe.parse(transforms, FIELDS)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_and_one_that_only_comes_near_them_is_not(dtype: str) -> None:
+    factor = float(np.finfo(dtype).max) / 256 / 4
+    normal = Normalise((0, 0, 0), (1 / factor,) * 3, dtype)
+    assert recipe.parse([Lighting((1.0, 0, 0), EYE, 0.5), normal], FIELDS).normal is normal

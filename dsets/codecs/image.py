@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from dsets import extension
 from dsets.codecs.geometry import Resize
-from dsets.codecs.profile import Filter, Profile
-from dsets.codecs.span import span
+from dsets.codecs.profile import Profile
+from dsets.codecs.sampling import FILTERS, resampled, sampled
 from dsets.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ MAX_PIXELS = 100_000_000
 _JPEG_SIDE = 65_500
 _PNG_DEPTH = 24  # where a PNG says how many bits a sample has
 _COPIED = 1 << 24  # pixels, of which there may be two more copies in memory
-_FILTERS = {"bilinear": 0, "bicubic": 1}
 #: As ``warnings.filters`` has it.
 _PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
@@ -150,7 +149,7 @@ def _by_extension(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[
             target,
             size.crop_width,
             size.crop_height,
-            _FILTERS[profile.filter],
+            FILTERS[profile.filter],
         )
     except (EOFError, ValueError):
         return None
@@ -171,62 +170,8 @@ def _by_pillow(
             image.draft(None, (width // scale, height // scale))
     decoded = _loaded(image)
     if native and width * height <= _COPIED:
-        return _resampled(decoded, size, profile.filter)
+        return resampled(decoded, size, profile.filter)
     return np.asarray(sampled(decoded, size, profile.filter))
-
-
-def _resampled(image: Image.Image, size: Resize, filter: Filter) -> NDArray[np.uint8]:
-    """The same pixels as ``sampled`` by the extension, in a fifth of the time."""
-    import numpy as np
-
-    target = np.empty((size.crop_height, size.crop_width, 3), np.uint8)
-    extension.native.resize(
-        image.tobytes("raw", "RGBX"),
-        image.width,
-        image.height,
-        size.width,
-        size.height,
-        size.left,
-        size.top,
-        target,
-        size.crop_width,
-        size.crop_height,
-        _FILTERS[filter],
-    )
-    return target
-
-
-def sampled(image: Image.Image, size: Resize, filter: Filter) -> Image.Image:
-    """Resized and cropped by Pillow, to the same pixels whatever its version."""
-    from PIL import Image
-
-    kind = Image.Resampling.BICUBIC if filter == "bicubic" else Image.Resampling.BILINEAR
-    # One pass a call: which of the two Pillow does first depends on its version. The first leaves
-    # every row, or column, to itself, so those outside the crop need no second one. With a box it
-    # also leaves out outputs, where float32 holds the box.
-    right, bottom = size.left + size.crop_width, size.top + size.crop_height
-    if _down_comes_first(image.width, image.height, size):
-        image = image.resize((image.width, size.height), kind)
-        image = _cropped(image, (0, size.top, image.width, bottom))
-        image = image.resize((size.width, size.crop_height), kind)
-        return _cropped(image, (size.left, 0, right, size.crop_height))
-    first, last = span(image.width, size.width, size.left, right, filter)
-    start, stop = first * image.width / size.width, last * image.width / size.width
-    image = image.resize((last - first, image.height), kind, (start, 0, stop, image.height))
-    image = _cropped(image, (size.left - first, 0, right - first, image.height))
-    first, last = span(image.height, size.height, size.top, bottom, filter)
-    start, stop = first * image.height / size.height, last * image.height / size.height
-    image = image.resize((size.crop_width, last - first), kind, (0, start, size.crop_width, stop))
-    return _cropped(image, (0, size.top - first, size.crop_width, bottom - first))
-
-
-def _cropped(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-    """The box of an image; Pillow would copy the whole image, too."""
-    return image if box == (0, 0, *image.size) else image.crop(box)
-
-
-def _down_comes_first(width: int, height: int, size: Resize) -> bool:
-    return height > size.height and height - size.height > 2 * (width - size.width)
 
 
 def _opened(data: bytes) -> ImageFile.ImageFile:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dsets.codecs.geometry import Resize
-from dsets.codecs.image import decode, sampled
+from dsets.codecs.image import decode
+from dsets.codecs.sampling import sampled
 from dsets.errors import DataError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dsets import extension
 from dsets.codecs.geometry import Resize
-from dsets.codecs.image import sampled
+from dsets.codecs.sampling import sampled
 
 _BILINEAR = 0
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets.codecs.geometry import Resize
-from dsets.codecs.image import sampled
+from dsets.codecs.sampling import sampled
 from dsets.transforms.subtract_mean import Normal
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dsets.codecs.geometry import Resize
-from dsets.codecs.image import sampled
+from dsets.codecs.sampling import sampled
 from dsets.codecs.span import span
 
 KINDS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}

@@ -162,13 +162,19 @@ def of(name: str | None) -> Device:
 
 
 def _tensor(torch: Any, values: Any) -> Any:
-    """Tensors for arrays, alone or in a list; anything else, as a function made it, unchanged."""
+    """Tensors for arrays, alone or in a list; anything else, as a function made it, unchanged, and
+    so are arrays of a type that torch does not have, such as text."""
     if isinstance(values, Ragged):
         return Ragged(_tensor(torch, values.values), values.offsets)
     if isinstance(values, list):
         return [_tensor(torch, value) for value in values]
     if not isinstance(values, np.ndarray):
         return values
-    if any(stride < 0 for stride in values.strides) or not values.flags.writeable:
-        values = values.copy()  # torch has neither
-    return torch.from_numpy(values)
+    size = max(1, values.dtype.itemsize)
+    odd = any(stride < 0 or stride % size for stride in values.strides)
+    if odd or not values.flags.writeable or not values.dtype.isnative:  # torch has none of these
+        values = values.astype(values.dtype.newbyteorder("="))
+    try:
+        return torch.from_numpy(values)
+    except TypeError:
+        return values

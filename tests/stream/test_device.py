@@ -67,6 +67,28 @@ def test_a_function_may_return_reversed_frozen_and_other_things(make_pack: MakeP
     assert batch["name"][7] == "sample 7"
 
 
+def test_arrays_that_torch_does_not_take_as_they_are(make_pack: MakePack) -> None:
+    torch = pytest.importorskip("torch")
+
+    def odd(batch: Batch) -> Mapping[str, Any]:
+        records = np.zeros(len(batch.index), [("number", "u1"), ("value", "f4")])
+        records["value"] = batch.index
+        return {
+            "big": batch.index.astype(">f4"),
+            "uneven": records["value"],
+            "text": np.array([f"sample {number}" for number in batch.index]),
+            "records": records,
+            "when": batch.index.astype("M8[s]"),
+        }
+
+    batch = next(iter(batches(make_pack(37), 8, transform=[odd], device="cpu")))
+    for name in ("big", "uneven"):
+        assert batch[name].dtype == torch.float32
+        assert batch[name].tolist() == batch.index.tolist()
+    assert batch["text"][7] == f"sample {batch.index[7]}"
+    assert all(isinstance(batch[name], np.ndarray) for name in ("text", "records", "when"))
+
+
 RECIPES: dict[str, Callable[[Pack], list[Any]]] = {
     "plain": lambda pack: [Flip()],
     "pad": lambda pack: [PadCrop(2), Flip(), Normalise.of(pack)],

@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from dsets.errors import UsageError
 
+#: Characters of a value that are told; the rest of a longer one is of no use in a line.
+_MOST = 1000
+
 
 def whole(
     name: str, value: object, least: int, most: int, where: str, expected: str | None = None
@@ -31,11 +34,15 @@ def whole(
 
 
 def written(value: object) -> str:
-    """As ``repr``, which Python refuses for numbers of thousands of digits."""
+    """As ``repr``, cut short; words of ours where that raises, as for a number of thousands of
+    digits and for what a stranger made."""
     try:
-        return repr(value)
-    except ValueError:
-        return "a number of thousands of digits"
+        text = repr(value)
+    except Exception:  # a recursion too deep, for one
+        if isinstance(value, int):
+            return "a number of thousands of digits"
+        return f"{type(value).__name__} that cannot be written"
+    return text if len(text) <= _MOST else f"{text[:_MOST]}…"
 
 
 def index(value: Any) -> int | None:

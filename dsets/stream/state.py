@@ -13,6 +13,8 @@ from dsets.numbers import whole, written
 from dsets.stream.window import Window
 
 _FORMAT = 1
+#: Characters of a samples digest, and more.
+_MOST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def load(saved: Mapping[str, Any], key: Key, n: int) -> State:
                 f"the stream's state belongs to another {_WORDS[name]}",
                 where="load_state_dict",
                 expected=expected,
-                got=given if isinstance(given, str) else written(given),
+                got=given[:_MOST] if isinstance(given, str) else written(given),
                 remedy="open the pack and use the seed that the saved run used",
             )
     state = State(saved.get("epoch", -1), saved.get("position", -1))

@@ -10,7 +10,7 @@ import numpy as np
 
 from dsets.closing import Closing
 from dsets.errors import StreamError, UsageError
-from dsets.numbers import pair
+from dsets.numbers import pair, written
 from dsets.pack import Pack
 from dsets.stream import device as devices
 from dsets.stream import plan, readable, state, substitutes
@@ -80,15 +80,15 @@ def order_of(
     """The order that ``batches`` of these arguments has."""
     given = pair(rank)
     if given is None:
-        raise UsageError("bad rank", where="stream", expected="(rank, ranks)", got=repr(rank))
+        raise UsageError("bad rank", where="stream", expected="(rank, ranks)", got=written(rank))
     if not isinstance(pack, Pack):
         remedy = "dsets.Pack.open(path) opens a pack, dsets.load(name) all of a dataset's"
         raise UsageError(
-            "not a pack", where="stream", expected="a Pack", got=repr(pack), remedy=remedy
+            "not a pack", where="stream", expected="a Pack", got=written(pack), remedy=remedy
         )
     if not isinstance(shuffle, bool | Window):
         expected = "True, False or Window()"
-        raise UsageError("bad shuffle", where="stream", expected=expected, got=repr(shuffle))
+        raise UsageError("bad shuffle", where="stream", expected=expected, got=written(shuffle))
     key = Key(pack.samples_digest, seed, shuffle)
     return Order(len(pack), key, batch_size, options.drop_last, *given)
 
@@ -111,9 +111,9 @@ class Stream(Closing):
     ) -> None:
         """As ``batches``; whether a short last batch is left out, the order says."""
         if order.n != len(pack) or order.key.samples_digest != pack.samples_digest:
-            raise UsageError("the order is of another pack", where="stream", got=repr(pack))
+            raise UsageError("the order is of another pack", where="stream", got=written(pack))
         if not order.n:
-            raise UsageError("the pack has no samples", where="stream", got=repr(pack))
+            raise UsageError("the pack has no samples", where="stream", got=written(pack))
         self._order = order
         self._threads = options.threads_here
         parsed = recipe.parse(transform, pack.fields)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dsets.errors import UsageError
 from dsets.field import Field
+from dsets.numbers import written
 from dsets.transforms.crop import CentreCrop, Crop
 from dsets.transforms.flip import Flip
 from dsets.transforms.lighting import Lighting
@@ -77,7 +78,7 @@ def parse(transforms: Sequence[Transform], fields: Sequence[Field]) -> Recipe:
         UsageError: not a transform, an order that cannot be fused, no image of fixed size.
     """
     if not isinstance(transforms, Sequence):
-        raise UsageError("bad transform", expected="a list of transforms", got=repr(transforms))
+        raise UsageError("bad transform", expected="a list of transforms", got=written(transforms))
     recipe = Recipe()
     for transform in transforms:
         recipe = _with(recipe, transform)
@@ -121,7 +122,7 @@ def _with(recipe: Recipe, transform: Transform) -> Recipe:
             "not a transform",
             where="transform",
             expected="Crop(…), Flip(), Normalise(…) …, or a function from a batch to a mapping",
-            got=repr(transform),
+            got=written(transform),
         )
     return replace(recipe, functions=(*functions, transform))
 

@@ -48,6 +48,26 @@ def test_a_state_that_does_not_fit_is_refused_by_name(change: dict[str, Any], me
         load(dump(KEY, State(2, 30)) | change, KEY, 100)
 
 
+class Wordless:
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("name", ["format", "samples_digest", "seed", "shuffle", "epoch"])
+@pytest.mark.parametrize("value", [Wordless(), nested(100_000), "x" * 10**7], ids=type)
+def test_what_cannot_be_written_is_refused_in_few_words(name: str, value: Any) -> None:
+    with pytest.raises(StreamError) as info:
+        load(dump(KEY, State()) | {name: value}, KEY, 100)
+    assert len(str(info.value)) < 2000
+
+
 @pytest.mark.parametrize("name", ["format", "samples_digest", "seed", "shuffle", "epoch"])
 def test_a_state_with_a_part_missing_is_refused(name: str) -> None:
     saved = dump(KEY, State())

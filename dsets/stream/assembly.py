@@ -111,9 +111,7 @@ class Assembly:
             PackError: a sample cannot be read, or a shard was cut short, changed or replaced.
         """
         job, batch = self._read(job)
-        batch = function.apply(
-            self._recipe.functions, job, batch, self._again, self._substitutes.name
-        )
+        batch = self._apply(job, batch)
         if self._on_device is None:
             return Made(*self._device.place(batch))
         batch = batch.replace({**batch, **self._choices(self._on_device, job)})
@@ -165,6 +163,10 @@ class Assembly:
             position=job.position,
             substituted=job.substituted,
         )
+
+    def _apply(self, job: Job, batch: Batch) -> Batch:
+        functions, name = self._recipe.functions, self._substitutes.name
+        return function.apply(functions, job, batch, self._again, name)
 
     def _again(self, job: Job) -> Batch:
         """The samples of a settled job, whose views are not yet chosen."""

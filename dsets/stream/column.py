@@ -30,8 +30,9 @@ def column_of(field: Field, recipe: Recipe, substitutes: Substitutes) -> Source 
     if changed and field.encoded:
         strings = Strings(pack.reserved(IMAGE), pack.reserved(f"offsets/{IMAGE}"), pack.starts)
         if recipe.window((0, 0)) != (0, 0):
-            return Encoded(strings, recipe)
-        return Encoded(strings, recipe, size=_whole_size(strings, substitutes))
+            return Encoded(strings, recipe, name=substitutes.name)
+        size = _whole_size(strings, substitutes)
+        return Encoded(strings, recipe, size=size, name=substitutes.name)
     if not field.fixed:
         inner = tuple(size for size in field.shape[1:] if size is not None)
         if field.shape[0] is not None or len(inner) + 1 != len(field.shape):

@@ -29,6 +29,9 @@ VERIFY = ("first", "always", "never")
 #: Files looked at after each batch, in turn, for whether they are still those that were mapped.
 _FILES_A_BATCH = 8
 
+#: Why a sample is unreadable whose key, or what its random choices are keyed by, is damaged.
+DAMAGED_KEY = "key: its bytes have another checksum"
+
 Numbers = npt.NDArray[np.int64]
 
 
@@ -173,7 +176,7 @@ class Readable:
         sums = checksums.of_ranges(np.frombuffer(b"".join(found), np.uint8), bounds)
         whole = np.array([hash_of(key) for key in found], np.uint64) == hashes
         wrong = index[(sums != expected) | ~whole]
-        return {number: "key: its bytes have another checksum" for number in wrong.tolist()}
+        return {number: DAMAGED_KEY for number in wrong.tolist()}
 
     def _sums(self, field: Field, index: Numbers) -> npt.NDArray[np.uint32]:
         sums = np.zeros(len(index), np.uint32)

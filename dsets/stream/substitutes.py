@@ -17,7 +17,7 @@ from dsets.errors import PackError, UsageError
 from dsets.pack import Pack
 from dsets.stream.permutation import Permutation, round_keys
 from dsets.stream.plan import Choose, Job
-from dsets.stream.readable import Readable
+from dsets.stream.readable import DAMAGED_KEY, Readable
 
 if TYPE_CHECKING:
     from dsets.fetch.stop import Stop
@@ -98,7 +98,9 @@ class Substitutes:
         )
 
     def name(self, number: int) -> str:
-        """A sample's key, or its number where the key is damaged, too."""
+        """A sample's key, or its number where the key is damaged, too: it may be another's."""
+        if self.readable.reasons.get(number) == DAMAGED_KEY:
+            return f"sample {number}"
         try:
             return self.pack.keys([number])[0]
         except PackError:

@@ -9,7 +9,7 @@ extension was not built, go through ``codecs.window``, to the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -59,12 +59,14 @@ class Encoded:
     """From encoded images to finished rows, RGB, of ``window`` (height, width).
 
     A recipe without a crop keeps an image's size, so all must have the ``size`` that is given here.
+    ``name`` gives a sample's key.
     """
 
     strings: Strings
     recipe: Recipe
     native: bool = True
     size: tuple[int, int] = (0, 0)
+    name: Callable[[int], str] = str
     window: tuple[int, int] = field(init=False)
     _field: npt.NDArray[np.float32] | None = field(init=False)
     _rows: Any = field(init=False)
@@ -101,7 +103,7 @@ class Encoded:
         sizes = self._sizes(index)
         unknown = sizes[:, 0] == 0
         sizes[unknown] = self._some_size  # any that serves; these rows are not shown
-        self._check(sizes)
+        self._check(index, sizes)
         views = self.recipe.choose((sizes[:, 0].copy(), sizes[:, 1].copy()), draws)
         views = replace(views, size=self.window)  # without a crop it is still one for each
         if self.recipe.crops > 1:
@@ -169,7 +171,7 @@ class Encoded:
                 continue
         return sizes
 
-    def _check(self, sizes: Ints) -> None:
+    def _check(self, index: Ints, sizes: Ints) -> None:
         height, width = self.window
         normal = self.recipe.normal
         if isinstance(normal, SubtractMean):
@@ -186,9 +188,12 @@ class Encoded:
         else:
             return
         if wrong.any():
-            got = "{} by {} pixels".format(*sizes[wrong][0].tolist())
+            row = int(wrong.argmax())
             raise StreamError(
-                "images that make no batch", where="image", expected=expected, got=got
+                "images that make no batch",
+                where=f"image of sample {self.name(int(index[row]))!r}",
+                expected=expected,
+                got="{} by {} pixels".format(*sizes[row].tolist()),
             )
 
     @property

@@ -275,9 +275,14 @@ def test_promise_5_an_image_that_does_not_decode_has_a_substitute(write: Write) 
 
 def test_sizes_that_make_no_batch_are_refused(write: Write) -> None:
     pack = write(ENCODED, several(4))
-    with pytest.raises(StreamError, match=r"at least 50 by 24.*got 33 by 61"):
+    with pytest.raises(
+        StreamError, match=r"image of sample .train/000.: images.*at least 50 by 24.*got 33 by 61"
+    ):
         list(stream.batches(pack, 4, shuffle=False, transform=[Crop((50, 24))]))
-    with pytest.raises(StreamError, match=r"33 by 61 pixels as the first one.*got 38 by 58"):
+    with pytest.raises(
+        StreamError,
+        match=r"image of sample .train/00[1-9].: images.*33 by 61 pixels.*got 38 by 58",
+    ):
         list(stream.batches(pack, 4, shuffle=False, transform=[Flip()]))
 
 

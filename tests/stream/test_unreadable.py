@@ -75,6 +75,21 @@ def test_promise_5_a_damaged_key_makes_a_sample_unreadable(
     assert len(shown) == N and not set(BAD) & set(shown.tolist())
     assert stream.substituted == len(BAD)
     assert set(stream.unreadable.values()) == {"key: its bytes have another checksum"}
+    assert list(stream.unreadable) == [f"sample {number}" for number in BAD]
+
+
+def test_promise_5_samples_whose_keys_became_one_are_listed_each(
+    make_pack: MakePack, tmp_path: Path
+) -> None:
+    pack = damaged(make_pack(N), tmp_path / "damaged", ())
+    recorded = pack.index.shards[0]
+    with open(pack.path / recorded.name, "r+b") as file:  # as after a lost block of the disk
+        file.seek(recorded.datasets["key"].offset)
+        file.write(bytes(recorded.datasets["key"].length))
+    stream = batches(Pack.open(pack.path), 5)
+    with pytest.warns(UserWarning, match="'sample 0': key: its bytes"):
+        list(stream)
+    assert list(stream.unreadable) == [f"sample {number}" for number in range(recorded.samples)]
 
 
 @pytest.mark.usefixtures("way")

@@ -26,14 +26,23 @@ class Run(Closing):
     They gather in an aligned block of memory; a file system that knows no direct writes gets them
     by ordinary ones. ``flush`` before anybody else reads the file. A context manager; what was not
     flushed when the block ends is lost.
+
+    The descriptor must be readable where ``place`` lies within a page of the file: a direct write
+    is of whole pages, so what is there of that one is written again.
     """
 
     def __init__(self, descriptor: int, place: int) -> None:
         self._descriptor = descriptor
-        self._direct = _again(descriptor)
-        self._memory = mmap.mmap(-1, _BLOCK)
+        # Private, for a forked child must not write into its parent's.
+        self._memory = mmap.mmap(-1, _BLOCK, flags=mmap.MAP_PRIVATE)
         self._block = memoryview(self._memory)
-        self._seek(place)
+        self._begun = self._filled = place % _ALIGNMENT
+        self._base = place - self._filled
+        if self._filled:
+            there = os.pread(descriptor, self._filled, self._base)
+            self._block[: len(there)] = there
+        self._since = time.monotonic()
+        self._direct = _again(descriptor)
 
     def write(self, data: memoryview) -> None:
         """Raises OSError where earlier bytes could not be written: a full disk, say."""
@@ -51,21 +60,31 @@ class Run(Closing):
     def flush(self) -> None:
         """Have the system write what it was given; it is not on the disk before an ``fsync``."""
         whole = self._filled - self._filled % _ALIGNMENT
+        while self._direct is not None and self._begun < whole:
+            self._write_directly(self._direct, whole)
         while self._begun < self._filled:
-            self._begun += self._write_some(whole)
-        self._seek(self._base + self._filled)
+            rest = self._block[self._begun : self._filled]
+            self._begun += os.pwrite(self._descriptor, rest, self._base + self._begun)
+        # The last page, begun in the page cache, stays in memory to be written whole. Were only
+        # its rest to follow, it would wait in the page cache while later pages are on the disk, and
+        # be a hole in the file after a power cut.
+        self._begun = self._filled - whole
+        self._block[: self._begun] = self._block[whole : self._filled]
+        self._filled = self._begun
+        self._base += whole
+        self._since = time.monotonic()
 
-    def _write_some(self, whole: int) -> int:
-        """Write from ``_begun`` on, up to ``whole`` directly; how many bytes."""
-        at, place = self._begun, self._base + self._begun
-        if self._direct is not None and at < whole and at % _ALIGNMENT == 0:
-            try:
-                return os.pwrite(self._direct, self._block[at:whole], place)
-            except OSError:  # not on this file system; what else is wrong the other way tells
-                self._forsake()
-        odd = at % _ALIGNMENT and self._direct is not None
-        end = min(at - at % _ALIGNMENT + _ALIGNMENT, self._filled) if odd else self._filled
-        return os.pwrite(self._descriptor, self._block[at:end], place)
+    def _write_directly(self, descriptor: int, whole: int) -> None:
+        """Write once from the page of ``_begun`` on, up to ``whole``."""
+        at = self._begun - self._begun % _ALIGNMENT
+        try:
+            end = at + os.pwrite(descriptor, self._block[at:whole], self._base + at)
+        except OSError:  # not on this file system; what else is wrong the other way tells
+            end = at
+        if end <= self._begun:
+            self._forsake()
+        else:
+            self._begun = end
 
     def _forsake(self) -> None:
         if self._direct is not None:
@@ -75,13 +94,8 @@ class Run(Closing):
     def close(self) -> None:
         self._forsake()
         self._block.release()
-        self._memory.close()
-
-    def _seek(self, place: int) -> None:
-        """What comes next goes to ``place``: as far from a boundary in memory as in the file."""
-        self._begun = self._filled = place % _ALIGNMENT
-        self._base = place - self._begun
-        self._since = time.monotonic()
+        with suppress(BufferError):  # an error's traceback may hold a piece of it, and lets it go
+            self._memory.close()
 
 
 def _again(descriptor: int) -> int | None:

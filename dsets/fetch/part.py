@@ -126,6 +126,9 @@ class Part:
         self.untold = ""
         view = memoryview(data)
         if self._run is None and self.size >= direct.WORTH:
+            # What is written past the page cache must not be on the disk before what is in it: a
+            # power cut would leave a part with a hole.
+            os.fsync(self._descriptor)
             self._run = direct.Run(self._descriptor, self.size)
         if self._run:
             self._run.write(view)

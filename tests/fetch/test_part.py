@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from dsets import direct
+from dsets.errors import SpaceError
 from dsets.fetch.part import part_size
 from dsets.manifest import File
 from dsets.progress import Event
@@ -132,3 +135,43 @@ def test_what_a_cut_connection_gave_is_in_the_file_before_the_next_try(
     server.routes["/a.bin"] = route
     assert get(file_of(DATA)).read_bytes() == DATA
     assert sizes == [0, 1_000_000, 2_000_000]
+
+
+def test_what_is_in_the_page_cache_is_on_the_disk_before_anything_is_written_past_it(
+    get: Get, server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut would leave a part with a hole otherwise."""
+    monkeypatch.setattr(direct, "WORTH", 1 << 16)
+    real, sizes = os.fsync, []
+
+    def fsync(descriptor: int) -> None:
+        sizes.append(part_size(folder / "a.bin"))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    server.routes["/a.bin"] = Route(DATA)
+    assert get(file_of(DATA)).read_bytes() == DATA
+    assert any(1 << 16 <= size < len(DATA) for size in sizes)
+
+
+@pytest.mark.parametrize("over", [-100, 0, 1, 200_000, 1 << 20])
+def test_a_disk_that_gets_full_is_told_and_leaves_a_part_to_go_on_from(
+    get: Get, server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, over: int
+) -> None:
+    """Before, where, and after the file begins to be written past the page cache."""
+    monkeypatch.setattr(direct, "WORTH", 1 << 20)
+    room, real = direct.WORTH + over, os.pwrite
+
+    def pwrite(descriptor: int, data: memoryview, place: int) -> int:
+        if place >= room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, memoryview(data)[: room - place], place)
+
+    server.routes["/a.bin"] = Route(DATA)
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", pwrite)
+        with pytest.raises(SpaceError, match=r"a\.bin: the disk is full; what came so far is kept"):
+            get(file_of(DATA))
+    assert (folder / "a.bin.part").read_bytes() == DATA[:room]
+    assert get(file_of(DATA)).read_bytes() == DATA
+    assert server.requests[-1].headers["Range"] == f"bytes={room}-"

@@ -81,7 +81,7 @@ class Rows:
         """Check the offsets of the variable-size fields.
 
         Raises:
-            PackError: offsets fall or lead outside.
+            PackError: offsets fall or lead outside, or cannot be read.
         """
         for field in (*fields, KEY):
             if not field.fixed:
@@ -129,9 +129,14 @@ class Rows:
         offsets = self.arrays[f"offsets/{field.name}"]
         falling = np.flatnonzero(offsets[1:] < offsets[:-1])
         if offsets[0] != 0 or offsets[-1] != self.arrays[field.name].size or len(falling):
+            self.unchanged()
+            where = f"{self.file.path if self.file else self.name}, offsets/{field.name}"
+            if self.faults:  # zeros stand in the place of what was not read
+                remedy = "see the system's log; open the pack again once the storage answers"
+                raise PackError("its storage does not answer", where=where, remedy=remedy)
             raise PackError(
                 "offsets that fall or lead outside",
-                where=f"{self.file.path if self.file else self.name}, offsets/{field.name}",
+                where=where,
                 expected=f"rising from 0 to {self.arrays[field.name].size}",
                 got=f"from {offsets[0]} to {offsets[-1]}, falling {len(falling)} times",
                 remedy="see 'dsets repair'",

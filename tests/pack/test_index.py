@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from dsets.errors import PackError
 from dsets.pack import Pack, digests, index
+from dsets.pack.mapping import Mapped
+from dsets.pack.rows import Rows
 
 FIELD = ("name", "dtype", "shape", "layout", "classes")
 FUZZ = settings(
@@ -406,3 +408,17 @@ def test_whatever_bytes_an_index_has_only_pack_errors_escape(folder, original, p
     (folder / "index.json").write_bytes(data[:start] + junk + data[start + cut :])
     with suppress(PackError):
         read_all(folder)
+
+
+def test_offsets_that_storage_does_not_give_are_told_as_that(folder):
+    """And not as damage, which the shard has none of."""
+    pack = Pack.open(folder)
+    shard, name = pack.index.shards[0], folder / "shard-00000.h5"
+    before, data = name.stat(), name.read_bytes()
+    file = Mapped(name, shard.bytes)
+    os.truncate(name, 0)
+    assert not any(file.memory)  # zeros, as from storage that does not answer
+    name.write_bytes(data)
+    os.utime(name, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(PackError, match=r"shard-00000\.h5, offsets/\w+: its storage does not"):
+        Rows(shard, file.memory, file).check(pack.fields)

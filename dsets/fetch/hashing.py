@@ -85,6 +85,8 @@ class Digester(Closing):
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+        # An error's traceback may hold this object, and a job the errors of thousands of files.
+        self._ring = memoryview(b"")
 
     def _lag(self) -> int:
         return self._came - min(self._done.values(), default=self._came)

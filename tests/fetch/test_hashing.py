@@ -96,3 +96,15 @@ def test_a_strangers_text_becomes_one_short_harmless_line(text: str) -> None:
 def test_any_text_can_be_shown_as_an_address(text: str) -> None:
     assert "hush" not in shown(f"http://u:hush@h/{text.replace('@', '')}?hush")
     shown(text)
+
+
+def test_a_closed_one_that_somebody_still_holds_has_no_memory() -> None:
+    tracemalloc.start()
+    try:
+        held = [Digester(["sha256"]) for _ in range(3)]
+        for digester in held:
+            digester.update(b"data")
+            digester.close()
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()

@@ -1,7 +1,8 @@
 """``<file>.part``: the bytes of a file so far, locked, and hashed as they arrive.
 
 The first 16 MiB are written as they come. What follows is written past the page cache, a few MiB at
-a time; a killed process loses those, or of a slow connection what came in the last seconds.
+a time; a killed process loses those, or of a slow connection what came in the last seconds. Of one
+that stalls it loses what came last before it did. A power cut, too, leaves the file's beginning.
 
 Beside it, ``.<file>.part.json`` remembers which address began it and that address's validator.
 """

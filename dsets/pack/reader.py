@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from dsets.closing import Closing
 from dsets.errors import PackError, UsageError
 from dsets.field import Field
 from dsets.pack import checksums, index
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from dsets.remote.ahead import Ahead
 
 
-class Pack:
+class Pack(Closing):
     """A pack on disk, as a sequence of samples.
 
     ``pack[i]`` is a dict of one value a field, ``pack[a:b]`` of one stack a field (a list where
@@ -75,6 +76,10 @@ class Pack:
         if content.statistics:
             check_file(folder / STATISTICS, content.statistics.bytes)
         return cls(folder, content)
+
+    def close(self) -> None:
+        """Let go of what is held; the pack may be used again. A pack on disk holds nothing but its
+        maps, which end with the last array that needs them. Idempotent."""
 
     @property
     def fields(self) -> tuple[Field, ...]:

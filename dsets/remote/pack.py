@@ -184,12 +184,6 @@ class RemotePack(Pack):
             if not self._places.mapped:
                 self._cache.close()
 
-    def __enter__(self) -> RemotePack:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return super().__repr__().replace(str(self.path), shown(self.address))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
@@ -145,6 +146,7 @@ class Stream(Closing):
         self._told_of_most = False
         self._prefetch: Prefetch[Job, Made] | None = None
         self._closed = False
+        self._taking = threading.Lock()
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         raise UsageError(
@@ -188,6 +190,17 @@ class Stream(Closing):
             self._state = State(epoch + 1, self._order.first)
 
     def _next(self) -> Batch:
+        if self._prefetch is not None and self._prefetch.forked:
+            self._taking = threading.Lock()  # the parent's may have been held at the fork
+        if not self._taking.acquire(blocking=False):
+            remedy = "take batches in one thread, and hand them to the others"
+            raise StreamError("another thread is taking a batch", where="stream", remedy=remedy)
+        try:
+            return self._taken()
+        finally:
+            self._taking.release()
+
+    def _taken(self) -> Batch:
         if self._closed:
             raise StreamError("the stream was closed within its loop")
         if self._prefetch is None or self._prefetch.forked:
@@ -215,7 +228,7 @@ class Stream(Closing):
             warnings.warn(
                 f"{self._pack.path}: other samples are shown for those that cannot be "
                 f"read, as {name!r}: {why}; the stream counts and lists them; see 'dsets repair'",
-                stacklevel=4,
+                stacklevel=5,
             )
         self.substituted += rows
         if not rows or self._told_of_most:
@@ -230,7 +243,7 @@ class Stream(Closing):
                 f"{self._pack.path}: more than half of the samples of epoch {batch.epoch} cannot "
                 "be read; the others are shown again and again in their place; stop, and make the "
                 f"damaged shards again: dsets repair {self._pack.path}",
-                stacklevel=4,
+                stacklevel=5,
             )
 
     @property

@@ -44,7 +44,7 @@ def taken(root: Path) -> int:
 
 
 def test_a_sample_fetches_its_shard_and_no_other(local: Pack, address: str, server: Server) -> None:
-    with Pack.open(address) as pack:  # type: ignore[attr-defined]
+    with Pack.open(address) as pack:
         assert len(pack) == 60 and pack.digest == local.digest
         assert {request.path for request in server.requests} == {"/train/index.json"}
         assert same(pack[25], local[25]) and same(pack[-31], local[-31])

@@ -54,7 +54,7 @@ def test_a_pack_in_a_bucket_streams_and_then_works_offline(
     local: Pack, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     window = Window(2, 4)
-    with Pack.open("s3://bucket/train") as pack:  # type: ignore[attr-defined]
+    with Pack.open("s3://bucket/train") as pack:
         assert pack[33]["key"] == "k33"
         with batches(pack, 8, shuffle=window) as far, batches(local, 8, shuffle=window) as near:
             for one, other in zip(far, near, strict=True):

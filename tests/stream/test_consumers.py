@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ import pytest
 
 from dsets.errors import StreamError
 from dsets.pack import Pack
-from dsets.stream import Stream, batches
+from dsets.stream import Batch, Stream, batches
 from tests.stream.streams import ours, stream_of
 
 MakePack = Callable[..., Pack]
@@ -78,3 +79,31 @@ def test_a_closed_stream_says_so(make_pack: MakePack) -> None:
     stream.close()
     with pytest.raises(StreamError, match="closed"):
         iter(stream)
+
+
+def test_two_threads_that_take_at_once_are_told(make_pack: MakePack) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def wait(batch: Batch) -> Batch:
+        begun.set()
+        go.wait()
+        return batch
+
+    stream = batches(make_pack(N), 4, transform=[wait])
+    taken: list[Batch] = []
+    other = threading.Thread(target=lambda: taken.append(stream._next()))
+    other.start()
+    begun.wait()
+    with pytest.raises(StreamError, match="another thread is taking a batch"):
+        stream._next()
+    go.set()
+    other.join()
+    assert len(taken) == 1 and stream.position == 4
+    stream.close()
+
+
+def test_a_local_pack_closes_as_a_remote_one_does(make_pack: MakePack) -> None:
+    with Pack.open(make_pack(N).path) as pack, batches(pack, 4) as stream:
+        first = next(iter(stream))["label"]
+    pack.close()
+    assert len(first) == 4 and len(pack[:3]["label"]) == 3

@@ -153,8 +153,19 @@ class Prefetch(Generic[Job, Result]):
             for n in range(threads)
         ]
         self._finalizer = weakref.finalize(self, _stop, shared)  # at exit, too: before the daemons
-        for thread in shared.threads:
-            thread.start()
+        for started, thread in enumerate(shared.threads):
+            try:
+                thread.start()
+            except RuntimeError as error:  # a limit on processes or memory
+                del shared.threads[started:]
+                self.close()
+                raise StreamError(
+                    "the system starts no more threads",
+                    where="stream",
+                    expected=threads,
+                    got=started,
+                    remedy="give the stream fewer (threads=…), or raise the limit on processes",
+                ) from error
 
     @property
     def forked(self) -> bool:

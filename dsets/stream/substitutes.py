@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dsets.errors import PackError, UsageError
+from dsets.errors import DsetsError, PackError, UsageError
 from dsets.pack import Pack
 from dsets.stream.permutation import Permutation, round_keys
 from dsets.stream.plan import Choose, Job
@@ -103,7 +103,7 @@ class Substitutes:
             return f"sample {number}"
         try:
             return self.pack.keys([number])[0]
-        except PackError:
+        except DsetsError:  # a remote one may not be had now
             return f"sample {number}"
 
     def found(self) -> dict[str, str]:

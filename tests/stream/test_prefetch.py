@@ -249,3 +249,22 @@ def test_the_threads_hold_no_result_after_it_was_taken() -> None:
     results.clear()
     gc.collect()
     assert [ref() for ref in refs] == [None] * 6
+
+
+def test_threads_that_the_system_refuses_are_told_and_none_remains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.endswith("-2"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(StreamError, match="starts no more threads; expected 4, got 2"):
+            squares(threads=4)
+    assert not ours()
+    squares(threads=2).close()

@@ -178,9 +178,33 @@ def _source(name_or_path: str | Path) -> bytes:
         raise PipelineError(f"no such pipeline: {error.strerror}", where=path) from error
 
 
+class _Missing:
+    """In the place of a pipeline that this process cannot load: to ask anything of it fails so."""
+
+    def __init__(self, error: PipelineError) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # Python's own questions, such as pickle's
+            raise AttributeError(name)
+        raise self._error
+
+
+def _reload(origin: str, sha256: str) -> Pipeline | _Missing:
+    """What unpickling calls, in whichever process that is.
+
+    It never fails: Dask unpickles what a task is given in its connection to the scheduler, and
+    would end the worker, not the task.
+    """
+    try:
+        return _same(origin, sha256)
+    except PipelineError as error:
+        return _Missing(error)
+
+
 @lru_cache(maxsize=16)
-def _reload(origin: str, sha256: str) -> Pipeline:
-    """What unpickling calls, in whichever process that is; once a process."""
+def _same(origin: str, sha256: str) -> Pipeline:
+    """The pipeline of that digest; loaded once a process."""
     try:
         pipeline = load(origin)
     except PipelineError as error:

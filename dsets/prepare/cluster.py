@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import math
-import pickle
 import re
 import time
 from collections import deque
@@ -26,7 +25,7 @@ from dsets.errors import PrepareError, UsageError
 from dsets.prepare import local
 from dsets.prepare.ledger import Record
 from dsets.prepare.planning import PackPlan
-from dsets.prepare.task import make_pickled, shards
+from dsets.prepare.task import make_shards, shards
 
 #: What Dask takes for a scheduler's address; for anything else it looks up names for minutes.
 _ADDRESS = re.compile(r"(?:[a-z]+://)?(?:\[[0-9a-fA-F:]+\]|[^/:\s]+):\d{1,5}")
@@ -108,13 +107,12 @@ def _on(
     distributed = local.distributed()
     waiting = deque(numbers)
     running: set[Any] = set()
-    pickled = pickle.dumps(plan)
     crew = _Crew(client, tell)
     try:
         while waiting or running:
             for _ in range(min(len(waiting), _AHEAD * crew.threads() - len(running))):
                 some = waiting.popleft()
-                running.add(client.submit(make_pickled, pickled, some, threads, pure=False))
+                running.add(client.submit(make_shards, plan, some, threads, pure=False))
             try:
                 with client.as_current():
                     done, running = distributed.wait(running, _LOOK_S, "FIRST_COMPLETED")

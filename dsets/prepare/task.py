@@ -7,7 +7,6 @@ the same bytes. Only a small record travels back; samples never do.
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -46,16 +45,6 @@ def make_shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> lis
     except DsetsError as error:
         error.__cause__ = error.__context__ = None
         raise
-
-
-def make_pickled(plan: bytes, numbers: Iterable[int], threads: int = 1) -> list[Record]:
-    """``make_shards`` of a pickled plan.
-
-    A pipeline is loaded as a plan is unpickled. Where that fails, since a worker has no such file
-    or another version of it, it is this task that fails: of a plan among a task's arguments Dask
-    learns in its connection to the scheduler, and ends the worker.
-    """
-    return make_shards(pickle.loads(plan), numbers, threads)
 
 
 def shards(plan: PackPlan, numbers: Iterable[int], threads: int = 1) -> Iterator[Record]:

@@ -51,7 +51,7 @@ def index(value: Any) -> int | None:
         return None
     try:
         return operator.index(value)
-    except TypeError:
+    except Exception:  # whatever a stranger's number raises
         return None
 
 
@@ -67,14 +67,14 @@ def pair(values: object) -> tuple[Any, Any] | None:
 def floats(values: object) -> npt.NDArray[np.float64] | None:
     """One or many numbers, nested or not, or an array of them; None where one is not finite, or no
     number at all."""
-    if _has_truth(values):
-        return None
     try:
+        if _has_truth(values):
+            return None
         array = np.asarray(values)
         if array.dtype.kind not in "iufO":  # objects: fractions, numbers of any size
             return None
         found = array.astype(np.float64)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
+    except Exception:  # nested too deep, for one, or whatever a stranger's number raises
         return None
     return found if np.isfinite(found).all() else None
 

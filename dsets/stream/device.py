@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from dsets.errors import MissingLibraryError, UsageError
+from dsets.numbers import written
 from dsets.stream.batch import Batch
 from dsets.stream.buffers import Memory, page_aligned
 from dsets.stream.ragged import Ragged
@@ -142,13 +143,13 @@ def of(name: str | None) -> Device:
         import torch
     except ImportError as error:
         raise MissingLibraryError(
-            "tensors need torch", got=f"device={name!r}", remedy="pip install 'dsets[torch]'"
+            "tensors need torch", got=f"device={written(name)}", remedy="pip install 'dsets[torch]'"
         ) from error
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError) as error:
         raise UsageError(
-            "bad device", expected="'cpu', 'cuda', 'cuda:1' …", got=repr(name)
+            "bad device", expected="'cpu', 'cuda', 'cuda:1' …", got=written(name)
         ) from error
     if device.type == "cpu":
         return TorchHost()
@@ -157,7 +158,7 @@ def of(name: str | None) -> Device:
     raise UsageError(
         "no such device here",
         expected="None, 'cpu'" + (", 'cuda'" if torch.cuda.is_available() else ""),
-        got=repr(str(name)),
+        got=written(str(name)),
     )
 
 

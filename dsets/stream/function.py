@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from dsets.errors import StreamError, UsageError
+from dsets.numbers import written
 from dsets.raised import described
 from dsets.stream.batch import Batch
 from dsets.stream.plan import Job
@@ -86,7 +87,7 @@ def _checked(fields: object, batch: Batch) -> Batch:
     for name, values in fields.items():
         rows = len(values) if hasattr(values, "__len__") else None
         if not isinstance(name, str):
-            raise UsageError("bad name of a field", expected="text", got=repr(name))
+            raise UsageError("bad name of a field", expected="text", got=written(name))
         if rows != len(batch.index):
             raise UsageError(f"bad field {name!r}", expected=f"{len(batch.index)} rows", got=rows)
     return batch.replace(fields)

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from dsets.cores import cores
 from dsets.errors import UsageError
-from dsets.numbers import whole
+from dsets.numbers import whole, written
 from dsets.stream import readable, substitutes
 
 
@@ -43,7 +43,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if not isinstance(self.drop_last, bool):
-            got = repr(self.drop_last)
+            got = written(self.drop_last)
             raise UsageError("bad drop_last", where="stream", expected="True or False", got=got)
         readable.check(self.verify)
         substitutes.policy(self.unreadable, True)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets.errors import UsageError
+from dsets.numbers import written
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +96,6 @@ def _check(fill: Any, dtype: str) -> None:
         raise UsageError(
             f"a field of {dtype} cannot be padded with this",
             expected=wanted,
-            got=repr(fill),
+            got=written(fill),
             remedy="leave the fill out (0), and let lengths tell values from fill",
         )

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from dsets import extension
 from dsets.errors import PackError, UsageError
 from dsets.field import Field
+from dsets.numbers import written
 from dsets.pack import Pack, checksums
 from dsets.pack.digests import hash_of
 from dsets.pack.guard import guard
@@ -229,6 +230,6 @@ def check(verify: object) -> str:
     """
     if verify not in VERIFY:
         raise UsageError(
-            "bad verify", where="stream", expected=" or ".join(VERIFY), got=repr(verify)
+            "bad verify", where="stream", expected=" or ".join(VERIFY), got=written(verify)
         )
     return str(verify)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dsets.errors import DsetsError, PackError, UsageError
+from dsets.numbers import written
 from dsets.pack import Pack
 from dsets.stream.permutation import Permutation, round_keys
 from dsets.stream.plan import Choose, Job
@@ -45,7 +46,9 @@ def policy(unreadable: str | None, shuffle: object) -> str:
         return "substitute" if shuffle else "raise"
     if unreadable not in POLICIES:
         expected = " or ".join(POLICIES)
-        raise UsageError("bad unreadable", where="stream", expected=expected, got=repr(unreadable))
+        raise UsageError(
+            "bad unreadable", where="stream", expected=expected, got=written(unreadable)
+        )
     return unreadable
 
 

@@ -64,6 +64,9 @@ def pixels(where: str, size: object) -> tuple[int, int]:
     height, width = map(numbers.index, numbers.pair(size) or (size, size))
     if height is None or width is None or min(height, width) < 1:
         raise UsageError(
-            "bad size", where=where, expected="pixels: 224, or (height, width)", got=repr(size)
+            "bad size",
+            where=where,
+            expected="pixels: 224, or (height, width)",
+            got=numbers.written(size),
         )
     return (height, width)

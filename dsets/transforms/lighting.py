@@ -53,12 +53,15 @@ class Lighting:
                 "bad components",
                 where="Lighting",
                 expected="C numbers, 0 or more, and C vectors of C numbers, for 1 to 4 channels",
-                got=f"{self.values!r} and {self.components!r}",
+                got=f"{numbers.written(self.values)} and {numbers.written(self.components)}",
             )
         deviation = numbers.floats(self.deviation)
         if deviation is None or deviation.ndim or deviation < 0:
             raise UsageError(
-                "bad deviation", where="Lighting", expected="0 or more", got=repr(self.deviation)
+                "bad deviation",
+                where="Lighting",
+                expected="0 or more",
+                got=numbers.written(self.deviation),
             )
         object.__setattr__(self, "values", tuple(values.tolist()))
         object.__setattr__(self, "components", tuple(map(tuple, vectors.tolist())))

@@ -42,7 +42,10 @@ class Normalise:
             )
         if not all(s > 0 for s in self.std):
             raise UsageError(
-                "bad std", where="Normalise", expected="numbers above 0", got=repr(self.std)
+                "bad std",
+                where="Normalise",
+                expected="numbers above 0",
+                got=numbers.written(self.std),
             )
         with np.errstate(over="ignore"):
             if not np.isfinite([self.scale, self.bias]).all():
@@ -57,7 +60,7 @@ class Normalise:
                 "bad dtype",
                 where="Normalise",
                 expected=f"one of {', '.join(DTYPES)}",
-                got=repr(self.dtype),
+                got=numbers.written(self.dtype),
             )
 
     @classmethod
@@ -107,6 +110,9 @@ def _numbers(name: str, values: object) -> tuple[float, ...]:
     found = numbers.floats(values)
     if found is None or found.ndim > 1:
         raise UsageError(
-            f"bad {name}", where="Normalise", expected="one number a channel", got=repr(values)
+            f"bad {name}",
+            where="Normalise",
+            expected="one number a channel",
+            got=numbers.written(values),
         )
     return tuple(np.atleast_1d(found).tolist())

@@ -153,6 +153,6 @@ def _span(name: str, values: object, least: float, most: float) -> tuple[float, 
             f"bad {name}",
             where="RandomResizedCrop",
             expected=f"two numbers from {least:g} to {most:g}, the smaller one first",
-            got=repr(values),
+            got=numbers.written(values),
         )
     return (float(bounds[0]), float(bounds[1]))

@@ -37,7 +37,7 @@ class SubtractMean:
                 "bad mean image",
                 where="SubtractMean",
                 expected="finite numbers (height, width, channels)",
-                got=repr(self.image) if image is None else image.shape,
+                got=numbers.written(self.image) if image is None else image.shape,
             )
         image.flags.writeable = False
         object.__setattr__(self, "image", image)
@@ -46,7 +46,7 @@ class SubtractMean:
                 "bad dtype",
                 where="SubtractMean",
                 expected=f"one of {', '.join(DTYPES)}",
-                got=repr(self.dtype),
+                got=numbers.written(self.dtype),
             )
 
     @classmethod

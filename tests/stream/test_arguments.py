@@ -12,7 +12,15 @@ import pytest
 from dsets.errors import UsageError
 from dsets.pack import Pack
 from dsets.stream import Key, Order, Stream, batches
-from dsets.transforms import Flip
+from dsets.transforms import (
+    Crop,
+    Flip,
+    Lighting,
+    Normalise,
+    PadCrop,
+    RandomResizedCrop,
+    SubtractMean,
+)
 from tests.stream.streams import stream_of
 
 MakePack = Callable[..., Pack]
@@ -74,3 +82,33 @@ def test_an_order_of_another_pack_is_refused(make_pack: MakePack) -> None:
     order = Order(len(other), Key(other.samples_digest, 0, True), 4)
     with pytest.raises(UsageError, match="another pack"):
         Stream(pack, order)
+
+
+class Wordless:
+    """What raises whatever is asked of it."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+    __index__ = __float__ = __len__ = __repr__  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("value", [Wordless(), ["x" * 10**6]], ids=["wordless", "long"])
+def test_what_cannot_be_written_is_refused_in_few_words(make_pack: MakePack, value: Any) -> None:
+    pack = make_pack(N)
+    names = ("seed", "shuffle", "transform", "rank", "drop_last", "verify", "unreadable", "threads")
+    refused: list[Callable[[], object]] = [
+        lambda: batches(pack, value),
+        lambda: Crop(value),
+        lambda: PadCrop(value),
+        lambda: RandomResizedCrop(8, value),
+        lambda: Normalise(value, (1, 1, 1)),
+        lambda: Normalise((1, 1, 1), (1, 1, 1), value),
+        lambda: Lighting(value, value),
+        lambda: SubtractMean(value),
+        *(lambda name=name: batches(pack, 4, **{name: value}) for name in names),  # type: ignore[misc]
+    ]
+    for call in refused:
+        with pytest.raises(UsageError) as info:
+            call()
+        assert len(str(info.value)) < 3000

@@ -45,6 +45,12 @@ static int64_t source_line(const struct stored *stored, const struct window *win
     return top + y >= 0 && top + y < stored->height ? top + y : -1;
 }
 
+/* Is an image larger than what is asked for ahead? What lies behind a small one is another's, which
+   nobody will read. */
+static int reaches_ahead(const struct stored *stored) {
+    return stored->height * stored->width * stored->channels > AHEAD;
+}
+
 /* Ask for what will be read soon: processors do not look beyond the page that they read. */
 static inline void expect(const uint8_t *from, int64_t bytes) {
 #if __has_builtin(__builtin_prefetch)
@@ -187,6 +193,7 @@ DISPATCH static void planes(const uint8_t *image, const struct stored *stored,
                             uint8_t *restrict out) {
     struct visible part = visible_part(stored, window);
     int64_t channels = stored->channels, width = window->width, plane = count * width;
+    int ahead = reaches_ahead(stored);
     if (part.count < width || source_line(stored, window, y) < 0 ||
         source_line(stored, window, y + count - 1) < 0)
         memset(out, 0, (size_t)(plane * channels));
@@ -200,13 +207,13 @@ DISPATCH static void planes(const uint8_t *image, const struct stored *stored,
             int64_t stride = stored->height * stored->width;
             const uint8_t *in = image + line * stored->width + part.source;
             for (int64_t c = 0; c < channels; c++) {
-                expect(in + c * stride + AHEAD, part.count);
+                if (ahead) expect(in + c * stride + AHEAD, part.count);
                 copy_line(in + c * stride, part.count, window->mirrored, at + c * plane);
             }
             continue;
         }
         const uint8_t *in = image + (line * stored->width + part.source) * channels;
-        expect(in + AHEAD, part.count * channels);
+        if (ahead) expect(in + AHEAD, part.count * channels);
         if (channels == 3) {
             split3(in, part.count, window->mirrored, at, at + plane, at + 2 * plane);
         } else {
@@ -241,6 +248,7 @@ DISPATCH static void copy_lines(const uint8_t *image, const struct stored *store
                                 uint8_t *restrict out) {
     struct visible part = visible_part(stored, window);
     int64_t channels = stored->channels, width = window->width;
+    int ahead = reaches_ahead(stored);
     for (int64_t row = 0; row < count; row++, out += width * channels) {
         int64_t line = source_line(stored, window, y + row);
         if (line < 0 || part.count < width) memset(out, 0, (size_t)(width * channels));
@@ -249,7 +257,8 @@ DISPATCH static void copy_lines(const uint8_t *image, const struct stored *store
         if (stored->planar && channels > 1) {
             int64_t stride = stored->height * stored->width;
             const uint8_t *in = image + line * stored->width + part.source;
-            for (int64_t c = 0; c < channels; c++) expect(in + c * stride + AHEAD, part.count);
+            for (int64_t c = 0; ahead && c < channels; c++)
+                expect(in + c * stride + AHEAD, part.count);
             if (channels == 3) {
                 merge3(in, in + stride, in + 2 * stride, part.count, window->mirrored, at);
             } else {
@@ -261,7 +270,7 @@ DISPATCH static void copy_lines(const uint8_t *image, const struct stored *store
             continue;
         }
         const uint8_t *in = image + (line * stored->width + part.source) * channels;
-        expect(in + AHEAD, part.count * channels);
+        if (ahead) expect(in + AHEAD, part.count * channels);
         if (!window->mirrored) {
             memcpy(at, in, (size_t)(part.count * channels));
         } else if (channels == 1) {

@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets.errors import UsageError
-
-#: Characters of a value that are told; the rest of a longer one is of no use in a line.
-_MOST = 1000
+from dsets.raised import cut
 
 
 def whole(
@@ -42,7 +40,7 @@ def written(value: object) -> str:
         if isinstance(value, int):
             return "a number of thousands of digits"
         return f"{type(value).__name__} that cannot be written"
-    return text if len(text) <= _MOST else f"{text[:_MOST]}…"
+    return cut(text)
 
 
 def index(value: Any) -> int | None:

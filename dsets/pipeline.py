@@ -55,14 +55,20 @@ class Pipeline:
         """The fields that a pack of this dataset will have.
 
         Raises:
-            PipelineError: what the module gave are not fields, or ``STATISTICS`` names none of them
-                that is an image: uint8 (height, width, channels), or encoded.
+            PipelineError: this dataset lacks what the pipeline needs; what the module gave are not
+                fields, or ``STATISTICS`` names none of them that is an image: uint8 (height, width,
+                channels), or encoded.
         """
         try:
             given = tuple(self._fields(manifest))
-        except (PipelineError, KeyboardInterrupt):
+        except KeyboardInterrupt:
             raise
         except BaseException as error:  # a stranger's code may raise anything
+            if isinstance(error, PipelineError) and hasattr(error, "what"):
+                # The pipeline says what it lacks; what there is instead is the same for all.
+                error.got = error.got or f"fields {', '.join(one.name for one in manifest.fields)}"
+                error.remedy = error.remedy or f"--pipeline {manifest.pipeline} suits this dataset"
+                raise
             call = f"fields() of {manifest.name}"
             raise failed(call, self.origin, error, self.origin) from error
         self._check(given)

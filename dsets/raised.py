@@ -6,8 +6,13 @@ import traceback
 
 from dsets.errors import DsetsError, PipelineError
 
-#: Characters of a message that are told; the rest of a longer one is of no use in a line.
+#: Characters of a stranger's text that are told; the rest is of no use in a line.
 MOST = 1000
+
+
+def cut(text: str) -> str:
+    """The text, or the beginning of one that is too long for a line."""
+    return text if len(text) <= MOST else f"{text[:MOST]}…"
 
 
 def failed(call: str, where: object, error: BaseException, origin: str = "") -> PipelineError:
@@ -26,7 +31,7 @@ def message(error: BaseException) -> str:
         text = str(error)
     except Exception as second:
         return f"its message cannot be had ({type(second).__name__})"
-    return text if len(text) <= MOST else f"{text[:MOST]}…"
+    return cut(text)
 
 
 def described(error: BaseException) -> str:
@@ -36,4 +41,4 @@ def described(error: BaseException) -> str:
         text = str(error) if isinstance(error, DsetsError) else repr(error)
     except BaseException as second:
         return f"{type(error).__name__}; its message cannot be had ({type(second).__name__})"
-    return text if len(text) <= MOST else f"{text[:MOST]}…"
+    return cut(text)

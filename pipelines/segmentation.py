@@ -76,9 +76,7 @@ def _segments(values: Mapping[str, Any]) -> Any:
     classes = np.where(values["segment_crowd"], VOID, values["segment_labels"] + 1)
     order = np.argsort(ids, kind="stable")
     place = np.searchsorted(ids[order], painted)
-    known = (
-        np.append(ids[order], -1)[place] == painted
-    )  # 0, and what the JSON does not have, is void
+    known = np.append(ids[order], -1)[place] == painted  # 0, and ids that the JSON lacks, are void
     return np.where(known, np.append(classes[order], VOID)[place], VOID).astype(np.uint8)
 
 

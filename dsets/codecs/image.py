@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from dsets import extension
 from dsets.codecs.geometry import Resize
 from dsets.codecs.profile import Profile
-from dsets.codecs.sampling import FILTERS, resampled, sampled
+from dsets.codecs.sampling import asked, resampled, sampled
 from dsets.errors import DataError
 
 if TYPE_CHECKING:
@@ -127,8 +127,6 @@ def _by_extension(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[
     """The C path, or None for what only Pillow reads (CMYK, unusual chroma sampling), what each
     generation of libjpeg shows otherwise (a progressive image that lacks scans) or what is broken:
     the portable path then says how, so that both give a sample the same fate."""
-    import numpy as np
-
     try:
         width, height, _, plain = extension.native.jpeg_header(data)
     except (EOFError, ValueError):
@@ -137,20 +135,10 @@ def _by_extension(data: bytes, geometry: Geometry, profile: Profile) -> NDArray[
     if not plain:
         return None
     size = _checked(geometry(width, height))
+    scale = profile.denominator(width, height, min(size.width, size.height))
+    target, crop = asked(size, profile.filter)
     try:
-        target = np.empty((size.crop_height, size.crop_width, 3), np.uint8)
-        extension.native.jpeg_crop(
-            data,
-            profile.denominator(width, height, min(size.width, size.height)),
-            size.width,
-            size.height,
-            size.left,
-            size.top,
-            target,
-            size.crop_width,
-            size.crop_height,
-            FILTERS[profile.filter],
-        )
+        extension.native.jpeg_crop(data, scale, *crop)
     except (EOFError, ValueError):
         return None
     return target

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsets import extension
 from dsets.codecs.geometry import Resize
@@ -18,24 +18,19 @@ if TYPE_CHECKING:
 FILTERS = {"bilinear": 0, "bicubic": 1}
 
 
-def resampled(image: Image.Image, size: Resize, filter: Filter) -> NDArray[np.uint8]:
-    """The same pixels as ``sampled`` by the extension, in a fifth of the time."""
+def asked(size: Resize, filter: Filter) -> tuple[NDArray[np.uint8], tuple[Any, ...]]:
+    """Room for a crop, uint8 (crop_height, crop_width, 3), and how to ask the extension for it."""
     import numpy as np
 
     target = np.empty((size.crop_height, size.crop_width, 3), np.uint8)
-    extension.native.resize(
-        image.tobytes("raw", "RGBX"),
-        image.width,
-        image.height,
-        size.width,
-        size.height,
-        size.left,
-        size.top,
-        target,
-        size.crop_width,
-        size.crop_height,
-        FILTERS[filter],
-    )
+    resized, crop = (size.width, size.height), (size.crop_width, size.crop_height)
+    return target, (*resized, size.left, size.top, target, *crop, FILTERS[filter])
+
+
+def resampled(image: Image.Image, size: Resize, filter: Filter) -> NDArray[np.uint8]:
+    """uint8 (crop_height, crop_width, 3): the pixels of ``sampled``, by the extension, of RGB."""
+    target, crop = asked(size, filter)
+    extension.native.resize(image.tobytes("raw", "RGBX"), image.width, image.height, *crop)
     return target
 
 

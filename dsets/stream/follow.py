@@ -9,6 +9,7 @@ beyond the image, panoptic maps 0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,11 @@ from dsets.transforms.view import Views
 
 VOID = 255
 _BOXES = ("boxes", "part_boxes", "segment_boxes")
+_MOVED = {
+    **dict.fromkeys(_BOXES, geometry.boxes),
+    "keypoints": geometry.keypoints,
+    "points": geometry.points,
+}
 _RUNS = {"mask": "mask_ends", "stuff_mask": "stuff_mask_ends"}
 _KINDS = {
     **dict.fromkeys(_BOXES, ("float32", (None, 4))),
@@ -61,12 +67,8 @@ def follow(
     made: dict[str, Any] = {}
     for name in names:
         value = fields[name]
-        if name in _BOXES:
-            made[name] = Ragged(_boxes(value, views), value.offsets)
-        elif name == "keypoints":
-            made[name] = Ragged(_keypoints(value, views), value.offsets)
-        elif name == "points":
-            made[name] = Ragged(_points(value, views), value.offsets)
+        if name in _MOVED:
+            made[name] = _moved(value, views, _MOVED[name])
         elif name in _RUNS:
             codes, ends = _masks(value, fields[_RUNS[name]], views, size)
             made |= {name: codes, _RUNS[name]: ends}
@@ -87,36 +89,19 @@ def _windows(views: Views, rows: npt.NDArray[np.int64]) -> tuple[Any, Any, Any, 
     )
 
 
-def _boxes(given: Ragged, views: Views) -> Any:
-    top, left, height, width = _windows(views, given.rows)
-    found = geometry.boxes.cropped(given.values, (top, left, height, width))
-    found = geometry.boxes.resized(found, (height, width), views.size)
-    if views.mirrored is None:
-        return found
-    mirrored = geometry.boxes.mirrored(found, views.size[1])
-    return np.where(views.mirrored[given.rows, None], mirrored, found)
-
-
-def _keypoints(given: Ragged, views: Views) -> Any:
+def _moved(given: Ragged, views: Views, kind: ModuleType) -> Ragged:
+    """Boxes, keypoints or points, whichever module of ``dsets.geometry`` ``kind`` is."""
+    inner = (1,) * (given.values.ndim - 2)  # of keypoints, an object has several
     top, left, height, width = (
-        one[:, None] if isinstance(one, np.ndarray) else one for one in _windows(views, given.rows)
+        one.reshape(-1, *inner) if isinstance(one, np.ndarray) else one
+        for one in _windows(views, given.rows)
     )
-    found = geometry.keypoints.cropped(given.values, (top, left, height, width))
-    found = geometry.keypoints.resized(found, (height, width), views.size)
-    if views.mirrored is None:
-        return found
-    mirrored = geometry.keypoints.mirrored(found, views.size[1])
-    return np.where(views.mirrored[given.rows, None, None], mirrored, found)
-
-
-def _points(given: Ragged, views: Views) -> Any:
-    top, left, height, width = _windows(views, given.rows)
-    found = geometry.points.cropped(given.values, (top, left, height, width))
-    found = geometry.points.resized(found, (height, width), views.size)
-    if views.mirrored is None:
-        return found
-    mirrored = geometry.points.mirrored(found, views.size[1])
-    return np.where(views.mirrored[given.rows, None], mirrored, found)
+    found = kind.cropped(given.values, (top, left, height, width))
+    found = kind.resized(found, (height, width), views.size)
+    if views.mirrored is not None:
+        turned = views.mirrored[given.rows].reshape(-1, 1, *inner)
+        found = np.where(turned, kind.mirrored(found, views.size[1]), found)
+    return Ragged(found, given.offsets)
 
 
 def _map(mask: Any, views: Views, row: int, outside: int) -> Any:

@@ -11,9 +11,7 @@ import numpy.typing as npt
 
 from dsets import extension
 from dsets.codecs.geometry import Resize
-from dsets.codecs.sampling import sampled
-
-_BILINEAR = 0
+from dsets.codecs.sampling import asked, sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +39,15 @@ def resize(box: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8]) -> None:
         return
     lines, columns = out.shape[:2]
     height, width = box.shape[:2]
+    size = Resize(columns, lines, 0, 0, columns, lines)
     if extension.native is None:
         from PIL import Image
 
         whole = Image.fromarray(np.ascontiguousarray(np.broadcast_to(box, (height, width, 3))))
-        size = Resize(columns, lines, 0, 0, columns, lines)
         out[...] = np.asarray(sampled(whole, size, "bilinear"))[..., : out.shape[2]]
         return
     padded = np.empty((height, width, 4), np.uint8)
     padded[..., :3] = box
-    target = np.empty((lines, columns, 3), np.uint8)
-    extension.native.resize(
-        padded, width, height, columns, lines, 0, 0, target, columns, lines, _BILINEAR
-    )
+    target, crop = asked(size, "bilinear")
+    extension.native.resize(padded, width, height, *crop)
     out[...] = target[..., : out.shape[2]]

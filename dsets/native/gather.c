@@ -15,7 +15,7 @@
 
 enum {
     BLOCK = 3072, /* bytes of pixels: with them scaled to float32, half a level-1 cache */
-    AHEAD = 4096, /* bytes */
+    AHEAD = 12288, /* bytes */
     LINE = 64,    /* of a cache */
     LOOKED_UP = 4 /* channels, at most */
 };
@@ -45,40 +45,59 @@ static int64_t source_line(const struct stored *stored, const struct window *win
     return top + y >= 0 && top + y < stored->height ? top + y : -1;
 }
 
-/* Is an image larger than what is asked for ahead? What lies behind a small one is another's, which
-   nobody will read. */
-static int reaches_ahead(const struct stored *stored) {
-    return stored->height * stored->width * stored->channels > AHEAD;
-}
+/* ---- Asking ahead ---- */
 
-/* Ask for what will be read soon: processors do not look beyond the page that they read. */
-static inline void expect(const uint8_t *from, int64_t bytes) {
+/* Ask for the cache lines of some bytes that will be read soon: processors do not look beyond the
+   page that they read. Inlined always, for a call without an effect is left out. */
+__attribute__((always_inline)) static inline void expect(const uint8_t *from, const uint8_t *end) {
 #if __has_builtin(__builtin_prefetch)
-    for (int64_t i = 0; i < bytes; i += LINE) __builtin_prefetch(from + i);
+    for (; from < end; from += LINE) __builtin_prefetch(from);
 #else
-    (void)from, (void)bytes;
+    (void)from, (void)end;
 #endif
 }
 
-/* Of what is asked for, a processor keeps some ten lines in mind and then waits: so an image is
-   asked for piece by piece, between the blocks of the one before. */
-struct expected {
-    const uint8_t *from;
-    int64_t bytes, piece;
-};
-
-static struct expected expected(const uint8_t *next, const struct stored *stored, int64_t pieces) {
-    int64_t bytes = stored->height * stored->width * stored->channels;
-    if (bytes > AHEAD) bytes = AHEAD;
-    int64_t piece = (bytes + pieces - 1) / pieces;
-    struct expected all = {next, next ? bytes : 0, (piece + LINE - 1) / LINE * LINE};
-    return all;
+static int is_small(const struct stored *stored) {
+    return stored->height * stored->width * stored->channels <= AHEAD;
 }
 
-static inline void expect_piece(struct expected *rest) {
-    int64_t piece = rest->piece < rest->bytes ? rest->piece : rest->bytes;
-    expect(rest->from, piece);
-    rest->from += piece, rest->bytes -= piece;
+/* Ask for what a window shows in its line y; of a small image, of whose lines several share one of
+   the cache, for a share of the whole. */
+__attribute__((always_inline)) static inline void
+expect_line(const struct shown *shown, const struct stored *stored, int64_t y) {
+    if (is_small(stored)) {
+        int64_t bytes = stored->height * stored->width * stored->channels;
+        int64_t share = (bytes / shown->window.height + LINE) / LINE * LINE;
+        if (y * share < bytes)
+            expect(shown->image + y * share, shown->image + clamp((y + 1) * share, 0, bytes));
+        return;
+    }
+    int64_t line = source_line(stored, &shown->window, y);
+    if (line < 0) return;
+    struct visible part = visible_part(stored, &shown->window);
+    int64_t group = stored->planar ? 1 : stored->channels, width = stored->width * group;
+    int64_t planes = stored->planar ? stored->channels : 1;
+    const uint8_t *from = shown->image + line * width + part.source * group;
+    for (int64_t c = 0; c < planes; c++, from += stored->height * width)
+        expect(from - (uintptr_t)from % LINE, from + part.count * group);
+}
+
+/* Lines of a window between what is read and what is asked for. */
+static int64_t distance(const struct stored *stored, const struct window *window) {
+    if (is_small(stored)) return window->height;
+    return clamp(AHEAD / (stored->width * stored->channels), 1, window->height);
+}
+
+/* While a line is made, ask for one further on: of this window, and behind its end of the next. */
+__attribute__((always_inline)) static inline void expect_ahead(const struct shown *now,
+                                                               const struct shown *next,
+                                                               const struct stored *stored,
+                                                               int64_t y) {
+    int64_t height = now->window.height, ahead = y + distance(stored, &now->window);
+    if (ahead < height)
+        expect_line(now, stored, ahead);
+    else if (next->image)
+        expect_line(next, stored, ahead - height);
 }
 
 /* ---- Lines of bytes ---- */
@@ -188,12 +207,12 @@ static inline void merge3(const uint8_t *restrict a, const uint8_t *restrict b,
 }
 
 /* Lines y … y + count - 1 of the window as planes, each `count` lines high. */
-DISPATCH static void planes(const uint8_t *image, const struct stored *stored,
-                            const struct window *window, int64_t y, int64_t count,
-                            uint8_t *restrict out) {
+DISPATCH static void planes(const struct shown *now, const struct shown *next, const struct stored *stored,
+                            int64_t y, int64_t count, uint8_t *restrict out) {
+    const uint8_t *image = now->image;
+    const struct window *window = &now->window;
     struct visible part = visible_part(stored, window);
     int64_t channels = stored->channels, width = window->width, plane = count * width;
-    int ahead = reaches_ahead(stored);
     if (part.count < width || source_line(stored, window, y) < 0 ||
         source_line(stored, window, y + count - 1) < 0)
         memset(out, 0, (size_t)(plane * channels));
@@ -201,19 +220,18 @@ DISPATCH static void planes(const uint8_t *image, const struct stored *stored,
     for (int64_t row = 0; row < count; row++) {
         int64_t line = source_line(stored, window, y + row);
         uint8_t *at = out + row * width;
+        expect_ahead(now, next, stored, y + row);
         if (line < 0) continue;
         at += part.first;
         if (stored->planar || channels == 1) {
             int64_t stride = stored->height * stored->width;
             const uint8_t *in = image + line * stored->width + part.source;
             for (int64_t c = 0; c < channels; c++) {
-                if (ahead) expect(in + c * stride + AHEAD, part.count);
                 copy_line(in + c * stride, part.count, window->mirrored, at + c * plane);
             }
             continue;
         }
         const uint8_t *in = image + (line * stored->width + part.source) * channels;
-        if (ahead) expect(in + AHEAD, part.count * channels);
         if (channels == 3) {
             split3(in, part.count, window->mirrored, at, at + plane, at + 2 * plane);
         } else {
@@ -243,22 +261,21 @@ static inline void mirror3(const uint8_t *restrict in, int64_t n, uint8_t *restr
 }
 
 /* Lines y … y + count - 1 of the window. */
-DISPATCH static void copy_lines(const uint8_t *image, const struct stored *stored,
-                                const struct window *window, int64_t y, int64_t count,
-                                uint8_t *restrict out) {
+DISPATCH static void copy_lines(const struct shown *now, const struct shown *next, const struct stored *stored,
+                                int64_t y, int64_t count, uint8_t *restrict out) {
+    const uint8_t *image = now->image;
+    const struct window *window = &now->window;
     struct visible part = visible_part(stored, window);
     int64_t channels = stored->channels, width = window->width;
-    int ahead = reaches_ahead(stored);
     for (int64_t row = 0; row < count; row++, out += width * channels) {
         int64_t line = source_line(stored, window, y + row);
+        expect_ahead(now, next, stored, y + row);
         if (line < 0 || part.count < width) memset(out, 0, (size_t)(width * channels));
         if (line < 0 || part.count == 0) continue;
         uint8_t *at = out + part.first * channels;
         if (stored->planar && channels > 1) {
             int64_t stride = stored->height * stored->width;
             const uint8_t *in = image + line * stored->width + part.source;
-            for (int64_t c = 0; ahead && c < channels; c++)
-                expect(in + c * stride + AHEAD, part.count);
             if (channels == 3) {
                 merge3(in, in + stride, in + 2 * stride, part.count, window->mirrored, at);
             } else {
@@ -270,7 +287,6 @@ DISPATCH static void copy_lines(const uint8_t *image, const struct stored *store
             continue;
         }
         const uint8_t *in = image + (line * stored->width + part.source) * channels;
-        if (ahead) expect(in + AHEAD, part.count * channels);
         if (!window->mirrored) {
             memcpy(at, in, (size_t)(part.count * channels));
         } else if (channels == 1) {
@@ -302,16 +318,14 @@ size_t gather_scratch(const struct stored *stored, const struct window *window) 
 }
 
 /* The window as bytes, channels last; past the caches by way of a block that stays in one. */
-static void copy(const uint8_t *image, const uint8_t *next, const struct stored *stored,
-                 const struct window *window, int bypass, uint8_t *restrict block,
-                 uint8_t *restrict out) {
+static void copy(const struct shown *now, const struct shown *next, const struct stored *stored,
+                 int bypass, uint8_t *restrict block, uint8_t *restrict out) {
+    const struct window *window = &now->window;
     int64_t step = lines_a_block(stored, window);
     int64_t line = window->width * stored->channels;
-    struct expected rest = expected(next, stored, (window->height + step - 1) / step);
     for (int64_t y = 0; y < window->height; y += step, out += step * line) {
-        expect_piece(&rest);
         int64_t lines = clamp(window->height - y, 1, step);
-        copy_lines(image, stored, window, y, lines, bypass ? block : out);
+        copy_lines(now, next, stored, y, lines, bypass ? block : out);
         if (bypass) copy_past(out, block, (size_t)(lines * line));
     }
 }
@@ -336,11 +350,12 @@ static void field_lines(const float *field, const struct stored *stored,
     }
 }
 
-void gather(const uint8_t *image, const uint8_t *next, const struct stored *stored,
-            const struct window *window, const struct finish *finish, uint8_t *scratch, void *out) {
+void gather(const struct shown *now, const struct shown *next, const struct stored *stored,
+            const struct finish *finish, uint8_t *scratch, void *out) {
+    const struct window *window = &now->window;
     scratch += -(uintptr_t)scratch % LINE;
     if (finish->type == GATHER_UINT8) {
-        copy(image, next, stored, window, finish->bypass, scratch, out);
+        copy(now, next, stored, finish->bypass, scratch, out);
         return;
     }
     size_t item = finish->type == GATHER_FLOAT32 ? sizeof(float) : sizeof(uint16_t);
@@ -355,18 +370,15 @@ void gather(const uint8_t *image, const uint8_t *next, const struct stored *stor
                     stored->channels <= LOOKED_UP;
     for (int64_t c = 0; looked_up && c < stored->channels; c++)
         looked_up = float16_results(finish->scale[c], finish->bias[c], results[c]);
-    int64_t blocks = (window->height + step - 1) / step;
-    struct expected rest = expected(next, stored, blocks * stored->channels);
     for (int64_t y = 0; y < window->height; y += step) {
         int64_t lines = clamp(window->height - y, 1, step);
         size_t count = (size_t)(lines * window->width);
-        planes(image, stored, window, y, lines, bytes);
+        planes(now, next, stored, y, lines, bytes);
         for (int64_t c = 0; c < stored->channels; c++) {
             uint8_t *to = (uint8_t *)out + (size_t)(c * size + y * window->width) * item;
             void *target = finish->bypass ? scaled : to;
             const uint8_t *in = bytes + (size_t)c * count;
             float scale = finish->scale[c], bias = finish->bias[c];
-            expect_piece(&rest);
             if (finish->field) {
                 int half = finish->type == GATHER_FLOAT16;
                 field_lines(finish->field + c * stored->height * stored->width, stored, window, y,

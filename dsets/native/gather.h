@@ -18,6 +18,12 @@ struct window {
     int mirrored; /* right to left */
 };
 
+/* An image and what is shown of it. */
+struct shown {
+    const uint8_t *image;
+    struct window window;
+};
+
 enum gather_type { GATHER_UINT8 = 0, GATHER_FLOAT32 = 1, GATHER_FLOAT16 = 2 };
 
 /* uint8 is copied, to (height, width, channels). Floats are value * scale[c] + bias[c], product and
@@ -34,9 +40,10 @@ struct finish {
 /* Bytes of scratch memory that gather() needs. */
 size_t gather_scratch(const struct stored *stored, const struct window *window);
 
-/* Show one image. out is aligned as its type; next, or NULL, will be shown soon. */
-void gather(const uint8_t *image, const uint8_t *next, const struct stored *stored,
-            const struct window *window, const struct finish *finish, uint8_t *scratch, void *out);
+/* Show one image. out is aligned as its type; next, whose image may be NULL, will be shown soon, in
+   a window of the same size. */
+void gather(const struct shown *now, const struct shown *next, const struct stored *stored,
+            const struct finish *finish, uint8_t *scratch, void *out);
 
 /* n bytes: value * scale + bias. */
 void scale_float32(const uint8_t *restrict in, size_t n, float scale, float bias,

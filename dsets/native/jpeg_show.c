@@ -150,12 +150,14 @@ static int show(const uint8_t *data, size_t length, const struct jpeg_view *view
     result = -1;
     struct stored target = {view->lines, view->columns, 3, 0};
     struct window window = {0, 0, view->lines, view->columns, view->mirrored};
+    struct shown none = {0};
     if (across.first == across.last || down.first == down.last) { /* nothing to see */
         uint8_t black[3] = {0, 0, 0};
         if (reserve(space, gather_scratch(&target, &window))) goto done;
         target.height = target.width = 1;
         window.top = 1;
-        gather(black, NULL, &target, &window, finish, space->memory, out);
+        struct shown now = {black, window};
+        gather(&now, &none, &target, finish, space->memory, out);
         result = SHOWN;
         goto done;
     }
@@ -182,16 +184,18 @@ static int show(const uint8_t *data, size_t length, const struct jpeg_view *view
                            gather_scratch(resized ? &target : &decoded, &window)))
         goto done;
     read_rows(&jpeg, &part, space->memory);
-    uint8_t *scratch = space->memory + pixels + middle, *shown = scratch;
+    uint8_t *scratch = space->memory + pixels + middle, *made = scratch;
     if (resized) {
         resample(space->memory + (size_t)(down.first - part.top) * part.stride, part.stride,
                  part.left - across.first, 0, (int)view->height, &space->across, &space->down,
-                 space->memory + pixels, shown);
-        gather(shown, NULL, &target, &window, finish, scratch + small, out);
+                 space->memory + pixels, made);
+        struct shown now = {made, window};
+        gather(&now, &none, &target, finish, scratch + small, out);
     } else {
         window.top = view->top - part.top;
         window.left = view->left - part.left;
-        gather(space->memory, NULL, &decoded, &window, finish, scratch, out);
+        struct shown now = {space->memory, window};
+        gather(&now, &none, &decoded, finish, scratch, out);
     }
     result = SHOWN;
 done:

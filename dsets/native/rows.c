@@ -127,12 +127,23 @@ static int gathering_fits(const struct gathering *ask) {
            ask->out.len == count * image * (int64_t)item && (uintptr_t)ask->out.buf % item == 0;
 }
 
+/* What is asked for i-th of so many; its image is NULL when there is none. */
+static struct shown shown_at(const struct gathering *ask, int64_t i, int64_t count) {
+    const int64_t *index = ask->index.buf, *top = ask->top.buf, *left = ask->left.buf;
+    const uint8_t *mirrored = ask->mirrored.buf;
+    struct shown shown = {NULL, ask->window};
+    if (i >= count) return shown;
+    shown.image = row_of(ask->rows, index[i]);
+    shown.window.top = top ? top[i] : 0;
+    shown.window.left = left ? left[i] : 0;
+    shown.window.mirrored = mirrored && mirrored[i];
+    return shown;
+}
+
 enum gathered { GATHERED, GATHER_NO_ROW, GATHER_NO_MEMORY };
 
 static enum gathered gathering_run(struct gathering *ask) {
     static const size_t items[] = {1, sizeof(float), sizeof(uint16_t)};
-    const int64_t *index = ask->index.buf, *top = ask->top.buf, *left = ask->left.buf;
-    const uint8_t *mirrored = ask->mirrored.buf;
     uint8_t *out = ask->out.buf, *scratch = malloc(gather_scratch(&ask->stored, &ask->window));
     size_t step = (size_t)(ask->window.height * ask->window.width * ask->stored.channels) *
                   items[ask->finish.type];
@@ -143,15 +154,13 @@ static enum gathered gathering_run(struct gathering *ask) {
     ask->finish.field = ask->field.buf;
     int64_t group = ask->stored.channels;
     int each = ask->bias.len != group * (int64_t)sizeof(float); /* a bias of its own */
+    struct shown next = shown_at(ask, 0, count);
     for (int64_t i = 0; result == GATHERED && i < count; i++, out += step) {
         if (each) ask->finish.bias = (const float *)ask->bias.buf + i * group;
-        const uint8_t *image = row_of(ask->rows, index[i]);
-        const uint8_t *next = i + 1 < count ? row_of(ask->rows, index[i + 1]) : NULL;
-        ask->window.top = top ? top[i] : 0;
-        ask->window.left = left ? left[i] : 0;
-        ask->window.mirrored = mirrored && mirrored[i];
-        if (image)
-            gather(image, next, &ask->stored, &ask->window, &ask->finish, scratch, out);
+        struct shown now = next;
+        next = shown_at(ask, i + 1, count);
+        if (now.image)
+            gather(&now, &next, &ask->stored, &ask->finish, scratch, out);
         else
             result = GATHER_NO_ROW;
     }

@@ -1,8 +1,8 @@
 """Threads that work ahead of a consumer and deliver in order.
 
 They know the shared state below but never the ``Prefetch`` itself, so that dropping it, by accident
-or by an exception, ends them; so do ``close`` and the interpreter's exit. Nobody polls: everyone
-waits on one condition. Its lock is re-entrant, since a finaliser may run inside a locked region.
+or by an exception, ends them; so do ``close`` and the interpreter's exit. Nobody polls: the
+consumer waits on one condition, threads without a job on the crew's, both of one lock.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class _Shared(Generic[Job, Result]):
         self.interrupt = interrupt
         self.work = work
         self.ahead = ahead
-        self.changed = crew.changed  # guards all that follows
+        self.lock = crew.lock  # guards all that follows
+        self.ready = threading.Condition(self.lock)
         self.planning = False  # while a job is drawn: one at a time, so that jobs keep their order
         self.done: dict[int, Result | _Failure] = {}
         self.claimed = 0
@@ -56,8 +57,8 @@ class _Shared(Generic[Job, Result]):
         """The next job and its number, once there is room for its result; None at the end. Until
         then it helps others with theirs."""
         while True:
-            with self.changed:
-                self.changed.wait_for(self._is_needed)
+            with self.lock:
+                self.crew.idle.wait_for(self._is_needed)
                 if self.failed or self.closed:
                     return None
                 helping = self.crew.wanted
@@ -70,8 +71,10 @@ class _Shared(Generic[Job, Result]):
             self.crew.help()
 
     def _is_needed(self) -> bool:
-        room = not self.planning and self.claimed - self.delivered < self.ahead
-        return self.failed or self.closed or room or self.crew.wanted
+        return self.failed or self.closed or self._has_room() or self.crew.wanted
+
+    def _has_room(self) -> bool:
+        return not self.planning and self.claimed - self.delivered < self.ahead
 
     def _draw(self, number: int) -> tuple[int, Job] | None:
         try:
@@ -79,27 +82,32 @@ class _Shared(Generic[Job, Result]):
         except BaseException as error:  # whatever it is, the consumer must hear of it
             self.put(number, _Failure(error))
             return None
-        with self.changed:
+        with self.lock:
             self.planning = False
-            self.changed.notify_all()
+            if self._has_room():
+                self.crew.idle.notify()
         return drawn
 
     def put(self, number: int, result: Result | _Failure) -> None:
-        with self.changed:
+        with self.lock:
             if not self.closed:
                 self.done[number] = result
-            self.failed |= isinstance(result, _Failure)
-            self.changed.notify_all()
+            if number == self.delivered:
+                self.ready.notify()
+            if isinstance(result, _Failure):
+                self.failed = True
+                self.crew.idle.notify_all()
 
     def take(self) -> Result | _Failure:
         """The next result in order; waits for it."""
-        with self.changed:
-            self.changed.wait_for(lambda: self.closed or self.delivered in self.done)
+        with self.lock:
+            self.ready.wait_for(lambda: self.closed or self.delivered in self.done)
             if self.closed:
                 raise StreamError("the stream was closed while its next batch was awaited")
             result = self.done.pop(self.delivered)
             self.delivered += 1
-            self.changed.notify_all()
+            if self._has_room():
+                self.crew.idle.notify()
             return result
 
 
@@ -118,10 +126,11 @@ def _stop(shared: _Shared[Job, Result]) -> None:
     may call this in any thread."""
     if shared.process != os.getpid():
         return  # a forked child: the threads stayed with the parent, its locks may be held for ever
-    with shared.changed:
+    with shared.lock:
         shared.closed = True
         shared.done.clear()
-        shared.changed.notify_all()
+        shared.ready.notify_all()
+        shared.crew.idle.notify_all()
     if shared.interrupt is not None and not shared.interrupt():
         return
     if threading.current_thread() not in shared.threads:

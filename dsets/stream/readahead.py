@@ -3,8 +3,9 @@
 A thread that touches a sample which is not in the page cache waits for storage, a read at a time.
 So the system is asked for the samples of the batches to come, many at once, and its own queue keeps
 storage busy. Asking costs some microseconds a sample also where all is in memory, and nobody tells
-a reader of somebody else's files what is: the process's own page faults do. While none has had to
-wait for storage in the last batches, nothing is asked for.
+a reader of somebody else's files what is: what the process itself has read from storage does, be it
+at a page fault or because it was asked for. While that was nothing in the last batches, nothing is
+asked for.
 
 The system's own guess is switched off: at a fault it reads what lies around as well, which in a
 random order nobody will ask for, and where memory is short that drives out what was asked for
@@ -30,13 +31,17 @@ from dsets.stream.plan import Job
 
 #: How far ahead, in bytes, and in batches.
 _BYTES, _BATCHES = 128 << 20, 16
-#: Batches for which to go on asking after a thread has waited for storage.
+#: Batches for which to go on asking after something has come from storage.
 _PATIENCE = 64
 
 
-def _major_faults() -> int:
-    """How often this process has waited for a page from storage."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+def _reads() -> int:
+    """Grows when this process waits for a page from storage, or has storage asked for one.
+
+    Faults alone would not do: where all that is asked for comes in time, there are none.
+    """
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_majflt + usage.ru_inblock
 
 
 class _Places:
@@ -83,7 +88,7 @@ class ReadAhead:
             self._advise = ctypes.CDLL(None).madvise
             self._advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
             self._tell(self._places.whole(), mmap.MADV_RANDOM)
-        self._faults = _major_faults() if self._advise else 0
+        self._reads = _reads() if self._advise else 0
         self._patience = _PATIENCE
         #: Samples asked for so far.
         self.asked = 0
@@ -110,9 +115,9 @@ class ReadAhead:
         """Ask for these samples, unless everything seems to be in memory."""
         if self._advise is None:
             return
-        faults = _major_faults()
-        self._patience = _PATIENCE if faults > self._faults else self._patience - 1
-        self._faults = faults
+        reads = _reads()
+        self._patience = _PATIENCE if reads > self._reads else self._patience - 1
+        self._reads = reads
         if self._patience < 0:
             return
         self.asked += len(index)

@@ -216,7 +216,7 @@ def test_a_forked_child_knows_that_its_threads_are_gone_and_ends_without_waiting
 
     def hold_the_lock() -> None:
         """As a thread may at the moment of the fork; in the child nobody ever lets it go."""
-        with prefetch._shared.changed:
+        with prefetch._shared.lock:
             held.set()
             release.wait(20)
 

@@ -32,8 +32,8 @@ _BAR = 24
 @click.option("--pad", type=click.IntRange(min=1), help="Pad by that many pixels, crop at random.")
 @click.option("--resized-crop", type=click.IntRange(min=1), help="Random resized crop to a size.")
 @click.option("--flip", is_flag=True, help="Mirror at random.")
-@click.option("--float32", "dtype", flag_value="float32", help="Normalise to float32.")
-@click.option("--float16", "dtype", flag_value="float16", help="Normalise to float16.")
+@click.option("--float32", is_flag=True, help="Normalise to float32.")
+@click.option("--float16", is_flag=True, help="Normalise to float16.")
 @click.option("--batch-size", type=click.IntRange(1, 2**31 - 1), default=256, show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), help="Default: one a core, at most 4.")
 @click.option("--seconds", type=click.FloatRange(0.01), default=3.0, show_default=True)
@@ -78,16 +78,19 @@ def _transform(pack: Pack, options: dict[str, Any]) -> list[Any]:
     recipe: list[Any] = [kind(options[name]) for name, kind in kinds.items() if options[name]]
     if options["flip"]:
         recipe.append(transforms.Flip())
-    if options["dtype"]:
+    types = [dtype for dtype in ("float32", "float16") if options[dtype]]
+    if len(types) > 1:
+        raise UsageError("two types", where="bench", expected="--float32 or --float16", got="both")
+    if types:
         if pack.statistics is not None:
-            normal = transforms.Normalise.of(pack, options["dtype"])
+            normal = transforms.Normalise.of(pack, types[0])
         else:
             image = next((field for field in pack.fields if field.name == "image"), None)
             if image is None:
                 raise UsageError("the pack has no image to normalise", where=pack.path)
             channels = 3 if image.encoded else image.shape[-1] or 3
             zero, one = (0.0,) * channels, (255.0,) * channels
-            normal = transforms.Normalise(zero, one, options["dtype"])
+            normal = transforms.Normalise(zero, one, types[0])
         recipe.append(normal)
     return recipe
 

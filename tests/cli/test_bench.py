@@ -64,5 +64,7 @@ def test_options_that_do_not_go_together_are_one_line(
     assert "after another crop" in capsys.readouterr().err
     assert cli(["bench", folder, "--crop", "9"]) == 1
     assert "larger than the image" in capsys.readouterr().err
+    assert cli(["bench", folder, "--float32", "--float16"]) == 1
+    assert "--float32 or --float16" in capsys.readouterr().err
     assert cli(["bench", str(tmp_path / "none")]) == 1
     assert cli(["bench", folder, "--seconds", "0"]) == 2

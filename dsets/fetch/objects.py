@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any
 
 from dsets.errors import MissingLibraryError
@@ -13,6 +14,7 @@ from dsets.fetch.sources import printable
 #: Scheme → the library that fsspec needs for it, which is also the name's extra of dsets.
 LIBRARIES = {"s3": "s3fs", "gs": "gcsfs"}
 BLOCK = 1 << 23  # bytes a request: each costs a round trip
+FORBIDDEN = "may not be read; check your credentials"
 
 
 def scheme(address: str) -> str:
@@ -43,26 +45,27 @@ def attempt(address: str, part: Part, wire: Any) -> None:
     from dsets.fetch.transfer import take
 
     store = filesystem(address)
+    address = scheme(address) + address[address.index("://") :]  # fsspec knows no GS://
     if part.size and not part.file.digest:
         part.clear()
     try:
         wire.stop.check()
         store.invalidate_cache()
-        total = part.told = int(store.info(address)["size"])
+        total = part.told = int(_awaited(store, store._info(address), wire)["size"])
         answers.check_length(part.file, total)
         if part.size > total:
             part.clear()
         while part.size < total:
             wire.stop.check()
             end = min(total, part.size + BLOCK)
-            data = store.cat_file(address, start=part.size, end=end)
+            data = _awaited(store, store._cat_file(address, start=part.size, end=end), wire)
             if not data:
                 raise Cut(f"the answer ended after {part.size} of {total} bytes")
             take(part, data, wire)
     except FileNotFoundError:
         raise Refused("no such object") from None
     except PermissionError:
-        raise Refused("may not be read; check your credentials") from None
+        raise Refused(FORBIDDEN) from None
     except ImportError as error:
         raise Refused(printable(str(error))) from None
     except Exception as error:
@@ -70,6 +73,24 @@ def attempt(address: str, part: Part, wire: Any) -> None:
             raise
         if isinstance(error, OSError) and error.filename is not None:
             raise  # of our own disk
+        if str(error).startswith("Forbidden") or getattr(error, "code", None) == 401:  # gcsfs's own
+            raise Refused(FORBIDDEN) from None
         if "credentials" in str(error).lower():
             raise Refused(printable(str(error))) from None
         raise Cut(printable(f"{type(error).__name__}: {error}")) from None
+
+
+def _awaited(store: Any, answer: Coroutine[Any, Any, Any], wire: Any) -> Any:
+    """What it brings, on fsspec's event loop; its own waiting goes on for minutes after a stop."""
+    import asyncio
+    from concurrent.futures import CancelledError
+
+    future = asyncio.run_coroutine_threadsafe(answer, store.loop)
+    try:
+        with wire.stop.waking(lambda: future.cancel()):
+            return future.result()
+    except CancelledError:
+        wire.stop.check()
+        raise
+    finally:
+        future.cancel()

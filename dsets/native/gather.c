@@ -78,8 +78,10 @@ expect_line(const struct shown *shown, const struct stored *stored, int64_t y) {
     int64_t group = stored->planar ? 1 : stored->channels, width = stored->width * group;
     int64_t planes = stored->planar ? stored->channels : 1;
     const uint8_t *from = shown->image + line * width + part.source * group;
-    for (int64_t c = 0; c < planes; c++, from += stored->height * width)
-        expect(from - (uintptr_t)from % LINE, from + part.count * group);
+    for (int64_t c = 0; c < planes; c++) {
+        const uint8_t *in = from + c * stored->height * width;
+        expect(in - (uintptr_t)in % LINE, in + part.count * group);
+    }
 }
 
 /* Lines of a window between what is read and what is asked for. */
@@ -207,8 +209,9 @@ static inline void merge3(const uint8_t *restrict a, const uint8_t *restrict b,
 }
 
 /* Lines y … y + count - 1 of the window as planes, each `count` lines high. */
-DISPATCH static void planes(const struct shown *now, const struct shown *next, const struct stored *stored,
-                            int64_t y, int64_t count, uint8_t *restrict out) {
+DISPATCH static void planes(const struct shown *now, const struct shown *next,
+                            const struct stored *stored, int64_t y, int64_t count,
+                            uint8_t *restrict out) {
     const uint8_t *image = now->image;
     const struct window *window = &now->window;
     struct visible part = visible_part(stored, window);
@@ -261,8 +264,9 @@ static inline void mirror3(const uint8_t *restrict in, int64_t n, uint8_t *restr
 }
 
 /* Lines y … y + count - 1 of the window. */
-DISPATCH static void copy_lines(const struct shown *now, const struct shown *next, const struct stored *stored,
-                                int64_t y, int64_t count, uint8_t *restrict out) {
+DISPATCH static void copy_lines(const struct shown *now, const struct shown *next,
+                                const struct stored *stored, int64_t y, int64_t count,
+                                uint8_t *restrict out) {
     const uint8_t *image = now->image;
     const struct window *window = &now->window;
     struct visible part = visible_part(stored, window);

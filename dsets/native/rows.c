@@ -153,7 +153,7 @@ static enum gathered gathering_run(struct gathering *ask) {
     ask->finish.bias = ask->bias.buf;
     ask->finish.field = ask->field.buf;
     int64_t group = ask->stored.channels;
-    int each = ask->bias.len != group * (int64_t)sizeof(float); /* a bias of its own */
+    int each = ask->bias.buf && ask->bias.len != group * (int64_t)sizeof(float); /* its own bias */
     struct shown next = shown_at(ask, 0, count);
     for (int64_t i = 0; result == GATHERED && i < count; i++, out += step) {
         if (each) ask->finish.bias = (const float *)ask->bias.buf + i * group;

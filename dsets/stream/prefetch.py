@@ -62,6 +62,8 @@ class _Shared(Generic[Job, Result]):
                 if self.failed or self.closed:
                     return None
                 helping = self.crew.wanted
+                if helping and self._has_room():  # it may have been woken for that: pass it on
+                    self.crew.idle.notify()
                 if not helping:
                     number = self.claimed
                     self.claimed += 1
@@ -93,7 +95,9 @@ class _Shared(Generic[Job, Result]):
             if not self.closed:
                 self.done[number] = result
             if number == self.delivered:
-                self.ready.notify()
+                # There is one consumer; but one that was interrupted may have left itself behind
+                # among those that wait, where it would be notified in the place of the living.
+                self.ready.notify_all()
             if isinstance(result, _Failure):
                 self.failed = True
                 self.crew.idle.notify_all()

@@ -267,12 +267,13 @@ class Stream(Closing):
         self._shown_instead = (loaded.epoch, 0)  # or what is gone over again would count twice
 
     def _stop(self) -> None:
-        if self._prefetch is not None:
-            self._prefetch.close()
-            self._prefetch = None
-        if self._fetching is not None:
-            self._fetching.close()
-            self._fetching = None
+        # Forgotten first: where an interrupt ends the waiting, nothing closed may stay behind.
+        prefetch, self._prefetch = self._prefetch, None
+        if prefetch is not None:
+            prefetch.close()
+        fetching, self._fetching = self._fetching, None
+        if fetching is not None:
+            fetching.close()
 
     def close(self) -> None:
         """End the threads; batches already taken stay valid. Idempotent."""

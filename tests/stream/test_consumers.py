@@ -11,6 +11,7 @@ import pytest
 from dsets.errors import StreamError
 from dsets.pack import Pack
 from dsets.stream import Batch, Stream, batches
+from dsets.stream.prefetch import Prefetch
 from tests.stream.streams import ours, stream_of
 
 MakePack = Callable[..., Pack]
@@ -72,6 +73,26 @@ def test_promise_6_a_dropped_stream_leaves_no_thread(make_pack: MakePack) -> Non
     gone = weakref.ref(stream)
     del stream
     assert gone() is None and not ours()
+
+
+def test_an_interrupt_while_the_threads_end_leaves_a_stream_that_goes_on(
+    make_pack: MakePack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = stream_of(make_pack(N), 8)
+    iterator = iter(stream)
+    position = next(iterator).position
+    close = Prefetch.close
+
+    def interrupted(prefetch: Prefetch[object, object]) -> None:
+        close(prefetch)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Prefetch, "close", interrupted)
+        stream.load_state_dict(stream.state_dict())
+    assert next(iter(stream)).position == position + 8
+    stream.close()
+    assert not ours()
 
 
 def test_a_closed_stream_says_so(make_pack: MakePack) -> None:

@@ -3,15 +3,16 @@ from __future__ import annotations
 import gc
 import itertools
 import threading
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
 from dsets.pack import Pack
 from dsets.stream import Key, Options, Order, Stream, assembly
-from dsets.stream.crew import Crew
+from dsets.stream.crew import Crew, Task, _Parts
 from dsets.stream.prefetch import Prefetch
 from dsets.transforms import Crop, Flip, Normalise
 from dsets.transforms.recipe import Transform
@@ -34,6 +35,39 @@ def test_threads_without_a_job_make_parts_of_another_s() -> None:
     assert [prefetch.get() for _ in range(3)] == [0, 1, 2]
     prefetch.close()
     assert len(made) >= 12 and sorted(made[:4]) == [0, 1, 2, 3]
+
+
+def test_who_was_woken_for_a_job_and_helps_passes_it_on() -> None:
+    """Two of three idle threads are woken, one of them because there is room for a job; both
+    help, so the third must come for the job."""
+    drawn = threading.Event()
+    helped: list[bool] = []
+
+    class Slow(Crew):
+        """Who shares comes too late for its own tasks."""
+
+        def share(self, tasks: Sequence[Task]) -> None:
+            with self.lock:  # those woken come when all are
+                assert prefetch.get() == 0
+                super().share(tasks)
+
+        def _one(self, parts: _Parts) -> bool:
+            gone = threading.Condition(self.lock)
+            while parts.tasks and threading.current_thread() is threading.main_thread():
+                gone.wait(0.01)
+            return super()._one(parts)
+
+    def work(job: int) -> int:
+        if job == 1:
+            drawn.set()
+        return job
+
+    crew = Slow(2)
+    prefetch = Prefetch(itertools.count(), work, 3, 1, crew=crew)
+    time.sleep(0.1)  # now they are idle
+    crew.share([lambda: helped.append(drawn.wait(20))] * 2)
+    prefetch.close()
+    assert helped == [True, True]
 
 
 def test_a_crew_of_nobody_else_does_all_itself() -> None:

@@ -10,6 +10,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -174,6 +175,38 @@ def test_closing_from_another_thread_wakes_the_waiting_consumer() -> None:
     assert len(heard) == 1
     release.set()
     closer.join(20)
+    assert not ours()
+
+
+def test_a_consumer_interrupted_as_it_begins_to_wait_gets_the_result_later() -> None:
+    """An interrupt may strike where ``Condition.wait`` has let go of the lock and not yet taken
+    care to leave again: then it still stands among those that wait."""
+    release = threading.Event()
+
+    def work(job: int) -> int:
+        assert release.wait(20)
+        return job
+
+    prefetch = Prefetch(itertools.count(), work, 1, 1)
+    ready: Any = prefetch._shared.ready
+    let_go = ready._release_save
+
+    def interrupted() -> None:
+        ready._release_save = let_go
+        let_go()
+        raise KeyboardInterrupt
+
+    ready._release_save = interrupted
+    with pytest.raises((KeyboardInterrupt, RuntimeError)):  # the latter: the lock is not held
+        prefetch.get()
+    got: list[int] = []
+    consumer = threading.Thread(target=lambda: got.append(prefetch.get()), daemon=True)
+    consumer.start()
+    consumer.join(0.1)  # now it waits
+    release.set()
+    consumer.join(20)
+    assert got == [0]
+    prefetch.close()
     assert not ours()
 
 

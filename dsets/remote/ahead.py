@@ -9,6 +9,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,14 +111,14 @@ class _Shared:
 
 def _run(shared: _Shared) -> None:
     """A thread's life. What fails here fails again, and is told, where the shard is needed."""
-    while (shard := shared.next()) is not None:
-        try:
-            shared.pack.bring_early(shard, shared.stop, shared.next_use)
-        except Stopped:
-            break
-        except DsetsError:
-            continue
-    shared.retire()  # whoever closed this may not have waited
+    try:
+        while (shard := shared.next()) is not None:
+            with suppress(DsetsError):
+                shared.pack.bring_early(shard, shared.stop, shared.next_use)
+    except Stopped:
+        pass
+    finally:
+        shared.retire()  # whoever closed this may not have waited
 
 
 def _close(shared: _Shared) -> None:

@@ -134,9 +134,7 @@ class RemotePack(Pack):
         try:
             self.bring(self.index.shards[shard], stop)
             with self._changed:
-                if shard in self._places.early:
-                    self._places.early[shard] = True
-                self._changed.notify_all()
+                self._places.arrived(shard)
         except BaseException:
             with self._changed:
                 self._places.forget(shard)
@@ -256,7 +254,7 @@ class RemotePack(Pack):
             reserved.empty()
             raise
         self._places.mapped[shard] = None
-        self._places.forget(shard)
+        self._places.first_held(shard)
 
 
 def _empty(reserved: list[Reserved | None], shard: int) -> None:

@@ -136,6 +136,20 @@ class Places:
         if self.early.pop(shard, None) is not None:
             self.leave(shard)
 
+    def arrived(self, shard: int) -> None:
+        """What was fetched early is here: keep it until it is first held, unless that has been."""
+        if shard in self.mapped:
+            self.forget(shard)
+        elif shard in self.early:
+            self.early[shard] = True
+        self.changed.notify_all()
+
+    def first_held(self, shard: int) -> None:
+        """Nobody keeps it for having been fetched early, but for a thread that still looks for its
+        file: without a place the file could be removed under that thread."""
+        if self.early.get(shard):
+            self.forget(shard)
+
     def forget_early(self) -> None:
         """Keep nothing any more that was fetched early, and wake who waits to fetch."""
         for shard in [one for one, done in self.early.items() if done]:

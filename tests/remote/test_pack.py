@@ -23,6 +23,7 @@ from dsets.errors import (
 from dsets.fetch import Patience
 from dsets.fetch.stop import Stop, Stopped
 from dsets.pack import Pack
+from dsets.remote import shards
 from dsets.remote.ahead import NEVER, Ahead
 from dsets.stream import Window, batches, golden
 from dsets.transforms import Crop, Flip, Normalise
@@ -306,6 +307,51 @@ def test_what_is_fetched_ahead_displaces_only_what_is_needed_later(
         pack.forget_early()
         waiting.join()
         assert kept() == {"s-0.h5", "s-2.h5"}
+
+
+def test_a_shard_that_a_thread_still_looks_for_is_not_removed_under_it(
+    address: str,
+    server: Server,
+    root: Path,
+    shard_bytes: int,
+    kept: Callable[[], set[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, wanted, answer, looking, look = (threading.Event() for _ in range(5))
+    bring = shards.bring
+
+    def waiting(*args: Any) -> None:
+        if threading.current_thread().name == "early":
+            looking.set()
+            look.wait(30)
+        bring(*args)
+
+    def wanted_soon(shard: int) -> int:
+        wanted.set()
+        return 0
+
+    def slow(route: Route) -> None:
+        asked.set()
+        answer.wait(30)
+
+    server.routes["/train/s-0.h5"].on_request = slow
+    monkeypatch.setattr(shards, "bring", waiting)
+    with remote.open(address, folder=root, limit=3 * shard_bytes) as pack:
+        task = (0, Stop(), wanted_soon)
+        early = threading.Thread(target=pack.bring_early, args=task, name="early")
+        batch = threading.Thread(target=pack.__getitem__, args=(0,))
+        batch.start()
+        assert asked.wait(30)
+        early.start()
+        assert wanted.wait(30)
+        answer.set()
+        batch.join()
+        assert looking.wait(30)
+        for sample in (10, 20, 30, 40):
+            pack[sample]
+        assert "s-0.h5" in kept()
+        look.set()
+        early.join()
 
 
 def _until_stopped(pack: remote.RemotePack, shard: int, stop: Stop, uses: dict[int, int]) -> None:

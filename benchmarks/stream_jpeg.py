@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import statistics
 import subprocess
 import sys
@@ -32,7 +31,7 @@ import numpy as np
 import record
 from contestant import MEAN, STD, batch_images, serve
 from PIL import Image
-from stream_raw import report, take_turns
+from stream_raw import THREADS, report, take_turns
 
 HERE = Path(__file__).parent
 OURS = ("dsets", "dsets without extension")
@@ -102,18 +101,18 @@ def dsets_batches(folder: Path, native: bool) -> Iterator[Any]:
         transforms.Flip(),
         transforms.Normalise(MEAN, STD),
     ]
-    batches = stream.batches(Pack.open(folder / "pack"), BATCH, transform=recipe)
+    batches = stream.batches(Pack.open(folder / "pack"), BATCH, transform=recipe, threads=THREADS)
     return batch_images(batches)
 
 
 def decoded(folder: Path) -> Iterator[Any]:
-    """Whole images, decoded on every processor; nobody reads them."""
+    """Whole images, decoded by as many threads as the contestants have; nobody reads them."""
     from dsets import codecs, extension
 
     data = np.load(folder / "bytes.npy", mmap_mode="r")
     bounds = np.load(folder / "bounds.npy")
     rows = extension.native.strings([data], [bounds])
-    parts = len(os.sched_getaffinity(0))
+    parts = THREADS
     count = BATCH // parts
     boxes = np.tile(np.array([0, 0, SIDE, SIDE], np.int64), (count, 1))
     outs = [np.zeros((count, SIDE, SIDE, 3), np.uint8) for _ in range(parts)]

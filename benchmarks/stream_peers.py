@@ -108,7 +108,7 @@ def ffcv(workload: str, folder: Path) -> Iterator[Any]:
             num_workers=2,
             order=OrderOption.RANDOM,
             os_cache=True,
-            indices=None if side == 32 else np.arange(LONG) % count,
+            indices=np.arange(10 * LONG if side == 32 else LONG) % count,
             pipelines={"image": steps},
         )
     )

@@ -39,6 +39,8 @@ WORKLOADS = {
     "W2c": ("dali", "dataloader", "ffcv"),
     "W4": ("dali", "torch", "ffcv"),
 }
+#: Of every contestant: threads or worker processes.
+THREADS = 2
 OURS = ("dsets", "dsets without extension")
 LIMITS = ("memcpy", "reader")
 #: Type, shape of a batch.
@@ -95,7 +97,8 @@ def dsets_batches(workload: str, folder: Path, native: bool) -> Iterator[Any]:
         dtype = "float16" if workload == "W2c" else "float32"
         recipe.append(transforms.Normalise(MEAN, STD, dtype))
     pack = Pack.open(folder / f"pack-{32 if workload == 'W4' else 256}")
-    batches = stream.batches(pack, 512 if workload == "W4" else 256, transform=recipe)
+    size = 512 if workload == "W4" else 256
+    batches = stream.batches(pack, size, transform=recipe, threads=THREADS)
     return batch_images(batches)
 
 

@@ -33,7 +33,8 @@ def command(
     It is the sha256 of keys, random choices and cropped, mirrored pixels of all samples in the
     order of their epochs: the same on any machine, with any batch size, number of ranks or
     threads, with or without the C extension. Where two runs disagree, --json tells which epoch
-    differs.
+    differs. Bytes are taken as they lie there, damaged ones too: 'dsets verify --deep PACK' tells
+    of those.
     """
     from dsets.pack import Pack
     from dsets.stream import golden

@@ -80,20 +80,20 @@ def measure(
     options = Options(threads=threads)
     threads = options.threads_here
     order = Order(len(pack), Key(pack.samples_digest, seed, True), batch_size)
-    begun = time.perf_counter()
+    begun, processor = time.perf_counter(), time.process_time()
     with Stream(pack, order, transform, device=device, options=options) as stream:
         watch = Watch(stream)
         batches = _first_epoch(stream) if cold else _endless(stream)
         first_rows = len(next(batches).index)
         first = time.perf_counter() - begun
         if cold:
-            taken = _take(batches, begun, seconds, first_rows)
+            taken = _take(batches, (begun, processor), seconds, first_rows)
             spent = dict(watch.seconds)
             late = None
         else:
             for _ in range(UNTIMED):
                 next(batches)
-            before, start = dict(watch.seconds), time.perf_counter()
+            before, start = dict(watch.seconds), (time.perf_counter(), time.process_time())
             taken = _take(batches, start, seconds, 0)
             spent = {kind: value - before[kind] for kind, value in watch.seconds.items()}
             late = _late(batches, DEMAND * taken.rate, min(seconds, 2.0))
@@ -139,11 +139,14 @@ def _first_epoch(stream: Stream) -> Iterator[Batch]:
     yield from stream
 
 
-def _take(batches: Iterator[Batch], start: float, seconds: float, samples: int) -> _Taken:
-    """Take batches for some time, or to the end. Those before were ``samples``."""
-    processor, waited = time.process_time(), 0.0
+def _take(
+    batches: Iterator[Batch], begun: tuple[float, float], seconds: float, samples: int
+) -> _Taken:
+    """Take batches for some time, or to the end. Clock and processor time had ``begun`` before
+    the first ``samples``, which were waited for."""
+    start, processor = begun
     now = time.perf_counter()
-    waited += now - start
+    waited = now - start
     while now - start < seconds:
         batch = next(batches, None)
         after = time.perf_counter()

@@ -65,5 +65,11 @@ class Iterable(IterableDataset[dict[str, Any]]):
         with Stream(self._pack, order, self._transform, options=options) as stream:
             stream.load_state_dict(state.dump(order.key, State(epoch, order.first)))
             for batch in stream:
+                if taken := [name for name in _NAMES if name in batch]:
+                    raise UsageError(
+                        f"a function returned the field {taken[0]!r}, and a batch needs that name",
+                        where="as_iterable",
+                        remedy="call it otherwise",
+                    )
                 marks = {name: getattr(batch, name) for name in _NAMES}
                 yield {**batch, **marks}

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dsets.stream.ragged import Ragged
+
 
 class Batch(Mapping[str, Any]):
     """Field name → array (rows, …); or, with a device, a tensor there.
@@ -62,8 +64,13 @@ class Batch(Mapping[str, Any]):
         )
 
     def __repr__(self) -> str:
-        fields = ", ".join(
-            f"{name}: {getattr(values, 'dtype', 'list')} {tuple(getattr(values, 'shape', ()))}"
-            for name, values in self._fields.items()
-        )
+        fields = ", ".join(f"{name}: {_written(values)}" for name, values in self._fields.items())
         return f"<Batch epoch {self.epoch}, position {self.position}; {fields}>"
+
+
+def _written(values: Any) -> str:
+    if isinstance(values, Ragged):
+        return f"ragged {_written(values.values)}, {len(values)} rows"
+    if isinstance(values, list):
+        return f"list of {len(values)}"
+    return f"{getattr(values, 'dtype', '?')} {tuple(getattr(values, 'shape', ()))}"

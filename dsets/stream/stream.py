@@ -95,7 +95,8 @@ def order_of(
 
 
 class Stream(Closing):
-    """Iterable of batches. Each ``for`` gives the rest of the current epoch; then the next begins.
+    """Iterable of batches. Each ``for`` gives the rest of the current epoch; then the next begins,
+    also where the loop is left at the last batch.
 
     One consumer at a time. Threads start with the first batch and work ahead, into the next epoch
     too; they end when a loop is left early, with ``close``, and when the stream is dropped.
@@ -184,10 +185,11 @@ class Stream(Closing):
                 yield self._next()  # nothing here may hold on to the batch
             left_early = False
         finally:
-            if left_early:
+            # Left at its last batch, by zip or break, it was not left early: nothing remains of it.
+            if self._state.epoch == epoch and self._order.over(self._state.position):
+                self._state = State(epoch + 1, self._order.first)
+            elif left_early:
                 self._stop()
-        if self._state.epoch == epoch:
-            self._state = State(epoch + 1, self._order.first)
 
     def _next(self) -> Batch:
         if self._prefetch is not None and self._prefetch.forked:

@@ -14,6 +14,7 @@ from dsets import numbers
 from dsets.errors import UsageError
 from dsets.transforms import random
 from dsets.transforms.random import Draws, Words
+from dsets.transforms.training import statistics_of
 
 if TYPE_CHECKING:
     from dsets.pack import Pack
@@ -74,11 +75,7 @@ class Lighting:
         Raises:
             UsageError: the pack has no statistics; only training packs do.
         """
-        statistics = getattr(pack, "statistics", None)
-        if statistics is None:
-            raise UsageError(
-                "the pack has no statistics", where="Lighting.of", expected="a training pack"
-            )
+        statistics = statistics_of(pack, "Lighting.of")
         values, columns = statistics.pca()
         vectors = tuple(tuple(vector) for vector in columns.T.tolist())
         return cls(tuple(max(0.0, value) for value in values.tolist()), vectors, deviation)

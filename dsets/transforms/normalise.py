@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from dsets import numbers
 from dsets.errors import UsageError
+from dsets.transforms.training import statistics_of
 
 if TYPE_CHECKING:
     from dsets.pack import Pack
@@ -72,14 +73,7 @@ class Normalise:
         Raises:
             UsageError: the pack has no statistics; only training packs do.
         """
-        statistics = getattr(pack, "statistics", None)
-        if statistics is None:
-            raise UsageError(
-                "the pack has no statistics",
-                where="Normalise.of",
-                expected="a training pack with an image",
-                remedy="take Normalise.of(the training pack) for every split",
-            )
+        statistics = statistics_of(pack, "Normalise.of")
         std = [float(s) or 1.0 for s in statistics.channel_std]
         return cls(tuple(float(m) for m in statistics.channel_mean), tuple(std), dtype)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dsets import numbers
 from dsets.errors import UsageError
 from dsets.transforms.normalise import DTYPES, Normalise
+from dsets.transforms.training import statistics_of
 
 if TYPE_CHECKING:
     from dsets.pack import Pack
@@ -56,14 +57,7 @@ class SubtractMean:
         Raises:
             UsageError: the pack has no statistics, or its images differ in size.
         """
-        statistics = getattr(pack, "statistics", None)
-        if statistics is None:
-            raise UsageError(
-                "the pack has no statistics",
-                where="SubtractMean.of",
-                expected="a training pack with an image",
-                remedy="take SubtractMean.of(the training pack) for every split",
-            )
+        statistics = statistics_of(pack, "SubtractMean.of")
         return cls(statistics.mean_image.astype(np.float32), dtype)
 
     @property

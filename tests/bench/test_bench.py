@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,14 @@ def test_a_cold_report_ends_with_the_epoch(opened: Pack) -> None:
     report = bench.measure(opened, 96, seconds=60, cold=True)
     assert report.samples == 400
     assert report.waiting_at_80 is None
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system cannot drop pages")
+def test_a_cold_report_of_one_batch_counts_the_making_of_it(opened: Pack) -> None:
+    before = time.process_time()
+    report = bench.measure(opened, len(opened), seconds=60, cold=True)
+    spent = report.samples / report.rate_per_core
+    assert report.seconds / 1000 < spent <= time.process_time() - before
 
 
 def test_cold_says_where_it_cannot(opened: Pack, monkeypatch: pytest.MonkeyPatch) -> None:

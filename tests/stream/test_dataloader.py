@@ -142,3 +142,14 @@ def test_a_ragged_field_is_a_list_of_rows_out_of_a_loader(make_pack: Callable[..
     for name in ragged:
         assert type(loaded[name]) is list
         assert [row.tolist() for row in loaded[name]] == [row.tolist() for row in plain[name]]
+
+
+@pytest.mark.parametrize("name", ["index", "valid", "substituted"])
+def test_a_function_may_not_return_what_a_batch_needs(
+    make_pack: Callable[..., Pack], name: str
+) -> None:
+    def named(batch: Any) -> dict[str, Any]:
+        return {name: batch["label"]}
+
+    with pytest.raises(UsageError, match=f"returned the field '{name}'"):
+        next(iter(as_iterable(make_pack(9), 5, transform=[named])))

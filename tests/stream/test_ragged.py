@@ -14,7 +14,7 @@ from dsets.codecs import rle
 from dsets.errors import UsageError
 from dsets.field import Field
 from dsets.pack import Pack, finish, samples_digest, shard
-from dsets.stream import Ragged, batches
+from dsets.stream import Batch, Ragged, batches
 from dsets.transforms import CentreCrop, Crop, Flip, PadCrop, RandomResizedCrop
 from tests import packs
 
@@ -262,3 +262,15 @@ def test_tensors_are_ragged_too(pack: Pack) -> None:
     assert isinstance(boxes, Ragged) and isinstance(boxes.values, torch.Tensor)
     assert boxes.padded(-1).shape == (6, 2, 4) and boxes.padded(0)[4, 1].any() == False  # noqa: E712
     assert torch.equal(boxes[5], torch.from_numpy(pack[5]["boxes"]))
+
+
+def test_a_batch_tells_ragged_fields_lists_and_arrays_apart() -> None:
+    fields = {
+        "boxes": Ragged(np.zeros((3, 4), np.float32), np.array([0, 1, 3])),
+        "mask": [np.zeros((2, 2)), np.zeros((3, 3))],
+        "label": np.arange(2),
+    }
+    index = np.arange(2)
+    batch = Batch(fields, index=index, valid=np.ones(2, np.bool_), epoch=1, position=8)
+    words = "boxes: ragged float32 (3, 4), 2 rows, mask: list of 2, label: int64 (2,)"
+    assert repr(batch) == f"<Batch epoch 1, position 8; {words}>"

@@ -179,6 +179,18 @@ def test_a_state_at_the_end_of_an_epoch_still_belongs_to_it(make_pack: MakePack)
     assert list(stream) == [] and stream.epoch == 1
 
 
+def test_a_loop_left_at_its_last_batch_has_had_the_whole_epoch(make_pack: MakePack) -> None:
+    one, other = batches(make_pack(N), 8), batches(make_pack(N), 8, seed=1)
+    whole = len(one)
+    assert [len(list(zip(one, other, strict=False))) for _ in range(4)] == [whole] * 4
+    assert [sum(1 for _ in zip(range(whole), one, strict=False)) for _ in range(3)] == [whole] * 3
+    for number, _ in enumerate(one):
+        if number == whole - 1:
+            break
+    assert (one.epoch, one.position) == (8, 0)
+    assert len(list(one)) == whole
+
+
 def test_a_loop_left_early_goes_on_with_the_next_batch(make_pack: MakePack) -> None:
     stream = batches(make_pack(N), 5)
     seen: list[int] = []

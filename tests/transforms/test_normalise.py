@@ -70,3 +70,8 @@ def test_numbers_lists_and_arrays_are_taken_as_one_value_a_channel() -> None:
 def test_nonsense_is_refused(mean: Any, std: Any, dtype: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Normalise(mean, std, dtype)
+
+
+def test_what_is_no_pack_is_told_as_such() -> None:
+    with pytest.raises(UsageError, match=r"Normalise\.of: not a pack.*'packs/train'.*Pack\.open"):
+        Normalise.of(cast(Pack, "packs/train"))

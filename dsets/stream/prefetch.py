@@ -161,16 +161,13 @@ class Prefetch(Generic[Job, Result]):
         crew: Crew | None = None,
     ) -> None:
         self._shared = shared = _Shared(jobs, work, ahead, interrupt, crew or Crew())
-        shared.threads = [
-            threading.Thread(target=_run, args=(shared,), name=f"dsets-stream-{n}", daemon=True)
-            for n in range(threads)
-        ]
         self._finalizer = weakref.finalize(self, _stop, shared)  # at exit, too: before the daemons
-        for started, thread in enumerate(shared.threads):
+        for started in range(threads):
+            name = f"dsets-stream-{started}"
+            thread = threading.Thread(target=_run, args=(shared,), name=name, daemon=True)
             try:
                 thread.start()
             except RuntimeError as error:  # a limit on processes or memory
-                del shared.threads[started:]
                 self.close()
                 raise StreamError(
                     "the system starts no more threads",
@@ -179,6 +176,7 @@ class Prefetch(Generic[Job, Result]):
                     got=started,
                     remedy="give the stream fewer (threads=…), or raise the limit on processes",
                 ) from error
+            shared.threads.append(thread)  # only now: one that never began cannot be waited for
 
     @property
     def forked(self) -> bool:

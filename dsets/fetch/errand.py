@@ -113,9 +113,8 @@ def _fetch(
                 gave, note = _once(turn, part, replace(wire, patience=turns.patience(turn)), tell)
                 return part.finish(shown(gave), note)
             except Refused as error:
-                turns.drop(turn)
                 again = again or error.later
-                failure, then = str(error), ""
+                failure, then = str(error), turns.forgive(turn, error)
             except Cut as cut:
                 kept = part.size - before
                 only_here = not part.file.digest and bool(

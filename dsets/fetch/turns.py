@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsets.fetch.answers import Cut, Misplaced
+from dsets.fetch.answers import Cut, Misplaced, Refused
 from dsets.fetch.stop import Stop
 from dsets.fetch.wire import Patience
 
@@ -27,7 +27,8 @@ class Unended(Cut):
 
 @dataclass(slots=True)
 class Turn:
-    """One address. ``reached``: how large the part was at most in its hands.
+    """One address. ``since``: when the first of its ``failures`` was. ``reached``: how large the
+    part was at most in its hands.
 
     ``whole``: it answers wrongly to ranges, and is asked for the whole file, after the others.
     ``last_resort``: the others are given up, or tell no end either.
@@ -36,6 +37,8 @@ class Turn:
     address: str
     number: int
     failures: int = 0
+    since: float = 0.0
+    refusals: int = 0
     ready: float = 0.0
     reached: int = 0
     started_over: bool = False
@@ -93,14 +96,33 @@ class Turns:
                 self._held = turn
                 return "asking for the whole file"
             return "trying another address"
-        much = brought >= ENOUGH
+        much, now = brought >= ENOUGH, time.monotonic()
         turn.failures = 1 if much else turn.failures + 1
-        if turn.failures >= self._patience.tries:
+        if turn.failures == 1:
+            turn.since = now
+        lasted = now - turn.since >= self._patience.lasting_s
+        if lasted and turn.failures >= self._patience.tries:
             self.drop(turn)
             return ""
         pause = self._patience.pause(turn.failures, cut.retry_after, random.random())
-        turn.ready = time.monotonic() + pause
+        turn.ready = now + pause
         if cut.here or (not cut.slow and (much or only_here)):
             self._held = turn
+        return self._next_words(turn, pause)
+
+    def forgive(self, turn: Turn, refused: Refused) -> str:
+        """Let an address that refused have another turn; says for people what comes now.
+
+        Empty where it refused too often and is given up.
+        """
+        if refused.later or turn.refusals >= self._patience.refusals:
+            self.drop(turn)
+            return ""
+        turn.refusals += 1
+        pause = self._patience.pause(turn.refusals, None, random.random())
+        turn.ready = time.monotonic() + pause
+        return self._next_words(turn, pause)
+
+    def _next_words(self, turn: Turn, pause: float) -> str:
         alone = self._held is turn or len(self._left) == 1
         return f"trying again in {pause:.1f} s" if alone else "trying another address"

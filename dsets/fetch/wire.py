@@ -28,7 +28,9 @@ class Patience:
     uniformly random between 0 and min(pause_s · 2ⁿ, longest_pause_s), so that many clients cut off
     at one moment do not return at one moment; a server's Retry-After is honoured up to
     ``longest_wait_s``, and a server that wants to be left alone for longer is left for the next
-    address. A server that gives fewer than ``slow_bytes`` in ``slow_s`` counts as cut.
+    address. Where ``lasting_s`` is given, an address is also asked beyond ``tries``, until it has
+    failed for that long. One that refuses is asked again ``refusals`` times, after such pauses.
+    A server that gives fewer than ``slow_bytes`` in ``slow_s`` counts as cut.
 
     Where there are several addresses, each is given up for the next one as soon as it fails, and
     tried again after those. The first time none gets more than ``first_s`` of silence or trickle.
@@ -50,6 +52,8 @@ class Patience:
     alone_s: float = 2.0
     left_s: float = 8.0
     gain: float = 1.15
+    lasting_s: float = 0.0
+    refusals: int = 0
 
     def hurried(self) -> Patience:
         """The patience with an address that others may stand in for."""
@@ -65,7 +69,7 @@ class Patience:
         """
         if asked is not None and asked > self.longest_wait_s:
             raise Refused(f"wants to be asked again in {asked:.0f} s only", later=True)
-        jitter = chance * min(self.pause_s * 2.0 ** (failures - 1), self.longest_pause_s)
+        jitter = chance * min(self.pause_s * 2.0 ** min(failures - 1, 30), self.longest_pause_s)
         return max(jitter, asked or 0.0)
 
 

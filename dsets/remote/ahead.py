@@ -9,13 +9,12 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from dsets.errors import DsetsError
+from dsets.errors import DsetsError, FetchError
 from dsets.fetch import crew
 from dsets.fetch.stop import Stop, Stopped
 from dsets.remote import region
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from dsets.remote.pack import RemotePack
 
 THREADS = 4
+AGAIN_S = 2.0  # before a shard that a silent server did not give is fetched early again
 LOOK_S = 0.5  # between two looks of an idle thread at whether another process needs room
 #: A shard → when it is needed next, in rows of the stream.
 NextUse = Callable[[int], int]
@@ -108,13 +108,23 @@ class _Shared:
                     return self.waiting.popleft()
             self.pack.give_way()
 
+    def put_back(self, shard: int) -> None:
+        """The server does not answer now: the shard keeps its turn. Meanwhile who needs it at once
+        may ask for it, and have its place."""
+        with self.changed:
+            self.waiting.appendleft(shard)
+        self.stop.wait(AGAIN_S)
+
 
 def _run(shared: _Shared) -> None:
     """A thread's life. What fails here fails again, and is told, where the shard is needed."""
     try:
         while (shard := shared.next()) is not None:
-            with suppress(DsetsError):
+            try:
                 shared.pack.bring_early(shard, shared.stop, shared.next_use)
+            except DsetsError as error:
+                if isinstance(error, FetchError) and error.again:
+                    shared.put_back(shard)
     except Stopped:
         pass
     finally:

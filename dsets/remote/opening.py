@@ -19,6 +19,7 @@ from dsets.pack.verification import walk
 from dsets.progress import Progress, ignore
 from dsets.remote import cache, shards
 from dsets.remote.pack import RemotePack
+from dsets.remote.patience import Patiences
 
 SCHEMES = ("http", "https", *LIBRARIES)
 
@@ -35,9 +36,11 @@ def open(
     Args:
         folder: the cache; by default ``$DSETS_CACHE``, or ``remote`` in ``$DSETS_HOME``.
         limit: its size in bytes; by default ``$DSETS_CACHE_SIZE``, or none.
+        patience: with the server; by default little here, and minutes where a stream, or
+            ``pack[i]``, waits for a shard.
 
     Raises:
-        UsageError: no such kind of address.
+        UsageError: no such kind of address, or no such limit.
         FetchError: the index cannot be had; OfflineError where nobody may be asked.
         PackError: it is damaged, hostile, or of an unknown version.
         MissingLibraryError: ``s3fs`` or ``gcsfs`` is not installed.
@@ -46,12 +49,16 @@ def open(
         raise UsageError(
             "no address of a pack", where=shown(address), expected=f"one of {', '.join(SCHEMES)}"
         )
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise UsageError(
+            "bad limit of the cache", where="limit", expected="a number of bytes", got=repr(limit)
+        )
     if scheme(address) in LIBRARIES and not is_offline():
         filesystem(address)  # says what is missing
     root = cache.folder() if folder is None else Path(folder).absolute()
     kept = cache.Cache(root, cache.limit() if limit is None else limit)
-    patience = patience or Patience()
-    return RemotePack(address, _index(address, root, patience), kept, patience)
+    kinds = Patiences.of(patience)
+    return RemotePack(address, _index(address, root, kinds.opening), kept, kinds)
 
 
 def _index(address: str, root: Path, patience: Patience) -> Index:

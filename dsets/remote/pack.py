@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets.errors import PackError
-from dsets.fetch import Patience, crew, shown
+from dsets.fetch import crew, shown
 from dsets.fetch.stop import Stop
 from dsets.manifest import File
 from dsets.pack import Pack, Statistics
@@ -21,6 +21,7 @@ from dsets.pack.schema import STATISTICS, Index, Shard, StatisticsFile
 from dsets.remote import shards
 from dsets.remote.ahead import Ahead, NextUse
 from dsets.remote.cache import Cache
+from dsets.remote.patience import Patiences
 from dsets.remote.places import WAIT_S, Places
 
 #: Shards that one batch fetches at once.
@@ -42,7 +43,7 @@ class RemotePack(Pack):
         "address",
     )
 
-    def __init__(self, address: str, content: Index, cache: Cache, patience: Patience) -> None:
+    def __init__(self, address: str, content: Index, cache: Cache, patience: Patiences) -> None:
         """Use ``dsets.remote.open``."""
         super().__init__(cache.path(content.digest), content)
         self.address = address
@@ -109,8 +110,13 @@ class RemotePack(Pack):
             self.bring(self.index.statistics)
         return super().statistics
 
-    def bring(self, shard: Shard | StatisticsFile, stop: Stop | None = None) -> None:
-        """Have a file of the pack in the cache; whoever calls this holds its place there."""
+    def bring(
+        self, shard: Shard | StatisticsFile, stop: Stop | None = None, *, awaited: bool = False
+    ) -> None:
+        """Have a file of the pack in the cache; whoever calls this holds its place there.
+
+        ``awaited``: a stream or a sample needs it now, so the server is waited for.
+        """
         name = shard.name if isinstance(shard, Shard) else STATISTICS
         address = shards.below(self.address, name)
         by = "the pack's index"
@@ -120,7 +126,8 @@ class RemotePack(Pack):
         while not fetching.acquire(timeout=WAIT_S):
             stop.check()
         try:
-            shards.bring(file, self.path / name, stop, self._patience)
+            patience = self._patience.awaited if awaited else self._patience.brief
+            shards.bring(file, self.path / name, stop, patience)
         finally:
             fetching.release()
 
@@ -236,7 +243,7 @@ class RemotePack(Pack):
         """Fetch several shards at once; the first failure ends the others."""
         here = self.index.shards
         with stop.part() as part:
-            tasks = [partial(self.bring, here[shard], part) for shard in missing]
+            tasks = [partial(self.bring, here[shard], part, awaited=True) for shard in missing]
             for failure in crew.run(tasks, AT_ONCE, part):
                 if failure is not None:
                     raise failure

@@ -13,6 +13,10 @@ from dsets.fetch.stop import Stop
 from dsets.manifest import File
 from dsets.progress import Event, Progress, ignore
 
+GOES_ON = "looping over a stream again goes on exactly where it stopped"
+AGAIN = f"try again when the server answers; {GOES_ON}"
+REFUSED = f"check that the whole pack lies there and that you may read it; then {GOES_ON}"
+
 
 def below(address: str, name: str) -> str:
     """The address of a file of the pack at ``address``; a query stays behind it."""
@@ -42,13 +46,15 @@ def bring(
     except SpaceError:
         raise
     except FetchError as error:  # the errand's remedies are options of `dsets fetch`
-        raise FetchError(
+        failed = FetchError(
             error.what,
             where=error.where,
             expected=error.expected,
             got=error.got,
-            remedy="try again; if that fails, what lies at this address is not the whole pack",
-        ) from error
+            remedy=AGAIN if error.again else REFUSED,
+        )
+        failed.tried, failed.again = error.tried, error.again
+        raise failed from error
 
 
 def at_most(limit: int) -> Progress:

@@ -205,23 +205,38 @@ class Stream(Closing):
     def _taken(self) -> Batch:
         if self._closed:
             raise StreamError("the stream was closed within its loop")
-        if self._prefetch is None or self._prefetch.forked:
-            self._fetching = fetching = self._pack.ahead()
-            self._assembly.stop = fetching.stop if fetching else None
-            expect = fetching.expect if fetching else None
-            interrupt = fetching.interrupt if fetching else None
-            jobs = plan.jobs(self._order, self._assembly.choose, self._state, expect)
-            if fetching is None:
-                jobs = ReadAhead(self._pack).jobs(jobs)
-            self._assembly.crew = crew = Crew(-(-self._threads // self._ahead))
-            make = self._assembly.make
-            self._prefetch = Prefetch(jobs, make, self._threads, self._ahead, interrupt, crew)
-        batch = self._assembly.receive(self._prefetch.get())
-        if self._fetching is not None:
-            self._fetching.passed(len(batch.index))
+        try:
+            prefetch, fetching = self._prefetch, self._fetching
+            if prefetch is None or prefetch.forked:
+                prefetch, fetching = self._begun()
+            batch = self._assembly.receive(prefetch.get())
+        except Exception as error:
+            if not self._closed or isinstance(error, StreamError):
+                raise
+            # What fails now does so because another thread has ended what it was waiting for.
+            raise StreamError("the stream was closed while its next batch was awaited") from error
+        if fetching is not None:
+            fetching.passed(len(batch.index))
         self._count(batch)
         self._state = State(batch.epoch, self._order.following(batch.position))
         return batch
+
+    def _begun(self) -> tuple[Prefetch[Job, Made], Ahead | None]:
+        """The threads that make batches, and those that fetch shards for them, if any need be."""
+        self._fetching = fetching = self._pack.ahead()
+        self._assembly.stop = fetching.stop if fetching else None
+        expect = fetching.expect if fetching else None
+        interrupt = fetching.interrupt if fetching else None
+        jobs = plan.jobs(self._order, self._assembly.choose, self._state, expect)
+        if fetching is None:
+            jobs = ReadAhead(self._pack).jobs(jobs)
+        self._assembly.crew = crew = Crew(-(-self._threads // self._ahead))
+        make = self._assembly.make
+        prefetch = Prefetch(jobs, make, self._threads, self._ahead, interrupt, crew)
+        self._prefetch = prefetch
+        if self._closed:  # by another thread, which may have looked before there was anything
+            self._stop()
+        return prefetch, fetching
 
     def _count(self, batch: Batch) -> None:
         rows = int(np.count_nonzero(batch.substituted & batch.valid))

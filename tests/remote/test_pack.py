@@ -26,6 +26,7 @@ from dsets.pack import Pack
 from dsets.remote import shards
 from dsets.remote.ahead import NEVER, Ahead
 from dsets.stream import Window, batches, golden
+from dsets.stream.prefetch import Prefetch
 from dsets.transforms import Crop, Flip, Normalise
 from tests.remote.conftest import QUICK
 from tests.server import Route, Server
@@ -219,6 +220,34 @@ def test_no_pack_there_is_told(server: Server) -> None:
         Pack.open("ftp://example.invalid/pack")
 
 
+@pytest.mark.parametrize("limit", ["10G", -5, 0, 1.5, True])
+def test_a_limit_that_is_no_number_of_bytes_is_refused_at_once(
+    address: str, server: Server, limit: Any
+) -> None:
+    with pytest.raises(UsageError, match="limit: bad limit of the cache"):
+        remote.open(address, limit=limit)
+    assert not server.requests
+
+
+def test_a_stream_closed_by_another_thread_just_when_it_begins_says_so(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Prefetch.__init__
+
+    def closed_meanwhile(prefetch: Any, *args: Any) -> None:
+        begin(prefetch, *args)
+        closing = threading.Thread(target=stream.close)
+        closing.start()
+        closing.join()
+
+    monkeypatch.setattr(Prefetch, "__init__", closed_meanwhile)
+    with remote.open(address) as pack:
+        stream = batches(pack, 5, shuffle=False)
+        with pytest.raises(StreamError, match="the stream was closed"):
+            next(iter(stream))
+        assert pack.streams == 0
+
+
 def test_a_pack_travels_by_pickle_as_its_address(address: str, local: Pack) -> None:
     with remote.open(address) as pack:
         copy = pickle.loads(pickle.dumps(pack))
@@ -282,7 +311,7 @@ def test_verify_needs_room_for_one_shard_only(
 ) -> None:
     monkeypatch.setenv("DSETS_CACHE_SIZE", str(shard_bytes))
     assert remote.verify(address, deep=True) == []
-    server.routes["/train/s-1.h5"].statuses = [404]
+    server.routes["/train/s-1.h5"].statuses = [404] * 9
     server.routes["/train/s-4.h5"].data = b""
     assert [problem.file for problem in remote.verify(address)] == ["s-1.h5", "s-4.h5"]
     monkeypatch.setenv("DSETS_CACHE_SIZE", str(shard_bytes // 2))

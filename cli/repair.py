@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dsets.errors import PackError
+from dsets.fetch import shown
 from dsets.prepare import repair
 
 from ._job_options import where_to_run
@@ -18,7 +19,7 @@ from ._text import count, plain, table
 
 
 @click.command()
-@click.argument("path", metavar="PACK", type=click.Path(path_type=Path))
+@click.argument("path", metavar="PACK", type=click.Path())
 @click.option(
     "--pipeline",
     metavar="FILE.py",
@@ -29,7 +30,7 @@ from ._text import count, plain, table
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(
-    path: Path,
+    path: str,
     pipeline: str | None,
     dry_run: bool,
     as_json: bool,
@@ -42,7 +43,9 @@ def command(
     the same sha256 as the index has; the statistics are added up again from the shards. Nothing
     that the pack names is run: its pipeline must be installed, or be given, with the same source.
     """
-    folders = packs(path)
+    if "://" in path:
+        raise _far(path)
+    folders = packs(Path(path))
     if not folders:
         raise PackError("no pack here", where=path, expected="a folder with index.json, or of such")
     plans = []
@@ -67,3 +70,13 @@ def command(
         click.echo(
             f"{plain(str(one.pack))}: nothing is damaged, {count(one.index.samples)} samples"
         )
+
+
+def _far(address: str) -> PackError:
+    """What to say of a remote pack: only its cache is ours to write."""
+    where = shown(address)
+    return PackError(
+        "a remote pack is repaired where it lies",
+        where=where,
+        remedy=f"where only the cache is damaged, 'dsets verify {where}' renews it",
+    )

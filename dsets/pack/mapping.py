@@ -52,12 +52,16 @@ def check_file(path: Path, size: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Which file was mapped: where it lay, of how many bytes, last changed when."""
+    """Which file was mapped: where it lay, of how many bytes, last changed when.
+
+    With ``inode``, another file in its place is none of ours: as if this one had been deleted.
+    """
 
     path: Path
     size: int
     changed_ns: int
     remedy: str = "open the pack again; if that fails, see 'dsets repair'"
+    inode: int | None = None
 
     def check(self, failed: bool) -> None:
         """Make sure that nobody has cut the file short, written to it or put another in its place.
@@ -76,6 +80,8 @@ class Stamp:
             raise self._changed("nothing there") from None
         except OSError as error:
             raise self._changed(error.strerror) from error
+        if self.inode not in (None, found.st_ino) and not failed:
+            return
         if found.st_size != self.size or found.st_mtime_ns != self.changed_ns:
             raise self._changed(f"{found.st_size} bytes, changed at {found.st_mtime:.0f}")
 

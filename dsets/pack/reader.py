@@ -183,6 +183,9 @@ class Pack(Closing):
         rows, row = self._find(number)
         try:
             self._check(rows, row)
+        except PackError:
+            self.doubt([number])
+            raise
         finally:
             rows.unchanged()
 
@@ -198,8 +201,21 @@ class Pack(Closing):
                     where=f"{self.path / rows.name}, {field.name}, sample {number}",
                     expected=f"CRC-32C {expected:08x}",
                     got=f"{got:08x}",
-                    remedy="see 'dsets repair'",
+                    remedy=self.remedy,
                 )
+
+    @property
+    def mend(self) -> str:
+        """The command that has the pack's damaged shards made again."""
+        return f"dsets repair {self.path}"
+
+    @property
+    def remedy(self) -> str:
+        """What an error about damaged samples tells to do."""
+        return "see 'dsets repair'"
+
+    def doubt(self, numbers: Iterable[int]) -> None:
+        """These samples were found to be damaged, in shards that are held."""
 
     def _confirm(self, rows: Rows, row: int | None = None) -> None:
         """After reading: it was the shard and, where its storage failed, the sample."""

@@ -55,7 +55,8 @@ class Reserved:
                 _mmap(self._address, self._size, mmap.PROT_READ, flags, file.fileno())
         except OSError as error:
             raise PackError("cannot be mapped", where=path, got=error.strerror) from error
-        self._stamp = Stamp(path, self._size, found.st_mtime_ns, _REMEDY)
+        # Another process may fetch it anew, and give that file its name: this one stays ours.
+        self._stamp = Stamp(path, self._size, found.st_mtime_ns, _REMEDY, found.st_ino)
 
     @property
     def path(self) -> Path | None:

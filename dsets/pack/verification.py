@@ -76,6 +76,7 @@ def walk(
     *,
     deep: bool,
     having: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
+    renew: Callable[[str], bool] = lambda name: False,
 ) -> list[Problem]:
     """As ``verify``, for a pack whose files need not be there together.
 
@@ -84,8 +85,10 @@ def walk(
         written: the bytes of its index, which says ``content``.
         having: in its block the file of this name is in ``folder``; a FetchError is a problem of
             that file.
+        renew: whether a file that is not what the index says was had anew.
     """
-    return list(_Verification(opened, folder, content, written, progress, deep, having).run())
+    walking = _Verification(opened, folder, content, written, progress, deep, having, renew)
+    return list(walking.run())
 
 
 class _Verification:
@@ -100,10 +103,12 @@ class _Verification:
         progress: Progress,
         deep: bool,
         having: Callable[[str], AbstractContextManager[None]],
+        renew: Callable[[str], bool],
     ) -> None:
         self.opened = opened
         self.written = written
         self.having = having
+        self.renew = renew
         self.folder = folder
         self.index = content
         self.progress = progress
@@ -147,8 +152,16 @@ class _Verification:
         if self.index.format == (MAJOR, MINOR) and index.render(self.index) != self.written:
             yield Problem(INDEX, "not the bytes that dsets writes for what it says: it was changed")
 
-    def _file(self, name: str, size: int, sha256: str) -> Iterator[Problem]:
-        """What is wrong with a file as a whole."""
+    def _file(self, name: str, size: int, sha256: str) -> list[Problem]:
+        """What is wrong with a file as a whole, and stays so where it can be had anew."""
+        before = self.done
+        problems = list(self._read(name, size, sha256))
+        if problems and self.renew(name):
+            self.done = before
+            problems = list(self._read(name, size, sha256))
+        return problems
+
+    def _read(self, name: str, size: int, sha256: str) -> Iterator[Problem]:
         path = self.folder / name
         before = self.done
         digest = hashlib.sha256()
@@ -182,7 +195,7 @@ class _Verification:
                 )
 
     def _shard(self, shard: Shard, start: int) -> Iterator[Problem]:
-        whole = list(self._file(shard.name, shard.bytes, shard.sha256))
+        whole = self._file(shard.name, shard.bytes, shard.sha256)
         try:
             arrays = map_datasets(self.folder / shard.name, shard.bytes, shard.datasets)
         except PackError:
@@ -229,7 +242,7 @@ class _Verification:
         recorded = self.index.statistics
         if recorded is None:
             return
-        problems = list(self._file(STATISTICS, recorded.bytes, recorded.sha256))
+        problems = self._file(STATISTICS, recorded.bytes, recorded.sha256)
         if not problems:
             problems += self._layout(STATISTICS, recorded.datasets)
         yield from problems

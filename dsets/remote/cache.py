@@ -104,6 +104,14 @@ class Cache:
                 self._list.write(self._bytes)
                 parts.remember(self.root, [name])
 
+    def discard(self, name: str) -> None:
+        """Remove a damaged file, unless another user holds it."""
+        self._begin()
+        with region.folder(self.root):
+            if name not in self._others():
+                self.path(name).unlink(missing_ok=True)
+                receipts.forget(self.path(name))
+
     def close(self) -> None:
         """Hold nothing any more. Idempotent."""
         if self._list.here:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from dsets.errors import FetchError, OfflineError, PackError, UsageError
@@ -93,8 +94,17 @@ def _index(address: str, root: Path, patience: Patience) -> Index:
     return content
 
 
-def verify(address: str, progress: Progress = ignore, *, deep: bool = False) -> list[Problem]:
+def verify(
+    address: str,
+    progress: Progress = ignore,
+    *,
+    deep: bool = False,
+    renewed: Callable[[str], object] = lambda name: None,
+) -> list[Problem]:
     """As ``dsets.pack.verify``, shard by shard: what is not in the cache is fetched.
+
+    What is damaged in the cache is fetched again before the address is blamed; ``renewed`` is told
+    the names of such files.
 
     Raises:
         SpaceError: the cache has no room for one shard.
@@ -104,8 +114,21 @@ def verify(address: str, progress: Progress = ignore, *, deep: bool = False) -> 
         pack = open(address)
     except PackError as error:
         return [Problem(INDEX, str(error))]
+
+    def renew(name: str) -> bool:
+        if again := pack.renew(name):
+            renewed(name)
+        return again
+
     with pack:
         written = index.render(pack.index)
         return walk(
-            lambda: pack, pack.path, pack.index, written, progress, deep=deep, having=pack.having
+            lambda: pack,
+            pack.path,
+            pack.index,
+            written,
+            progress,
+            deep=deep,
+            having=pack.having,
+            renew=renew,
         )

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from shlex import quote
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dsets.errors import PackError
-from dsets.fetch import crew, shown
+from dsets.errors import FetchError, OfflineError, PackError, SpaceError
+from dsets.fetch import crew, is_offline, shown
+from dsets.fetch.job import OFFLINE
 from dsets.fetch.stop import Stop
 from dsets.manifest import File
 from dsets.pack import Pack, Statistics
 from dsets.pack.reserve import Reserved
 from dsets.pack.rows import Rows
 from dsets.pack.schema import STATISTICS, Index, Shard, StatisticsFile
-from dsets.remote import shards
+from dsets.remote import cache, shards
 from dsets.remote.ahead import Ahead, NextUse
 from dsets.remote.cache import Cache
+from dsets.remote.doubt import damaged
 from dsets.remote.patience import Patiences
 from dsets.remote.places import WAIT_S, Places
 
@@ -37,6 +40,7 @@ class RemotePack(Pack):
     __slots__ = (
         "_cache",
         "_changed",
+        "_doubted",
         "_patience",
         "_places",
         "_reserved",
@@ -49,6 +53,7 @@ class RemotePack(Pack):
         self.address = address
         self._cache = cache
         self._patience = patience
+        self._doubted: set[int] = set()
         self._reserved: list[Reserved | None] = [None] * len(content.shards)
         # These must not refer to the pack, which is let go of with its last user.
         self._places = Places(
@@ -182,6 +187,61 @@ class RemotePack(Pack):
             with self._changed:
                 self._places.leave(number)
 
+    def renew(self, name: str) -> bool:
+        """Whether a file that was found to be wrong was damaged in the cache, and was fetched anew.
+
+        Raises:
+            FetchError: it is damaged in the cache, and cannot be had again.
+        """
+        recorded = {shard.name: shard for shard in self.index.shards}.get(name)
+        file = recorded or self.index.statistics
+        if file is None or not damaged(self.path / name, file.sha256):
+            return False
+        if is_offline():
+            raise FetchError(
+                "damaged in the cache, and nobody may be asked",
+                where=name,
+                remedy=f"unset {OFFLINE}",
+            )
+        self._cache.discard(f"{self.path.name}/{name}")
+        try:
+            self.bring(file)
+        except (OfflineError, SpaceError):
+            raise
+        except FetchError as error:
+            what = f"damaged in the cache, and not to be had again: {error.what}"
+            raise FetchError(
+                what,
+                where=error.where,
+                expected=error.expected,
+                got=error.got,
+                remedy=error.remedy,
+            ) from error
+        return True
+
+    def doubt(self, numbers: Iterable[int]) -> None:
+        """Read the shards of damaged samples, once each: what differs from the index in the cache
+        is believed no more, so that whoever needs it next fetches it anew.
+        """
+        found = np.searchsorted(self.starts, list(numbers), side="right") - 1
+        with self._changed:
+            new = set(found.tolist()) - self._doubted
+            self._doubted |= new
+        for shard in new:
+            one = self.index.shards[shard]
+            damaged(self.path / one.name, one.sha256)
+
+    @property
+    def mend(self) -> str:
+        """Only the cache's own: a pack is repaired where it lies."""
+        root = self._cache.root
+        elsewhere = "" if root == cache.folder() else f"{cache.FOLDER}={quote(str(root))} "
+        return f"{elsewhere}dsets verify {quote(shown(self.address))}"
+
+    @property
+    def remedy(self) -> str:
+        return f"'{self.mend}' fetches damaged shards anew"
+
     def close(self) -> None:
         """Let go of every shard; the pack may be used again. Idempotent."""
         with self._changed:
@@ -257,9 +317,17 @@ class RemotePack(Pack):
         reserved.fill(self.path / rows.name)
         try:
             rows.check(self.fields)
-        except PackError:
+        except PackError as error:
             reserved.empty()
-            raise
+            if not damaged(self.path / rows.name, self.index.shards[shard].sha256):
+                raise
+            raise PackError(
+                error.what,
+                where=error.where,
+                expected=error.expected,
+                got=error.got,
+                remedy=self.remedy,
+            ) from error
         self._places.mapped[shard] = None
         self._places.first_held(shard)
 

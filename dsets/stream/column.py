@@ -61,4 +61,4 @@ def _whole_size(strings: Strings, substitutes: Substitutes) -> tuple[int, int]:
                     return codecs.size_of(strings.get(number))
             except DataError:  # told where a batch meets it
                 readable.whole(faults)
-    raise StreamError("no image can be read", where=pack.path, remedy="see 'dsets repair'")
+    raise StreamError("no image can be read", where=pack.path, remedy=pack.remedy)

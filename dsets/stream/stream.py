@@ -244,7 +244,7 @@ class Stream(Closing):
             name, why = next(iter(self.unreadable.items()))
             warnings.warn(
                 f"{self._pack.path}: other samples are shown for those that cannot be "
-                f"read, as {name!r}: {why}; the stream counts and lists them; see 'dsets repair'",
+                f"read, as {name!r}: {why}; the stream counts and lists them; {self._pack.remedy}",
                 stacklevel=5,
             )
         self.substituted += rows
@@ -258,8 +258,8 @@ class Stream(Closing):
             self._told_of_most = True
             warnings.warn(
                 f"{self._pack.path}: more than half of the samples of epoch {batch.epoch} cannot "
-                "be read; the others are shown again and again in their place; stop, and make the "
-                f"damaged shards again: dsets repair {self._pack.path}",
+                "be read; the others are shown again and again in their place; stop, and mend the "
+                f"damaged shards: {self._pack.mend}",
                 stacklevel=5,
             )
 

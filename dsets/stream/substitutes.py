@@ -73,6 +73,7 @@ class Substitutes:
         """
         with self.pack.holding(job.index, stop):
             bad = self.readable.bad(job.index, self.verify)
+            self.pack.doubt(job.index[bad].tolist())
         if not bad.any():
             return job
         if self.policy == "raise":
@@ -97,7 +98,7 @@ class Substitutes:
             what,
             where=f"{self.pack.path / self.pack.rows(shard).name}, {self.name(number)}",
             got=self.readable.reasons[number],
-            remedy="see 'dsets repair'",
+            remedy=self.pack.remedy,
         )
 
     def name(self, number: int) -> str:

@@ -17,11 +17,13 @@ def pack(path: Path | str, *, deep: bool = False, progress: Progress = ignore) -
     from dsets import fetch, remote
     from dsets.pack import verify
 
+    renewed: list[str] = []
     if isinstance(path, str) and "://" in path:
-        problems = remote.verify(path, progress, deep=deep)
+        problems = remote.verify(path, progress, deep=deep, renewed=renewed.append)
         path = fetch.shown(path)
     else:
         problems = verify(path, progress, deep=deep)
     wrong = (Check(one.file, False, one.finding, asdict(one)) for one in problems)
     found = tuple(wrong) or (Check("pack", True, "every byte is as its index says"),)
-    return Report(str(path), found)
+    again = "was damaged in the cache: thrown away, and fetched again"
+    return Report(str(path), (*(Check(name, True, again) for name in renewed), *found))

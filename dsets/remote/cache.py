@@ -27,6 +27,10 @@ from dsets.store import home
 
 FOLDER = "DSETS_CACHE"
 SIZE = "DSETS_CACHE_SIZE"
+_FEWER = (
+    "take fewer samples at once: smaller batches, shorter slices, or a stream with "
+    "Window(lanes, …) of fewer lanes"
+)
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -145,11 +149,13 @@ class Cache:
         if changed == self._looked_ns:
             return False
         self._looked_ns = changed
-        return any(path != self._list.wish for path in folder.glob("*.wish"))
+        wishes = filter(held.ours, folder.glob("*.wish"))
+        return any(path != self._list.wish for path in wishes)
 
-    def full(self, name: str, wanted: int) -> SpaceError:
+    def full(self, name: str, wanted: int, instead: str = _FEWER) -> SpaceError:
         """What to say when a shard, one of those of ``wanted`` bytes that are needed at once, finds
-        no room though nothing of this user's could give way."""
+        no room though nothing of this user's could give way. ``instead`` of a larger cache, one
+        can do this."""
         limit = f"at most {self.limit} bytes"
         if wanted > (self.limit or 0):
             return SpaceError(
@@ -157,8 +163,7 @@ class Cache:
                 where=self.path(name),
                 expected=limit,
                 got=f"{wanted} bytes of shards",
-                remedy=f"give it more ({SIZE}), make smaller batches, or stream with "
-                "Window(lanes, …) of fewer lanes",
+                remedy=f"give it more ({SIZE}), or {instead}",
             )
         self._begin()
         with region.folder(self.root):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import secrets
 import threading
 from collections import Counter
@@ -18,6 +19,9 @@ from pathlib import Path
 from dsets.errors import BusyError
 from dsets.locks import holding
 from dsets.remote import parts
+
+#: A process, and a number: other files in the folder are not ours.
+_NAME = re.compile(r"[0-9]+-[0-9a-f]{8}\.(json|wish)")
 
 
 class Held:
@@ -80,13 +84,18 @@ class Held:
             self._file = None
 
 
+def ours(path: Path) -> bool:
+    """Whether a file of this name in the folder is a user's, or its wish."""
+    return _NAME.fullmatch(path.name) is not None
+
+
 def others(root: Path, mine: Path) -> tuple[dict[str, int], Counter[int]]:
     """What others than the owner of the file ``mine`` hold, shard → bytes; and how many users
     there are of each process. The files of the dead are removed. The folder is locked."""
     found: dict[str, int] = {}
     users: Counter[int] = Counter()
     for path in (root / "held").glob("*.json"):
-        if path == mine:
+        if path == mine or not ours(path):
             continue
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -96,8 +105,7 @@ def others(root: Path, mine: Path) -> tuple[dict[str, int], Counter[int]]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _bury(root, path)
         except BlockingIOError:
-            number = path.name.partition("-")[0]
-            users[int(number) if number.isdigit() else 0] += 1
+            users[int(path.name.partition("-")[0])] += 1
             found |= _read(path)
         finally:
             os.close(descriptor)

@@ -76,11 +76,23 @@ class RemotePack(Pack):
         with self._changed:
             first, self._places.whole = not self._places.whole, True
         if first:
-            shards = range(len(self.index.shards))
-            self._hold(list(shards), Stop())
-            for shard in shards:
-                self._space(shard).keep(self._cache)
+            try:
+                self._hold_whole()
+            except BaseException:
+                with self._changed:
+                    self._places.whole = False
+                raise
         return found
+
+    def _hold_whole(self) -> None:
+        size, limit = sum(shard.bytes for shard in self.index.shards), self._cache.limit
+        if limit is not None and size > limit:
+            instead = "read samples (pack[a:b]), not arrays, which are the whole pack's"
+            raise self._cache.full(self._places.name(0), size, instead)
+        shards = range(len(self.index.shards))
+        self._hold(list(shards), Stop())
+        for shard in shards:
+            self._space(shard).keep(self._cache)
 
     def ahead(self) -> Ahead:
         return Ahead(self)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from dsets.errors import FetchError, OfflineError, SpaceError
 from dsets.fetch import Patience, Step, errand, is_offline
 from dsets.fetch.job import OFFLINE
+from dsets.fetch.part import part_path
 from dsets.fetch.planning import found
 from dsets.fetch.stop import Stop
 from dsets.manifest import File
@@ -40,6 +41,7 @@ def bring(
         raise OfflineError(
             "offline, and not in the cache", where=file.name, remedy=f"unset {OFFLINE}"
         )
+    _free(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         errand.run(Step(file, path, "download", 0, file.addresses), patience, stop, progress)
@@ -55,6 +57,17 @@ def bring(
         )
         failed.tried, failed.again = error.tried, error.again
         raise failed from error
+
+
+def _free(path: Path) -> None:
+    """Refuse to put a file where somebody else has put something that is none."""
+    for place in (path, part_path(path)):
+        if place.exists() and not place.is_file():
+            raise FetchError(
+                "something that is no file lies in the cache in the place of one",
+                where=place,
+                remedy="dsets did not put it there: move it away",
+            )
 
 
 def at_most(limit: int) -> Progress:

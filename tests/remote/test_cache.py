@@ -120,12 +120,40 @@ def test_files_that_dsets_did_not_put_there_stay(
     with remote.open(address, folder=root, limit=shard_bytes) as pack:
         pack[0]
         mine = [pack.path / "s-9.h5", pack.path / "notes.txt", root / "more"]
+        mine += [root / "held" / name for name in ("notes.json", "a-1.json", "1-2.json", "my.wish")]
         for path in mine:
             path.write_bytes(bytes(10 * shard_bytes))
         for sample in (10, 20, 30):
             pack[sample]
         assert kept() == {"s-3.h5", "s-9.h5"}
         assert all(path.exists() for path in mine)
+
+
+def test_a_folder_in_the_place_of_a_shard_is_told_and_stays(address: str, root: Path) -> None:
+    with remote.open(address, folder=root) as pack:
+        for name in ("s-1.h5", "s-2.h5.part"):
+            (pack.path / name / "mine").mkdir(parents=True)
+        for sample, name in ((10, "s-1.h5"), (20, "s-2.h5.part")):
+            with pytest.raises(FetchError, match="move it away") as told:
+                pack[sample]
+            assert told.value.where == str(pack.path / name)
+            assert (pack.path / name / "mine").is_dir()
+        assert pack[0]["key"] == "k0"
+
+
+def test_arrays_that_the_cache_cannot_hold_are_refused_with_what_helps(
+    address: str, root: Path, shard_bytes: int, server: Server
+) -> None:
+    with remote.open(address, folder=root, limit=3 * shard_bytes) as pack:
+        for _ in range(2):
+            with pytest.raises(SpaceError, match=r"needed at once") as told:
+                pack.arrays("label")
+            assert "pack[a:b]" in str(told.value.remedy)
+            assert "batch" not in str(told.value) and "lanes" not in str(told.value)
+        assert not [asked for asked in server.requests if "s-" in asked.path]
+        with pytest.raises(SpaceError, match="shorter slices"):
+            pack[:]
+        assert pack[:20]["label"][19] == 19
 
 
 @pytest.mark.parametrize(

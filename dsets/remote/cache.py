@@ -11,15 +11,17 @@ Every change of what is held, and every removal, is made under the lock of the f
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
 import weakref
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dsets.errors import SpaceError, UsageError
+from dsets.errors import DsetsError, FetchError, SpaceError, UsageError
 from dsets.fetch import receipts
 from dsets.fetch.part import origin_path, part_path
 from dsets.remote import held, parts, region
@@ -31,6 +33,7 @@ _FEWER = (
     "take fewer samples at once: smaller batches, shorter slices, or a stream with "
     "Window(lanes, …) of fewer lanes"
 )
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -53,6 +56,26 @@ def limit() -> int | None:
     if not match:
         raise UsageError("bad size", where=SIZE, expected="bytes, or as in 200G", got=repr(text))
     return int(match[1]) * _UNITS[match[2].upper()]
+
+
+@contextmanager
+def usable(root: Path) -> Iterator[None]:
+    """What the disk refuses while the block runs is told as an error of the cache.
+
+    Raises:
+        FetchError: the system did not let us use it, or somebody removed what is in use.
+    """
+    try:
+        yield
+    except DsetsError:
+        raise
+    except OSError as error:
+        raise FetchError(
+            "the cache cannot be used",
+            where=error.filename or root,
+            got=error.strerror,
+            remedy=f"try again, or give a folder that can be written ({FOLDER}=…)",
+        ) from error
 
 
 class Cache:
@@ -85,7 +108,8 @@ class Cache:
         if self._list.here and self._held[name]:
             self._held[name] += 1
             return True
-        self._begin()
+        if not self._begin():
+            return True
         with region.folder(self.root):
             if not self._make_room(name, size):
                 return False
@@ -133,6 +157,7 @@ class Cache:
         """Ask other processes to let go of what they do not use now."""
         self._begin()
         self.satisfied()
+        self._list.wish.parent.mkdir(parents=True, exist_ok=True)
         self._list.wish.touch()  # anew, so that the folder's time says so
 
     def satisfied(self) -> None:
@@ -145,7 +170,10 @@ class Cache:
         if not self._list.here:
             return False
         folder = self.root / "held"
-        changed = folder.stat().st_mtime_ns
+        try:
+            changed = folder.stat().st_mtime_ns
+        except FileNotFoundError:  # with all the cache; the list is made anew when it changes
+            return False
         if changed == self._looked_ns:
             return False
         self._looked_ns = changed
@@ -181,15 +209,23 @@ class Cache:
             f"the cache more ({SIZE})",
         )
 
-    def _begin(self) -> None:
+    def _begin(self) -> bool:
+        """False where the folder cannot be written: then nothing can be held, and what is there is
+        used for as long as nobody else removes it."""
         if self._list.here:
-            return
+            return True
         self._held.clear()
         self._bytes.clear()
-        (self.root / "held").mkdir(parents=True, exist_ok=True)
-        with region.folder(self.root):
-            self._list.begin()
-            self._others()
+        try:
+            (self.root / "held").mkdir(parents=True, exist_ok=True)
+            with region.folder(self.root):
+                self._list.begin()
+                self._others()
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+            return False
+        return True
 
     def _make_room(self, name: str, size: int) -> bool:
         if self.limit is None:

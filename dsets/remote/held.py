@@ -46,15 +46,22 @@ class Held:
         self._lock = threading.Lock()  # the parent's may have been held at the fork
         self.path = self.root / "held" / f"{os.getpid()}-{secrets.token_hex(4)}.json"
         self.wish = self.path.with_suffix(".wish")
+        self._make()
+        self._process = os.getpid()
+
+    def _make(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._file = os.open(self.path, flags, 0o666)
         fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._process = os.getpid()
 
     def write(self, held: dict[str, int]) -> None:
         """Shard → bytes. The folder is locked."""
         with self._lock:
             if self._file is not None:
+                if not os.fstat(self._file).st_nlink:  # somebody removed the cache
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
+                    self._leave()
+                    self._make()
                 data = json.dumps(held).encode()
                 os.pwrite(self._file, data, 0)
                 os.ftruncate(self._file, len(data))

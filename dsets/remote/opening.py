@@ -6,9 +6,11 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from dsets.errors import FetchError, OfflineError, PackError, UsageError
+from dsets.errors import FetchError, OfflineError, PackError, SpaceError, UsageError
 from dsets.fetch import Patience, is_offline, shown
+from dsets.fetch.job import OFFLINE
 from dsets.fetch.objects import LIBRARIES, filesystem, scheme
 from dsets.fetch.receipts import receipt_path
 from dsets.fetch.stop import Stop
@@ -59,7 +61,9 @@ def open(
     root = cache.folder() if folder is None else Path(folder).absolute()
     kept = cache.Cache(root, cache.limit() if limit is None else limit)
     kinds = Patiences.of(patience)
-    return RemotePack(address, _index(address, root, kinds.opening), kept, kinds)
+    with cache.usable(root):
+        content = _index(address, root, kinds.opening)
+    return RemotePack(address, content, kept, kinds)
 
 
 def _index(address: str, root: Path, patience: Patience) -> Index:
@@ -72,26 +76,47 @@ def _index(address: str, root: Path, patience: Patience) -> Index:
             return index.parse(kept.read_bytes(), where)
         except FileNotFoundError:
             raise OfflineError("offline, and never opened before", where=shown(address)) from None
+    if _read_only(place, root):
+        with TemporaryDirectory(prefix="dsets-index-") as folder:
+            fresh = _fetched(address, Path(folder), patience, kept)
+            return index.parse(fresh.read_bytes(), where)
     place.parent.mkdir(parents=True, exist_ok=True)
     with holding(place, folder=True):
-        fresh = place / "fresh.json"
-        for old in (fresh, receipt_path(fresh), fresh.with_name("fresh.json.part")):
-            old.unlink(missing_ok=True)
-        file = File(fresh.name, (shards.below(address, INDEX),))
-        try:
-            shards.bring(file, fresh, Stop(), patience, shards.at_most(strict.BYTES))
-        except FetchError as error:
-            raise FetchError(
-                "no pack here",
-                where=shown(address),
-                expected=f"a folder with {INDEX}",
-                got=f"{error.what}: {error.got}",
-                remedy="check the address, and that you may read there",
-            ) from error
+        fresh = _fetched(address, place, patience, kept)
         content = index.parse(fresh.read_bytes(), where)  # before it takes the place of the old one
         os.replace(fresh, kept)
         receipt_path(fresh).unlink(missing_ok=True)
     return content
+
+
+def _read_only(place: Path, root: Path) -> bool:
+    """Whether there is a cache in which no index can be put: the shards in it may be used."""
+    here = next((one for one in (place, place.parent, root) if one.is_dir()), None)
+    return here is not None and not os.access(here, os.W_OK)
+
+
+def _fetched(address: str, folder: Path, patience: Patience, kept: Path) -> Path:
+    """The index as it is now, in a file in ``folder``; ``kept`` is where that of before may be."""
+    fresh = folder / "fresh.json"
+    for old in (fresh, receipt_path(fresh), fresh.with_name("fresh.json.part")):
+        old.unlink(missing_ok=True)
+    file = File(fresh.name, (shards.below(address, INDEX),))
+    try:
+        shards.bring(file, fresh, Stop(), patience, shards.at_most(strict.BYTES))
+    except SpaceError:
+        raise
+    except FetchError as error:
+        remedy = "check the address, and that you may read there"
+        if kept.is_file():
+            remedy += f"; with {OFFLINE}=1 what is in the cache, the index too, goes on working"
+        raise FetchError(
+            "no pack here",
+            where=shown(address),
+            expected=f"a folder with {INDEX}",
+            got=f"{error.what}: {error.got}",
+            remedy=remedy,
+        ) from error
+    return fresh
 
 
 def verify(

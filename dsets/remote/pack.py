@@ -22,7 +22,7 @@ from dsets.pack.rows import Rows
 from dsets.pack.schema import STATISTICS, Index, Shard, StatisticsFile
 from dsets.remote import cache, shards
 from dsets.remote.ahead import Ahead, NextUse
-from dsets.remote.cache import Cache
+from dsets.remote.cache import Cache, usable
 from dsets.remote.doubt import damaged
 from dsets.remote.patience import Patiences
 from dsets.remote.places import WAIT_S, Places
@@ -144,7 +144,8 @@ class RemotePack(Pack):
             stop.check()
         try:
             patience = self._patience.awaited if awaited else self._patience.brief
-            shards.bring(file, self.path / name, stop, patience)
+            with usable(self._cache.root):
+                shards.bring(file, self.path / name, stop, patience)
         finally:
             fetching.release()
 
@@ -153,7 +154,9 @@ class RemotePack(Pack):
 
         Of shards that are here already only those give way that are needed later than this one.
         """
-        if not self._places.take_early(shard, stop, next_use):
+        with usable(self._cache.root):
+            here = not self._places.take_early(shard, stop, next_use)
+        if here:
             return
         try:
             self.bring(self.index.shards[shard], stop)
@@ -187,7 +190,7 @@ class RemotePack(Pack):
             yield
             return
         number = [shard.name for shard in self.index.shards].index(name)
-        with self._changed:
+        with usable(self._cache.root), self._changed:
             taken = self._places.take(number)
         if not taken:
             size = self.index.shards[number].bytes
@@ -215,7 +218,8 @@ class RemotePack(Pack):
                 where=name,
                 remedy=f"unset {OFFLINE}",
             )
-        self._cache.discard(f"{self.path.name}/{name}")
+        with usable(self._cache.root):
+            self._cache.discard(f"{self.path.name}/{name}")
         try:
             self.bring(file)
         except (OfflineError, SpaceError):
@@ -292,6 +296,10 @@ class RemotePack(Pack):
                 self._places.release(wanted)
 
     def _hold(self, wanted: list[int], stop: Stop) -> None:
+        with usable(self._cache.root):
+            self._pin(wanted, stop)
+
+    def _pin(self, wanted: list[int], stop: Stop) -> None:
         if self.give_way():
             stop.wait(WAIT_S)  # for whoever asked to come first
         with self._changed:

@@ -17,6 +17,7 @@ from dsets.progress import Event, Progress, ignore
 GOES_ON = "looping over a stream again goes on exactly where it stopped"
 AGAIN = f"try again when the server answers; {GOES_ON}"
 REFUSED = f"check that the whole pack lies there and that you may read it; then {GOES_ON}"
+ELSEWHERE = "give a cache that can be written (DSETS_CACHE=…)"
 
 
 def below(address: str, name: str) -> str:
@@ -53,7 +54,7 @@ def bring(
             where=error.where,
             expected=error.expected,
             got=error.got,
-            remedy=AGAIN if error.again else REFUSED,
+            remedy=AGAIN if error.again else REFUSED if error.tried else ELSEWHERE,
         )
         failed.tried, failed.again = error.tried, error.again
         raise failed from error

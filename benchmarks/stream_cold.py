@@ -224,16 +224,14 @@ def tell(what: str, unit: str, values: list[float], **facts: Any) -> dict[str, A
     return entry
 
 
-def side_by_side(
-    taken: dict[str, list[float]], word: str, unit: str, **conditions: Any
-) -> list[dict[str, Any]]:
+def side_by_side(taken: dict[str, list[float]], word: str, unit: str) -> list[dict[str, Any]]:
     """Lines with the ratio to the best peer and to the disk, medians over rounds."""
     best = max if unit == "samples/s" else min
     peers = [name for name in taken if name in PEERS]
     chosen = best(peers, key=lambda name: statistics.median(taken[name]), default=None)
     lines = []
     for name, values in taken.items():
-        facts = dict(conditions)
+        facts = {}
         for label, other in (("ratio_to_best_peer", chosen), ("ratio_to_disk", "disk")):
             if other in taken and other != name:
                 each = [a / b for a, b in zip(values, taken[other], strict=True)]
@@ -275,7 +273,7 @@ def main() -> int:
             for name in ("dsets", *peers):
                 if (seconds := first(name, folder, options.peers)) is not None:
                     firsts.setdefault(name, []).append(seconds)
-        lines = side_by_side(colds, "W2b cold", "samples/s", images=options.images)
+        lines = side_by_side(colds, f"W2b cold, {options.images:,} images,", "samples/s")
         lines += side_by_side(firsts, "W2b first batch", "s")
         lines.append(tell("W2b memory, ten epochs", "MB", ten_epochs(folder), batch_mb=154.1))
         for threads in (1, 2):

@@ -11,6 +11,7 @@ import click
 from dsets.errors import PackError
 from dsets.fetch import shown
 from dsets.prepare import repair
+from dsets.remote import cache
 
 from ._job_options import where_to_run
 from ._names import packs
@@ -44,7 +45,9 @@ def command(
     that the pack names is run: its pipeline must be installed, or be given, with the same source.
     """
     if "://" in path:
-        raise _far(path)
+        raise _far(shown(path), shown(path))
+    if _in_cache(Path(path).resolve()):
+        raise _far(path, "ADDRESS")
     folders = packs(Path(path))
     if not folders:
         raise PackError("no pack here", where=path, expected="a folder with index.json, or of such")
@@ -72,11 +75,16 @@ def command(
         )
 
 
-def _far(address: str) -> PackError:
+def _in_cache(path: Path) -> bool:
+    root = cache.folder().resolve()
+    inside = any(path.is_relative_to(root / one) for one in ("index", "packs"))
+    return inside or (path == root and not packs(path))
+
+
+def _far(where: str, address: str) -> PackError:
     """What to say of a remote pack: only its cache is ours to write."""
-    where = shown(address)
     return PackError(
         "a remote pack is repaired where it lies",
         where=where,
-        remedy=f"where only the cache is damaged, 'dsets verify {where}' renews it",
+        remedy=f"where only the cache is damaged, 'dsets verify {address}' renews it",
     )

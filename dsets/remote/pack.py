@@ -239,7 +239,8 @@ class RemotePack(Pack):
         """Read the shards of damaged samples, once each: what differs from the index in the cache
         is believed no more, so that whoever needs it next fetches it anew.
         """
-        found = np.searchsorted(self.starts, list(numbers), side="right") - 1
+        whole = np.arange(len(self))[np.array(list(numbers), np.int64)]
+        found = np.searchsorted(self.starts, whole, side="right") - 1
         with self._changed:
             new = set(found.tolist()) - self._doubted
             self._doubted |= new

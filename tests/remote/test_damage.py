@@ -148,9 +148,25 @@ def test_offsets_that_rotted_are_told_with_what_helps_and_fetched_anew_at_the_ne
         assert np.array_equal(pack[20]["image"], local[20]["image"])
 
 
-def test_repair_says_that_a_remote_pack_is_repaired_where_it_lies(
-    cli: Cli, address: str, capsys: pytest.CaptureFixture[str]
+def test_a_sample_that_check_finds_damaged_is_whole_in_the_next_pack(
+    address: str, cached: Path
 ) -> None:
+    for number in (20, -40):
+        with Pack.open(address) as pack, pytest.raises(PackError, match="damaged sample"):
+            pack.check(number)
+        with Pack.open(address) as pack:
+            pack.check(number)
+            there = pack.index.shards[2].datasets["image"].offset
+        rot(cached, there, there + 9)
+
+
+def test_repair_says_that_a_remote_pack_is_repaired_where_it_lies(
+    cli: Cli, address: str, cached: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in (cached.parent, cached.parent.parent.parent, cached.parents[2] / "index"):
+        assert cli(["repair", str(folder)]) == 1
+        said = capsys.readouterr().err
+        assert "repaired where it lies" in said and "'dsets verify ADDRESS'" in said
     assert cli(["repair", address]) == 1
     said = capsys.readouterr().err
     assert "a remote pack is repaired where it lies" in said

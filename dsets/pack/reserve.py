@@ -75,8 +75,13 @@ class Reserved:
             PackError: as ``Stamp.check``.
         """
         stamp = self._stamp
-        if stamp is not None:
+        if stamp is None:
+            return
+        try:
             stamp.check(self.faults > 0)
+        except PackError:
+            if stamp is self._stamp:  # else the cache let go of it meanwhile, and it may be gone
+                raise
 
     def keep(self, other: object) -> None:
         """Keep ``other`` as long as an array over the memory is kept."""

@@ -140,9 +140,9 @@ class Assembly:
             except Unreadable as unreadable:
                 for number, why in unreadable.reasons.items():
                     readable.refuse(number, why)
-                readable.whole(faults)
+                readable.whole(faults, settled.index)
                 continue
-            if readable.whole(faults):
+            if readable.whole(faults, settled.index):
                 return settled, batch
 
     def _gathered(self, job: Job) -> Batch:

@@ -60,5 +60,5 @@ def _whole_size(strings: Strings, substitutes: Substitutes) -> tuple[int, int]:
                 if not readable.bad(index, substitutes.verify).any():
                     return codecs.size_of(strings.get(number))
             except DataError:  # told where a batch meets it
-                readable.whole(faults)
+                readable.whole(faults, index)
     raise StreamError("no image can be read", where=pack.path, remedy=pack.remedy)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
 
@@ -27,8 +28,9 @@ from dsets.pack.rows import KEY
 from dsets.stream.gather import Column
 
 VERIFY = ("first", "always", "never")
-#: Files looked at after each batch, in turn, for whether they are still those that were mapped.
-_FILES_A_BATCH = 8
+#: Files looked at after each batch for whether they are still those that were mapped. A look takes
+#: 3 us, so these take less than 1 % of making 256 crops of photographs, 8 ms.
+_FILES_A_BATCH = 16
 
 #: Why a sample is unreadable whose key, or what its random choices are keyed by, is damaged.
 DAMAGED_KEY = "key: its bytes have another checksum"
@@ -102,8 +104,8 @@ class Readable:
         """Reads that storage did not answer so far."""
         return guard().faults(-1)
 
-    def whole(self, faults: int) -> bool:
-        """After reading: True when storage answered, so that what was read is what is stored.
+    def whole(self, faults: int, index: Numbers) -> bool:
+        """After reading ``index``: True when storage answered, so that it is what is stored.
 
         ``faults`` is how many there were before. When it is not true, samples must be looked at
         again: those in the files that failed are from now on looked at always.
@@ -115,10 +117,30 @@ class Readable:
             for shard in self._note():
                 self._shards[shard].unchanged()
             return False
-        for _ in range(min(_FILES_A_BATCH, len(self._shards))):
-            self._turn = turn = (self._turn + 1) % len(self._shards)
-            self._shards[turn].unchanged()
+        for shard in self._looked_at(index):
+            self._shards[shard].unchanged()
         return True
+
+    def unchanged(self) -> None:
+        """Make sure that all shards are still those that were mapped.
+
+        Raises:
+            PackError: one was cut short, changed or replaced.
+        """
+        for shard in self._shards:
+            shard.unchanged()
+
+    def _looked_at(self, index: Numbers) -> Iterable[int]:
+        """The shards of these samples, or where they are too many, those whose turn it is."""
+        count = len(self._shards)
+        if count <= _FILES_A_BATCH:
+            return range(count)
+        read: list[int] = np.unique(self._shard(index)).tolist()
+        if len(read) <= _FILES_A_BATCH:
+            return read
+        first = self._turn  # threads may take the same turn: no shard is left out by that
+        self._turn = (first + _FILES_A_BATCH) % count
+        return [(first + step) % count for step in range(_FILES_A_BATCH)]
 
     def _note(self) -> list[int]:
         """Which shards' storage has failed so far."""

@@ -183,6 +183,9 @@ class Stream(Closing):
         try:
             while self._state.epoch == epoch and not self._order.over(self._state.position):
                 yield self._next()  # nothing here may hold on to the batch
+            if self._state.epoch == epoch:
+                # Of a batch of many shards only some were looked at.
+                self._substitutes.readable.unchanged()
             left_early = False
         finally:
             # Left at its last batch, by zip or break, it was not left early: nothing remains of it.

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from dsets import locks, remote
-from dsets.errors import FetchError, SpaceError, UsageError
+from dsets.errors import FetchError, PackError, SpaceError, UsageError
 from dsets.fetch import Patience
 from dsets.pack import Pack
+from dsets.pack.mapping import Stamp
+from dsets.pack.reserve import Reserved
 from dsets.remote import cache
 from dsets.stream import batches
 from tests.server import Server
@@ -386,3 +388,37 @@ def test_a_process_that_exits_without_closing_leaves_no_list(address: str, root:
         command = [sys.executable, "-c", code, address, str(root), "0", what]
         assert subprocess.run(command, check=True, capture_output=True).stderr == b""
         assert not list(root.glob("held/*"))
+
+
+def test_a_shard_that_the_cache_lets_go_of_while_it_is_looked_at_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shard"
+    path.write_bytes(bytes(4096))
+    space = Reserved(4096)
+    space.fill(path)
+    os.utime(path, ns=(0, 0))
+    with pytest.raises(PackError, match="changed or replaced"):
+        space.check()
+    look = Stamp.check
+
+    def looked_at_too_late(stamp: Stamp, failed: bool) -> None:
+        space.empty()  # as another thread would for room
+        look(stamp, failed)
+
+    monkeypatch.setattr(Stamp, "check", looked_at_too_late)
+    space.check()
+    space.check()  # nor is one that is not there at all
+
+
+def test_an_epoch_ends_though_most_shards_are_no_longer_in_the_cache(
+    address: str, root: Path, local: Pack
+) -> None:
+    shard_bytes = max(shard.bytes for shard in local.index.shards)
+    with (
+        remote.open(address, folder=root, limit=2 * shard_bytes) as pack,
+        batches(pack, 5, shuffle=False) as stream,
+    ):
+        for _ in range(2):
+            assert sum(len(batch.index) for batch in stream) == 60
+        assert len(list(root.glob("packs/*/s-*.h5"))) <= 2

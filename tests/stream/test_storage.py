@@ -8,10 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from dsets.errors import PackError
 from dsets.pack import Pack
+from dsets.stream import Batch, batches
 
 MakePack = Callable[..., Pack]
 
@@ -111,14 +115,58 @@ def test_promise_5_what_storage_does_not_answer_is_unreadable(
 
 
 def test_a_deleted_pack_stays_readable_while_it_is_mapped(pack: Pack, tmp_path: Path) -> None:
-    from dsets.stream import batches
-
     shutil.copytree(pack.path, tmp_path / "pack")
     with batches(Pack.open(tmp_path / "pack"), 16) as stream:
         iterator = iter(stream)
         next(iterator)
         shutil.rmtree(tmp_path / "pack")
         assert len(list(iterator)) == len(stream) - 1
+
+
+def overwrite(path: Path) -> None:
+    """Write other pixels to a shard where it is, as ``cp`` would; it is a second younger then."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        data = np.frombuffer(file.read(), np.uint8)
+        file.seek(0)
+        file.write((data ^ 1).tobytes())
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+
+
+@pytest.fixture
+def many(make_pack: MakePack, tmp_path: Path) -> Pack:
+    """Forty shards of two samples."""
+    return Pack.open(shutil.copytree(make_pack(80, 40).path, tmp_path / "many"))
+
+
+def test_the_shards_of_a_batch_are_looked_at_after_it(many: Pack) -> None:
+    """Not only those whose turn it is: for four batches that is not the second."""
+
+    def overwrite_the_next(batch: Batch) -> dict[str, np.ndarray]:
+        if batch.position == 0:  # the one thread makes the next batch after this
+            overwrite(many.path / "shard-00001.h5")
+        return {"label": batch["label"]}
+
+    arguments: dict[str, Any] = {"shuffle": False, "threads": 1, "verify": "never"}
+    with (
+        batches(many, 2, transform=[overwrite_the_next], **arguments) as stream,
+        pytest.raises(PackError, match=r"shard-00001\.h5.*changed or replaced"),
+    ):
+        list(stream)
+    assert stream.position == 2
+
+
+@pytest.mark.parametrize("name", ["shard-00000.h5", "shard-00020.h5", "shard-00039.h5"])
+def test_no_epoch_ends_when_a_shard_has_changed_under_it(many: Pack, name: str) -> None:
+    """Where each batch has samples of more shards than are looked at after it."""
+    with batches(many, 40) as stream:
+        with pytest.raises(PackError, match=f"{name}.*changed or replaced"):
+            for batch in stream:
+                if batch.position == 40:  # the last one
+                    overwrite(many.path / name)
+        assert (stream.epoch, stream.position) == (0, 80)
+        with pytest.raises(PackError, match=name):
+            list(stream)
 
 
 def test_a_fault_elsewhere_still_ends_the_process(pack: Pack, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from dsets.closing import Closing
 from dsets.errors import PackError, UsageError
 from dsets.field import Field
-from dsets.pack import checksums, index
+from dsets.pack import index
+from dsets.pack.compared import Numbers
 from dsets.pack.mapping import check_file
 from dsets.pack.rows import KEY, Rows, map_datasets
 from dsets.pack.schema import STATISTICS, Index
@@ -31,7 +32,8 @@ class Pack(Closing):
 
     ``pack[i]`` is a dict of one value a field, ``pack[a:b]`` of one stack a field (a list where
     sizes vary), each with the sample's ``key``. These are copies, yours to change, and images are
-    height, width, channels. ``arrays`` gives the memory-mapped data itself.
+    height, width, channels. When a process first reads a sample so, its bytes are compared with
+    their CRC-32Cs. ``arrays`` gives the memory-mapped data itself, compared with nothing.
 
     Shards are mapped when first touched. A pack may be used by many threads, survives ``fork`` and
     travels by pickle as its path.
@@ -132,13 +134,16 @@ class Pack(Closing):
     def __getitem__(self, number: int | slice) -> dict[str, Any]:
         if isinstance(number, slice):
             return self._take(np.arange(*number.indices(len(self))))
-        rows, row = self._find(number)
+        shard, row = self._find(number)
+        rows = self.rows(shard)
         try:
             found: dict[str, Any] = {
                 field.name: _upright(field, rows.stored(field, row)) for field in self.fields
             } | {"key": rows.key(row)}
         finally:
-            self._confirm(rows, row)
+            rows.unchanged()
+            if rows.faults or row not in rows.compared:
+                self._compare(shard, np.array([row]))
         return found
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -167,7 +172,8 @@ class Pack(Closing):
         """The keys of these samples."""
         keys = []
         for number in numbers:
-            rows, row = self._find(number)
+            shard, row = self._find(number)
+            rows = self.rows(shard)
             try:
                 keys.append(rows.key(row))
             finally:
@@ -180,27 +186,57 @@ class Pack(Closing):
         Raises:
             PackError: naming shard, field and sample, when they differ; or the shard has changed.
         """
-        rows, row = self._find(number)
+        shard, row = self._find(number)
         try:
-            self._check(rows, row)
-        except PackError:
-            self.doubt([number])
-            raise
+            self._compare(shard, np.array([row]))
         finally:
-            rows.unchanged()
+            self.rows(shard).unchanged()
 
-    def _check(self, rows: Rows, row: int) -> None:
-        number = int(self.starts[self._shards.index(rows)]) + row
+    def value(self, field: Field, number: int) -> Any:
+        """A field of a sample, to be read while ``holding``; for whoever compares checksums, and
+        looks whether the shard has changed, himself."""
+        shard, row = self._find(number)
+        return _upright(field, self.rows(shard).stored(field, row))
+
+    def stack(self, field: Field, numbers: Numbers) -> Any:
+        """A field of several samples, in the order of ``numbers``; as ``value``."""
+        if not field.fixed:
+            return [self.value(field, number) for number in numbers.tolist()]
+        shape = (len(numbers), *(size or 0 for size in field.stored_shape))
+        stack = np.empty(shape, np.dtype(field.dtype))
+        for shard, here, rows in self._by_shard(numbers):
+            stack[here] = self.rows(shard).arrays[field.name][rows]
+        upright = stack.transpose(0, 2, 3, 1) if field.layout == "CHW" else stack
+        return np.ascontiguousarray(upright)
+
+    def _compare(self, shard: int, rows: Numbers) -> None:
+        """Compare these rows' bytes, the rows rising, with their CRC-32Cs.
+
+        Raises:
+            PackError: as ``check``.
+        """
+        try:
+            self._same(shard, rows)
+        except PackError:
+            self.doubt([int(self.starts[shard] + rows[0])])
+            raise
+        self.rows(shard).compared.add(rows)
+
+    def _same(self, shard: int, numbers: Numbers) -> None:
+        rows = self.rows(shard)
         for field in (*self.fields, KEY):
-            stored = np.ascontiguousarray(rows.stored(field, row))
-            got = int(checksums.of_rows(stored.reshape(1, -1))[0])
-            expected = int(rows.arrays[f"checksum/{field.name}"][row])
-            if got != expected:
+            expected = rows.arrays[f"checksum/{field.name}"][numbers]
+            got = rows.checksums(field, numbers)
+            wrong = np.flatnonzero(got != expected)
+            if len(wrong):
+                rows.unchanged()  # or that is what is wrong
+                first = int(wrong[0])
+                number = int(self.starts[shard] + numbers[first])
                 raise PackError(
                     "damaged sample",
                     where=f"{self.path / rows.name}, {field.name}, sample {number}",
-                    expected=f"CRC-32C {expected:08x}",
-                    got=f"{got:08x}",
+                    expected=f"CRC-32C {expected[first]:08x}",
+                    got=f"{got[first]:08x}",
                     remedy=self.remedy,
                 )
 
@@ -216,13 +252,6 @@ class Pack(Closing):
 
     def doubt(self, numbers: Iterable[int]) -> None:
         """These samples were found to be damaged, in shards that are held."""
-
-    def _confirm(self, rows: Rows, row: int | None = None) -> None:
-        """After reading: it was the shard and, where its storage failed, the sample."""
-        rows.unchanged()
-        if rows.faults:
-            for each in range(len(rows.arrays["key_hash"])) if row is None else [row]:
-                self._check(rows, each)
 
     def __repr__(self) -> str:
         fields = ", ".join(map(str, self.fields))
@@ -248,14 +277,14 @@ class Pack(Closing):
         """Who brings what a stream will need; None for a local pack."""
         return None
 
-    def _find(self, number: int) -> tuple[Rows, int]:
-        """The shard of a sample, and its row there."""
+    def _find(self, number: int) -> tuple[int, int]:
+        """The number of a sample's shard, and its row there."""
         count, given = len(self), operator.index(number)
         wanted = given + count if given < 0 else given
         if not 0 <= wanted < count:
             raise IndexError(f"sample {given} of a pack of {count}")
         shard = int(np.searchsorted(self.starts, wanted, side="right")) - 1
-        return self.rows(shard), wanted - int(self.starts[shard])
+        return shard, wanted - int(self.starts[shard])
 
     def rows(self, shard: int) -> Rows:
         """A shard of this number, mapped when it is first asked for."""
@@ -265,28 +294,25 @@ class Pack(Closing):
             self._shards[shard] = found
         return found
 
-    def _take(self, numbers: npt.NDArray[np.int64]) -> dict[str, Any]:
-        """One stack a field, in the order of ``numbers``."""
+    def _by_shard(self, numbers: Numbers) -> Iterator[tuple[int, npt.NDArray[np.bool_], Numbers]]:
+        """The shards of these samples: which of them are there, and their rows."""
         shards = np.searchsorted(self.starts, numbers, side="right") - 1
-        rows = numbers - self.starts[shards]
-        found: dict[str, Any] = {}
-        for field in self.fields:
-            if not field.fixed:
-                found[field.name] = [self[number][field.name] for number in numbers.tolist()]
-                continue
-            dtype = np.dtype(field.dtype)
-            stack = np.empty((len(numbers), *(size or 0 for size in field.stored_shape)), dtype)
-            for shard in np.unique(shards).tolist():
-                here = shards == shard
-                stack[here] = self.rows(shard).arrays[field.name][rows[here]]
-            found[field.name] = (
-                np.ascontiguousarray(stack.transpose(0, 2, 3, 1))
-                if field.layout == "CHW"
-                else stack
-            )
-        found["key"] = self.keys(numbers.tolist())
         for shard in np.unique(shards).tolist():
-            self._confirm(self.rows(shard))
+            here = shards == shard
+            yield shard, here, numbers[here] - self.starts[shard]
+
+    def _take(self, numbers: Numbers) -> dict[str, Any]:
+        """One stack a field, in the order of ``numbers``."""
+        try:
+            found = {field.name: self.stack(field, numbers) for field in self.fields}
+            found["key"] = self.keys(numbers.tolist())
+        finally:
+            for shard, _, given in self._by_shard(numbers):
+                rows = self.rows(shard)
+                rows.unchanged()
+                due = np.sort(given if rows.faults else rows.compared.missing(given))
+                if len(due):
+                    self._compare(shard, due)
         return found
 
 

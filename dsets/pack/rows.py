@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from dsets.errors import PackError
 from dsets.field import Field
+from dsets.pack import checksums
+from dsets.pack.compared import Compared, Numbers
 from dsets.pack.mapping import Mapped
 from dsets.pack.reserve import Reserved
 from dsets.pack.schema import Extent, Shard
@@ -41,7 +44,7 @@ def _view(memory: memoryview, extent: Extent) -> np.ndarray:
 class Rows:
     """A shard's samples by row, from 0. Arrays are read-only and in stored layout."""
 
-    __slots__ = ("arrays", "file", "name")
+    __slots__ = ("arrays", "compared", "file", "name")
 
     def __init__(
         self, shard: Shard, memory: memoryview, file: Mapped | Reserved | None = None
@@ -50,6 +53,8 @@ class Rows:
         self.name = shard.name
         self.file = file
         self.arrays = datasets(memory, shard.datasets)
+        #: Rows whose checksums were found right.
+        self.compared = Compared(shard.samples)
 
     @classmethod
     def map(cls, folder: Path, shard: Shard, fields: tuple[Field, ...]) -> Rows:
@@ -104,6 +109,19 @@ class Rows:
                 expected=field,
                 got=f"{len(flat)} values",
             ) from error
+
+    def checksums(self, field: Field, rows: Numbers) -> npt.NDArray[np.uint32]:
+        """The CRC-32C of a field's bytes in each of these rows, which rise.
+
+        Raises:
+            PackError: a value has another size than its shape.
+        """
+        if not field.fixed:
+            values = [np.ascontiguousarray(self.stored(field, row)) for row in rows.tolist()]
+            return np.array([checksums.of_rows(one.reshape(1, -1))[0] for one in values], np.uint32)
+        array = self.arrays[field.name]
+        dense = int(rows[-1] - rows[0]) == len(rows) - 1  # then there is nothing to copy
+        return checksums.of_rows(array[rows[0] : rows[-1] + 1] if dense else array[rows])
 
     def key(self, row: int) -> str:
         """The key of one sample."""

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dsets import codecs
 from dsets.errors import DataError, FetchError, OfflineError, PackError, SpaceError
+from dsets.field import Field
 from dsets.pack import damage, digests, hdf5, index
 from dsets.pack.mapping import check_file, open_plain
 from dsets.pack.reader import Pack
@@ -283,11 +286,17 @@ def recount(pack: Pack, name: str) -> Statistics:
     field = next(field for field in pack.fields if field.name == name)
     size = int(np.prod([size or 1 for size in field.shape]))
     step = max(1, BLOCK // size) if field.fixed else VARYING
-    blocks = (
-        pack[first : min(first + step, end)][name]
+    blocks: Iterator[Any] = (
+        _block(pack, field, np.arange(first, min(first + step, end)))
         for begin, end in pairwise(pack.starts.tolist())
         for first in range(begin, end, step)
     )
     if field.encoded:
         blocks = ([codecs.decode(data.tobytes()) for data in block] for block in blocks)
     return reduce(Statistics.merge, (Statistics.of(block, name) for block in blocks))
+
+
+def _block(pack: Pack, field: Field, numbers: npt.NDArray[np.int64]) -> Any:
+    """Their values, whose bytes were compared before, and whose statistics are afterwards."""
+    with pack.holding(numbers):
+        return pack.stack(field, numbers)

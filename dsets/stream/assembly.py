@@ -58,6 +58,7 @@ class Assembly:
         #: Who makes a batch together.
         self.crew = Crew()
         self._pack = pack
+        self._fields = {field.name: field for field in pack.fields}
         self._recipe = recipe
         self._device = device
         self._seed = substitutes.seed
@@ -220,7 +221,7 @@ class Assembly:
 
     def _value(self, name: str, number: int) -> Any:
         try:
-            return self._pack[number][name]
+            return self._pack.value(self._fields[name], number)  # settling has compared it
         except PackError as error:
             raise Unreadable({number: error.what}) from error
 

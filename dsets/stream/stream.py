@@ -183,9 +183,6 @@ class Stream(Closing):
         try:
             while self._state.epoch == epoch and not self._order.over(self._state.position):
                 yield self._next()  # nothing here may hold on to the batch
-            if self._state.epoch == epoch:
-                # Of a batch of many shards only some were looked at.
-                self._substitutes.readable.unchanged()
             left_early = False
         finally:
             # Left at its last batch, by zip or break, it was not left early: nothing remains of it.
@@ -220,8 +217,12 @@ class Stream(Closing):
             raise StreamError("the stream was closed while its next batch was awaited") from error
         if fetching is not None:
             fetching.passed(len(batch.index))
+        following = self._order.following(batch.position)
+        if self._order.over(following):
+            # Now all of the epoch is read, and of batches of many shards only some were looked at.
+            self._substitutes.readable.unchanged()
         self._count(batch)
-        self._state = State(batch.epoch, self._order.following(batch.position))
+        self._state = State(batch.epoch, following)
         return batch
 
     def _begun(self) -> tuple[Prefetch[Job, Made], Ahead | None]:

@@ -341,6 +341,8 @@ def test_a_shape_that_is_not_that_of_the_bytes_is_refused(folder, shape):
 def test_a_key_that_is_no_text_is_refused(folder):
     pack = overwrite(folder, "key", np.array([255], np.uint8))
     with pytest.raises(PackError, match="a key is not UTF-8"):
+        pack.keys([0])
+    with pytest.raises(PackError, match=r"shard-00000\.h5, key, sample 0: damaged sample"):
         pack[0]
     assert pack[1]["key"] == "train/00001"
 

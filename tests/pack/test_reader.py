@@ -6,12 +6,14 @@ import resource
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import dsets
+from dsets import extension
 from dsets.errors import PackError, UsageError
 from dsets.pack import Pack
 
@@ -191,16 +193,100 @@ def test_check_is_silent_for_whole_samples(opened):
         opened.check(number)
 
 
+def flip(folder, dataset="image", number=6):
+    """Change one byte of a sample, and put the file's time back."""
+    pack = Pack.open(folder)
+    shard = int(np.searchsorted(pack.starts, number, side="right")) - 1
+    row, path = number - int(pack.starts[shard]), folder / pack.index.shards[shard].name
+    extent = pack.index.shards[shard].datasets[dataset]
+    offsets = pack.rows(shard).arrays.get(f"offsets/{dataset}")
+    width = extent.length // pack.index.shards[shard].samples
+    at = width * row if offsets is None else int(offsets[row]) * np.dtype(extent.dtype).itemsize
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(extent.offset + at)
+        byte = file.read(1)[0]
+        file.seek(extent.offset + at)
+        file.write(bytes([byte ^ 1]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+DAMAGED = r"shard-00001\.h5, {}, sample 6: damaged.*CRC-32C [0-9a-f]{{8}}, got [0-9a-f]{{8}}"
+
+
 def test_check_names_shard_field_sample_of_a_damaged_one(folder):
-    extent = Pack.open(folder).index.shards[1].datasets["image"]
-    with (folder / "shard-00001.h5").open("r+b") as file:
-        file.seek(extent.offset + 2 * 60 + 7)
-        file.write(b"\xff")
+    flip(folder)
     damaged = Pack.open(folder)
     for number in (0, 5, 7, 9):
         damaged.check(number)
-    with pytest.raises(PackError, match=r"shard-00001\.h5, image, sample 6: damaged.*CRC-32C"):
+    with pytest.raises(PackError, match=DAMAGED.format("image")):
         damaged.check(6)
+
+
+@pytest.fixture(params=["native", "python"])
+def way(request, monkeypatch):
+    """Checksums by the extension and by google-crc32c."""
+    if request.param == "python":
+        monkeypatch.setattr(extension, "checksum", False)
+    elif not extension.checksum:
+        pytest.skip("the extension was not built, or the processor has no CRC-32C")
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("field", ["image", "label", "jpeg", "boxes", "mask", "flag", "key"])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda pack: pack[6],
+        lambda pack: pack[-4],
+        lambda pack: pack[4:8],
+        lambda pack: pack[::-3],
+        lambda pack: list(pack),
+        lambda pack: [pack[0], pack[5], pack[4:6], pack[:]],
+    ],
+    ids=["number", "from the end", "slice", "backwards", "loop", "beside others"],
+)
+def test_a_damaged_sample_is_not_given(folder, field, read):
+    flip(folder, field)
+    damaged = Pack.open(folder)
+    for _ in range(2):  # nor the second time
+        with pytest.raises(PackError, match=DAMAGED.format(field)):
+            read(damaged)
+
+
+def test_samples_beside_a_damaged_one_are_given(folder, original):
+    flip(folder)
+    damaged, whole = Pack.open(folder), Pack.open(original)
+    for number in (0, 4, 5, 7, 9):
+        assert np.array_equal(damaged[number]["image"], whole[number]["image"])
+    assert np.array_equal(damaged[7::-2]["image"], whole[7::-2]["image"])
+
+
+@pytest.mark.parametrize(
+    "read", [lambda pack: pack[6], lambda pack: pack[9:2:-1]], ids=["number", "slice"]
+)
+def test_a_sample_is_compared_once_a_process(folder, read):
+    pack = Pack.open(folder)
+    read(pack)
+    flip(folder)
+    read(pack)
+    for another in (Pack.open(folder), pickle.loads(pickle.dumps(pack))):
+        with pytest.raises(PackError, match=DAMAGED.format("image")):
+            read(another)
+
+
+def test_threads_that_read_side_by_side_are_given_no_damaged_sample(folder):
+    flip(folder)
+    damaged = Pack.open(folder)
+
+    def given(number):
+        try:
+            return damaged[number]["key"] is not None
+        except PackError:
+            return False
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(given, [*range(10)] * 50)) == [n != 6 for n in range(10)] * 50
 
 
 def test_repr_says_what_it_is(opened):

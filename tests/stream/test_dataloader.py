@@ -3,14 +3,16 @@ an iterable one, by ``as_iterable``."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dsets.errors import MissingLibraryError, UsageError
+from dsets.errors import MissingLibraryError, PackError, UsageError
 from dsets.pack import Pack
 from dsets.stream import Key, Order, Ragged, as_iterable, batches
 from dsets.transforms import Flip, PadCrop
@@ -30,6 +32,19 @@ def test_workers_read_each_sample_once(make_pack: Callable[..., Pack], method: s
     )
     keys = sorted(sample["key"] for sample in loader)
     assert keys == pack.keys(range(37))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_sample_of_a_pack_is_an_error(
+    make_pack: Callable[..., Pack], tmp_path: Path, workers: int
+) -> None:
+    folder = shutil.copytree(make_pack(37).path, tmp_path / "damaged")
+    with (folder / "shard-00000.h5").open("r+b") as file:
+        file.seek(Pack.open(folder).index.shards[0].datasets["image"].offset)
+        file.write(b"damaged")
+    loader: Any = data.DataLoader(Pack.open(folder), batch_size=None, num_workers=workers)
+    with pytest.raises(PackError, match=r"shard-00000\.h5, image, sample 0: damaged"):
+        list(loader)
 
 
 def epoch_of(loader: Any) -> list[tuple[list[int], bytes]]:

@@ -159,12 +159,12 @@ def test_the_shards_of_a_batch_are_looked_at_after_it(many: Pack) -> None:
 @pytest.mark.parametrize("name", ["shard-00000.h5", "shard-00020.h5", "shard-00039.h5"])
 def test_no_epoch_ends_when_a_shard_has_changed_under_it(many: Pack, name: str) -> None:
     """Where each batch has samples of more shards than are looked at after it."""
-    with batches(many, 40) as stream:
+    with batches(many, 40, verify="never") as stream:
         with pytest.raises(PackError, match=f"{name}.*changed or replaced"):
-            for batch in stream:
-                if batch.position == 40:  # the last one
-                    overwrite(many.path / name)
-        assert (stream.epoch, stream.position) == (0, 80)
+            for _, batch in zip(range(2), stream, strict=False):  # which leaves it at the last one
+                assert batch.position == 0
+                overwrite(many.path / name)
+        assert (stream.epoch, stream.position) == (0, 40)
         with pytest.raises(PackError, match=name):
             list(stream)
 

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 
 from dsets import extension
 from dsets.errors import PackError, UsageError
+from dsets.field import Field
 from dsets.pack import Pack
 from dsets.stream import Stream, Window, batches
 from dsets.stream.substitutes import candidates
 from dsets.transforms import Flip, PadCrop
+from tests import packs
 
 MakePack = Callable[..., Pack]
 N = 37
@@ -265,6 +267,18 @@ def test_verify_first_looks_once_a_process_always_each_time_never_not(
             quiet(stream)
             found[verify] = stream.substituted
     assert found == {"first": 0, "always": 1, "never": 0}
+
+
+def test_without_verification_damaged_values_of_two_varying_sizes_are_shown(tmp_path: Path) -> None:
+    """They are read one by one, as ``pack[i]`` reads, which would refuse."""
+    values = [np.full((2, number + 1), number, np.uint8) for number in range(4)]
+    field = Field("mask", "uint8", (None, None))
+    made = packs.written(tmp_path / "made", (field,), list("abcd"), {"mask": values})
+    pack = damaged(made, tmp_path / "damaged", (0,), "mask")
+    (batch,) = batches(pack, 4, shuffle=False, verify="never")
+    assert batch["mask"][0].ravel()[0] == 4
+    with pytest.raises(PackError, match="mask: its bytes have another CRC-32C"):
+        list(batches(pack, 4, shuffle=False))
 
 
 @pytest.mark.parametrize(

@@ -102,10 +102,15 @@ class _Shared(Generic[Job, Result]):
                 self.failed = True
                 self.crew.idle.notify_all()
 
+    def wait(self) -> None:
+        """Until the next result is there, or all is over."""
+        with self.lock:
+            self.ready.wait_for(lambda: self.closed or self.delivered in self.done)
+
     def take(self) -> Result | _Failure:
         """The next result in order; waits for it."""
         with self.lock:
-            self.ready.wait_for(lambda: self.closed or self.delivered in self.done)
+            self.wait()
             if self.closed:
                 raise StreamError("the stream was closed while its next batch was awaited")
             result = self.done.pop(self.delivered)
@@ -182,6 +187,10 @@ class Prefetch(Generic[Job, Result]):
     def forked(self) -> bool:
         """True in a child process, where the threads do not exist."""
         return self._shared.process != os.getpid()
+
+    def wait(self) -> None:
+        """Until ``get`` need not wait."""
+        self._shared.wait()
 
     def get(self) -> Result:
         """The next result. Raises what the job raised, in the job's turn."""

@@ -209,6 +209,12 @@ class Stream(Closing):
             prefetch, fetching = self._prefetch, self._fetching
             if prefetch is None or prefetch.forked:
                 prefetch, fetching = self._begun()
+            if self._order.over(self._order.following(self._state.position)):
+                # With its last batch all of the epoch is read, and of batches of many shards only
+                # some were looked at. Not once it is taken: threads begin another one then, with
+                # memory that the consumer is about to give back.
+                prefetch.wait()
+                self._substitutes.readable.unchanged()
             batch = self._assembly.receive(prefetch.get())
         except Exception as error:
             if not self._closed or isinstance(error, StreamError):
@@ -217,12 +223,8 @@ class Stream(Closing):
             raise StreamError("the stream was closed while its next batch was awaited") from error
         if fetching is not None:
             fetching.passed(len(batch.index))
-        following = self._order.following(batch.position)
-        if self._order.over(following):
-            # Now all of the epoch is read, and of batches of many shards only some were looked at.
-            self._substitutes.readable.unchanged()
         self._count(batch)
-        self._state = State(batch.epoch, following)
+        self._state = State(batch.epoch, self._order.following(batch.position))
         return batch
 
     def _begun(self) -> tuple[Prefetch[Job, Made], Ahead | None]:

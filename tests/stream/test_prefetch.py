@@ -52,6 +52,22 @@ def test_order_holds_when_the_first_job_ends_last() -> None:
     prefetch.close()
 
 
+def test_waiting_for_a_result_makes_no_room_for_another() -> None:
+    begun: list[int] = []
+
+    def work(job: int) -> int:
+        begun.append(job)
+        return job
+
+    prefetch = Prefetch(itertools.count(), work, 1, 1)
+    prefetch.wait()
+    prefetch.wait()
+    assert begun == [0]
+    assert [prefetch.get() for _ in range(3)] == [0, 1, 2]
+    prefetch.close()
+    prefetch.wait()
+
+
 def test_never_more_than_ahead_are_made_before_they_are_taken() -> None:
     full = threading.Event()
     taken = 0

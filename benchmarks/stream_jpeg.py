@@ -6,8 +6,8 @@ TRAIN_TAR is ILSVRC2012_img_train.tar or a part of it. Its first --pictures beco
 quality 90, 4:2:0, taken --copies times. Random resized crop of 224 (area 0.08 … 1, aspect ratio
 3/4 … 4/3), mirror, normalised float32 (3, 224, 224), batches of 256, page cache warm. Contestants
 take turns, forwards and backwards; every one reads each byte of each batch (``contestant.py``), two
-threads or worker processes each. The limit is decoding whole images by the extension, no more, on
-as many threads as there are processors.
+threads or worker processes each. The limit is decoding whole images by the extension, no more, in
+two threads too.
 
 The PSNR, of 200 boxes against Pillow's decode, crop and antialiased bilinear resize, is that of
 the pixels before normalisation; peers that choose their boxes themselves are given ours for it.

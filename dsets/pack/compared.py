@@ -1,4 +1,4 @@
-"""Which rows of a shard were compared with their CRC-32Cs in this process.
+"""Which rows of a shard, or samples of a pack, were compared with their CRC-32Cs in this process.
 
 Nothing locks: a bit that is lost between two threads only has a row compared once more, and a
 forked child goes on from what its parent had compared, of the same file.

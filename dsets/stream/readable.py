@@ -22,6 +22,7 @@ from dsets.errors import PackError, UsageError
 from dsets.field import Field
 from dsets.numbers import written
 from dsets.pack import Pack, checksums
+from dsets.pack.compared import Compared, Numbers
 from dsets.pack.digests import hash_of
 from dsets.pack.guard import guard
 from dsets.pack.rows import KEY
@@ -34,8 +35,6 @@ _FILES_A_BATCH = 16
 
 #: Why a sample is unreadable whose key, or what its random choices are keyed by, is damaged.
 DAMAGED_KEY = "key: its bytes have another checksum"
-
-Numbers = npt.NDArray[np.int64]
 
 
 class Unreadable(Exception):
@@ -68,7 +67,7 @@ class Readable:
                 if width:
                     self._rows[field.name] = extension.native.rows(arrays, width)
         self._lock = threading.RLock()
-        self._seen = np.zeros(-(-len(pack) // 8), np.uint8)
+        self._seen = Compared(len(pack))
         self._left = len(pack)
         self._failing: set[int] = set()
         self._noted = 0
@@ -156,13 +155,12 @@ class Readable:
             return index
         if self.faults != self._noted:
             self._note()
-        due = np.zeros(len(index), np.bool_)
-        if verify == "first" and self._left:
-            due |= self._seen[index >> 3] >> (index & 7).astype(np.uint8) & 1 == 0
+        due = self._seen.missing(index) if verify == "first" and self._left else index[:0]
         if self._failing:
             with self._lock:
-                due |= np.isin(self._shard(index), np.fromiter(self._failing, np.int64))
-        return index[due]
+                again = np.isin(self._shard(index), np.fromiter(self._failing, np.int64))
+            due = np.append(due, index[again])
+        return due
 
     def _shard(self, index: Numbers) -> Numbers:
         return np.searchsorted(self._starts, index, side="right") - 1
@@ -180,9 +178,8 @@ class Readable:
         with self._lock:
             for number, reason in wrong.items():
                 self.refuse(number, reason)
-            byte, bit = index >> 3, np.uint8(1) << (index & 7).astype(np.uint8)
-            self._left -= int(np.count_nonzero(self._seen[byte] & bit == 0))
-            np.bitwise_or.at(self._seen, byte, bit)
+            self._left -= len(self._seen.missing(index))
+            self._seen.add(index)
 
     def _wrong_keys(self, index: Numbers) -> dict[int, str]:
         """Which samples' keys, or what their random choices are keyed by, are not as recorded."""

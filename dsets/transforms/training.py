@@ -22,7 +22,8 @@ def statistics_of(pack: Pack, where: str) -> Statistics:
         raise UsageError(
             "not a pack", where=where, expected="a Pack", got=written(pack), remedy=remedy
         )
-    if pack.statistics is None:
+    statistics = pack.statistics
+    if statistics is None:
         raise UsageError(
             "the pack has no statistics",
             where=where,
@@ -30,4 +31,4 @@ def statistics_of(pack: Pack, where: str) -> Statistics:
             got=written(pack),
             remedy=f"take {where}(the training pack) for every split",
         )
-    return pack.statistics
+    return statistics

@@ -13,7 +13,7 @@ from dsets.locks import holding
 
 
 @contextmanager
-def replacing(path: Path, *, locked: bool = False) -> Iterator[Path]:
+def replacing(path: Path, *, locked: bool = False, lasting: bool = True) -> Iterator[Path]:
     """A ``*.part`` path beside ``path`` to write to; renamed over ``path`` when the block succeeds.
 
     The file is flushed to disk before the rename and the folder after it. When the block fails the
@@ -21,19 +21,22 @@ def replacing(path: Path, *, locked: bool = False) -> Iterator[Path]:
     name carries the process and the thread, so two writers never share a part.
 
     ``locked``: others ``sweep`` here, so the part is locked until it has its final name.
+    ``lasting``: false for what may be lost, or empty, after a power cut; then nothing is flushed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.part")
     with holding(part) if locked else nullcontext():
         try:
             yield part
-            flush(part)
+            if lasting:
+                flush(part)
             os.replace(part, path)
         except BaseException:
             with suppress(FileNotFoundError):
                 part.unlink()
             raise
-    flush(path.parent)
+    if lasting:
+        flush(path.parent)
 
 
 @contextmanager

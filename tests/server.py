@@ -55,6 +55,7 @@ class Asked:
     path: str
     headers: Mapping[str, str]
     status: int
+    client: int  # the port: one for each connection
 
 
 class Server(ThreadingHTTPServer):
@@ -194,7 +195,9 @@ class _Handler(BaseHTTPRequestHandler):
         return int(start), int(last) + 1 if last else None
 
     def _answer(self, route: Route, status: int, body: bytes, more: Mapping[str, str]) -> None:
-        self.server.requests.append(Asked(self.path, dict(self.headers), status))
+        self.server.requests.append(
+            Asked(self.path, dict(self.headers), status, self.client_address[1])
+        )
         headers = {"Content-Type": "application/octet-stream", "Date": formatdate(usegmt=True)}
         if route.ranges:
             headers["Accept-Ranges"] = "bytes"

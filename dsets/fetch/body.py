@@ -62,6 +62,8 @@ def reader(response: Response, inflated: Inflated | None) -> Callable[[memoryvie
         if not count:
             raise ConnectionError("ended early")
         left -= count
+        if not left:
+            raw.release_conn()  # for the next file
         return count
 
     return straight

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import http.client
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -19,6 +18,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.response import HTTPResponse
 
+from dsets.fetch import deadlines
 from dsets.fetch.answers import Refused
 from dsets.fetch.sources import shown
 from dsets.fetch.stop import shut
@@ -50,24 +50,19 @@ class Flow:
     @contextmanager
     def watched(self, response: Response, seconds: float, least: int) -> Iterator[None]:
         """Break the response's connection when the flow dries up while the block runs."""
-        over = threading.Event()
+        before = self.received
 
-        def watch() -> None:
+        def look() -> float | None:
+            nonlocal before
+            if self.received - before < least:
+                self.dried = True
+                shut(response.raw.fileno)
+                return None
             before = self.received
-            while not over.wait(seconds):
-                if self.received - before < least:
-                    self.dried = True
-                    shut(response.raw.fileno)
-                    return
-                before = self.received
+            return seconds
 
-        thread = threading.Thread(target=watch, name="dsets-fetch-watch", daemon=True)
-        thread.start()
-        try:
+        with deadlines.within(seconds, look):
             yield
-        finally:
-            over.set()
-            thread.join()
 
 
 class _Session(requests.Session):
@@ -104,32 +99,25 @@ class _Timed(HTTPConnection):
     response_class = _Final
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        late = threading.Event()
+        late = False
 
         def end() -> None:
-            late.set()
+            nonlocal late
+            late = True
             if self.sock is not None:
                 shut(self.sock.fileno)
 
-        timer = threading.Timer(self.timeout or 0.0, end)
-        timer.name, timer.daemon = "dsets-fetch-head", True
-        if self.timeout is not None:
-            timer.start()
         try:
-            answer = super().getresponse()
+            with nullcontext() if self.timeout is None else deadlines.within(self.timeout, end):
+                answer = super().getresponse()
         except Exception:
-            if late.is_set():
+            if late:
                 raise TimeoutError("timed out") from None
             raise
-        else:
-            if late.is_set():  # the end that we made looks like the end of the headers
-                answer.close()
-                raise TimeoutError("timed out")
-            return answer
-        finally:
-            timer.cancel()
-            if timer.ident is not None:
-                timer.join()
+        if late:  # the end that we made looks like the end of the headers
+            answer.close()
+            raise TimeoutError("timed out")
+        return answer
 
 
 class _TimedTLS(_Timed, HTTPSConnection):

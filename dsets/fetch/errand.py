@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -13,6 +13,7 @@ from dsets.fetch import ends, receipts
 from dsets.fetch.answers import Cut, Refused
 from dsets.fetch.part import Part, locked, part_path, part_size, resumable
 from dsets.fetch.planning import Step, found
+from dsets.fetch.sessions import Sessions
 from dsets.fetch.side_by_side import Lanes
 from dsets.fetch.sources import shown
 from dsets.fetch.stop import Stop
@@ -32,7 +33,12 @@ LASTING = (
 
 
 def run(
-    step: Step, patience: Patience, stop: Stop, tell: Progress, lanes: Lanes | None = None
+    step: Step,
+    patience: Patience,
+    stop: Stop,
+    tell: Progress,
+    sessions: Sessions,
+    lanes: Lanes | None = None,
 ) -> None:
     """Bring the file of one step here, or find that another process did.
 
@@ -52,7 +58,9 @@ def run(
                 receipts.write(step.path, receipt)
             else:
                 part.recover(resumable(step.file, step.path, step.addresses), stop)
-                receipt = _fetch(step, part, patience, stop, tell, lanes or Lanes())
+                with sessions.one() as http:
+                    wire = Wire(http, patience, stop, _telling(step, part, tell), lanes or Lanes())
+                    receipt = _fetch(step, part, wire, tell)
             tell(Event(step.file.name, receipt.bytes, receipt.bytes, finished=True))
     except DsetsError:
         raise
@@ -88,11 +96,9 @@ def _hold(step: Step, stop: Stop, tell: Progress) -> Iterator[Part]:
         holder.__exit__(None, None, None)
 
 
-def _fetch(
-    step: Step, part: Part, patience: Patience, stop: Stop, tell: Progress, lanes: Lanes
-) -> receipts.Receipt:
-    tried: list[tuple[str, str]] = []
-    told = 0.0  # the first bytes are told at once
+def _telling(step: Step, part: Part, tell: Progress) -> Callable[[], None]:
+    """What is called with every advance, and tells the first and then now and then one."""
+    told = 0.0
 
     def advanced() -> None:
         nonlocal told
@@ -101,36 +107,37 @@ def _fetch(
             told = now
             tell(Event(step.file.name, part.size, step.file.bytes))
 
-    from dsets.fetch.connection import session  # requests loads when it is needed
+    return advanced
 
-    turns = Turns(step.addresses, patience)
+
+def _fetch(step: Step, part: Part, wire: Wire, tell: Progress) -> receipts.Receipt:
+    tried: list[tuple[str, str]] = []
+    turns = Turns(step.addresses, wire.patience)
     again = False
-    with session() as http:
-        wire = Wire(http, patience, stop, advanced, lanes)
-        while turn := turns.next(stop):
-            before = turn.begin(part.size)
+    while turn := turns.next(wire.stop):
+        before = turn.begin(part.size)
+        try:
+            gave, note = _once(turn, part, replace(wire, patience=turns.patience(turn)), tell)
+            return part.finish(shown(gave), note)
+        except Refused as error:
+            again = again or error.later
+            failure, then = str(error), turns.forgive(turn, error)
+        except Cut as cut:
+            kept = part.size - before
+            only_here = not part.file.digest and bool(
+                resumable(part.file, part.path, (turn.address,))
+            )
+            failure = str(cut)
             try:
-                gave, note = _once(turn, part, replace(wire, patience=turns.patience(turn)), tell)
-                return part.finish(shown(gave), note)
-            except Refused as error:
-                again = again or error.later
-                failure, then = str(error), turns.forgive(turn, error)
-            except Cut as cut:
-                kept = part.size - before
-                only_here = not part.file.digest and bool(
-                    resumable(part.file, part.path, (turn.address,))
-                )
-                failure = str(cut)
-                try:
-                    then = turns.put_off(turn, cut, kept, only_here=only_here)
-                except Refused as refused:  # it wants to be left alone for too long
-                    turns.drop(turn)
-                    failure, then = str(refused), ""
-                again = again or not then
-            if not then:
-                tried.append((shown(turn.address), failure))
-            message = "; ".join(filter(None, (f"{shown(turn.address)}: {failure}", then)))
-            tell(Event(step.file.name, part.size, step.file.bytes, message))
+                then = turns.put_off(turn, cut, kept, only_here=only_here)
+            except Refused as refused:  # it wants to be left alone for too long
+                turns.drop(turn)
+                failure, then = str(refused), ""
+            again = again or not then
+        if not then:
+            tried.append((shown(turn.address), failure))
+        message = "; ".join(filter(None, (f"{shown(turn.address)}: {failure}", then)))
+        tell(Event(step.file.name, part.size, step.file.bytes, message))
     failed = FetchError(
         "no address gave the file",
         where=step.file.name,

@@ -1,4 +1,8 @@
-"""Digests beside the work: each algorithm in a thread of its own (hashlib lets go of the GIL)."""
+"""Digests of what comes: of a large file beside the work, each algorithm in a thread of its own.
+
+hashlib lets go of the interpreter's lock, so that nobody waits for it. A small file is hashed where
+it comes: to start a thread, and to hand over to it, takes longer than is saved.
+"""
 
 from __future__ import annotations
 
@@ -12,32 +16,39 @@ from threading import Condition, Thread
 from dsets.closing import Closing
 
 CHUNK = 1 << 20
-RING = 16 * CHUNK  # how far the slowest algorithm may lag behind
-SMALLEST = 1 << 16  # of a ring: to clear 16 MiB takes longer than to fetch a small file
+RING = 16 * CHUNK  # how far the slowest algorithm may lag behind; no more is hashed without threads
+SMALLEST = 1 << 16  # of the memory lent
 TURN = 4 * CHUNK  # hashed in one go at most, before its memory is free again
 
 Data = bytes | memoryview
 
 
 class Digester(Closing):
-    """Hashes what ``update`` is given, in the background; ``result`` waits until all of it is done.
+    """Hashes what ``update`` is given; ``result`` waits until all of it is done.
 
-    One ring of memory is read into, written from and hashed from. A thread hashes whatever has come
-    since it looked last in one piece, for its turns at the interpreter's lock are what costs.
-
-    The ring is no larger than ``expected`` bytes need, where that is known; more may come.
+    One piece of memory is read into, written from and hashed from. From ``RING`` bytes on, known to
+    be ``expected`` or come, it is a ring, and a thread hashes whatever has come since it looked
+    last in one piece, for its turns at the interpreter's lock are what costs.
 
     A context manager: its threads end with the block. One thread calls it.
     """
 
     def __init__(self, algorithms: Iterable[str], expected: int | None = None) -> None:
         self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
-        size = RING if expected is None else min(RING, max(expected, SMALLEST))
-        self._ring = memoryview(bytearray(size))
         self._changed = Condition()
         self._came = 0
         self._done = dict.fromkeys(self._hashes, 0)  # of what came, by algorithm
         self._over = False
+        self._threads: list[Thread] = []
+        if expected is not None and expected > RING:
+            self._begin()
+        else:
+            size = CHUNK if expected is None else min(CHUNK, max(expected, SMALLEST))
+            self._ring = memoryview(bytearray(size))
+
+    def _begin(self) -> None:
+        self._ring = memoryview(bytearray(RING))
+        self._came = 0
         self._threads = [
             Thread(target=self._work, args=(name,), name=f"dsets-hash-{name}", daemon=True)
             for name in self._hashes
@@ -51,6 +62,9 @@ class Digester(Closing):
 
         Fresh memory for each read costs more than the read: the kernel clears every page of it.
         """
+        if not self._threads:
+            yield self._ring
+            return
         ring = len(self._ring)
         start = self._came % ring
         size = min(CHUNK, ring - start)
@@ -60,6 +74,13 @@ class Digester(Closing):
 
     def update(self, data: Data) -> None:
         """Hash this too: bytes, or the beginning of what ``block`` lends."""
+        if not self._threads:
+            for hashed in self._hashes.values():
+                hashed.update(data)
+            self._came += len(data)
+            if self._came > RING:
+                self._begin()
+            return
         if isinstance(data, bytes):
             view = memoryview(data)
             while view:
@@ -76,7 +97,7 @@ class Digester(Closing):
     def result(self) -> dict[str, str]:
         """Algorithm → lower-case hex, of everything so far."""
         with self._changed:
-            self._changed.wait_for(lambda: self._lag() == 0)
+            self._changed.wait_for(lambda: not self._threads or self._lag() == 0)
         return {name: hashed.hexdigest() for name, hashed in self._hashes.items()}
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from dsets.errors import FetchError, OfflineError, SpaceError
 from dsets.fetch import crew, errand, terms
 from dsets.fetch.planning import Plan, Step
+from dsets.fetch.sessions import Sessions
 from dsets.fetch.side_by_side import CONNECTIONS, Lanes
 from dsets.fetch.sources import local
 from dsets.fetch.stop import Stop, Stopped
@@ -68,10 +69,12 @@ def files(
         have = step.action == "have"
         tell(Event(step.file.name, step.have_bytes, step.file.bytes, finished=have))
     stop, patience = Stop(), patience or Patience()
-    lanes = Lanes(max(connections, 1) - 1)
-    tasks = [partial(errand.run, step, patience, stop, tell, Lanes(of=lanes)) for step in steps]
+    lanes, sessions = Lanes(max(connections, 1) - 1), Sessions()
+    tasks = [
+        partial(errand.run, step, patience, stop, tell, sessions, Lanes(of=lanes)) for step in steps
+    ]
     failures: list[BaseException] = []
-    with closing(crew.run(tasks, max(jobs, 1), stop)) as ends:
+    with closing(sessions), closing(crew.run(tasks, max(jobs, 1), stop)) as ends:
         for failure in filter(None, ends):
             failures.append(failure)
             if _stops_all(failure):

@@ -105,6 +105,7 @@ class Part:
         self.told: int | None = None
         self.untold = ""
         self.origin = read_origin(path)
+        self._unwritten = False
         self._descriptor = descriptor
         self._digester = Digester(receipts.algorithms(file), file.bytes)
         self._behind = 0
@@ -154,12 +155,21 @@ class Part:
         self.forget()
 
     def remember(self, origin: Origin) -> None:
+        """Write down who began this: of a small file that has a digest only when it is left, for it
+        is here soon, and its digest tells pieces of two files without that."""
         self.origin = origin
+        small = origin.bytes is not None and origin.bytes <= direct.WORTH
+        self._unwritten = small and self.file.digest is not None
+        if not self._unwritten:
+            self._write_origin(origin)
+
+    def _write_origin(self, origin: Origin) -> None:
         with replacing(origin_path(self.path)) as beside:
             beside.write_text(json.dumps(asdict(origin)) + "\n")
+        self._unwritten = False
 
     def forget(self) -> None:
-        self.origin = None
+        self.origin, self._unwritten = None, False
         origin_path(self.path).unlink(missing_ok=True)
 
     def digests(self) -> dict[str, str]:
@@ -198,6 +208,8 @@ class Part:
         self._digester.close()
         with suppress(OSError):
             self.flush()
+            if self.origin and self._unwritten:
+                self._write_origin(self.origin)
         self._end_run()
 
     def recover(self, keep: int, stop: Stop) -> None:

@@ -66,14 +66,18 @@ def read(path: Path) -> Receipt | None:
         there = path.stat()
     except OSError:
         return None
+    return receipt if receipt and holds(receipt, there) else None
+
+
+def holds(receipt: Receipt, there: os.stat_result) -> bool:
+    """Whether it is of the file as that is now."""
     now = (there.st_size, there.st_mtime_ns, there.st_ino)
-    if receipt and (receipt.bytes, receipt.mtime_ns, receipt.inode) == now:
-        return receipt
-    return None
+    return (receipt.bytes, receipt.mtime_ns, receipt.inode) == now
 
 
 def write(path: Path, receipt: Receipt) -> None:
-    with replacing(receipt_path(path), locked=True) as part:
+    # One that a power cut spoils counts as none: the file is hashed again.
+    with replacing(receipt_path(path), locked=True, lasting=False) as part:
         facts = {key: value for key, value in asdict(receipt).items() if key != "note" or value}
         part.write_text(json.dumps(facts, indent=1) + "\n")
 

@@ -25,6 +25,7 @@ from dsets.errors import DsetsError, FetchError, SpaceError, UsageError
 from dsets.fetch import receipts
 from dsets.fetch.part import origin_path, part_path
 from dsets.remote import held, parts, region
+from dsets.remote.kept import Kept
 from dsets.store import home
 
 FOLDER = "DSETS_CACHE"
@@ -91,6 +92,7 @@ class Cache:
         self._held: Counter[str] = Counter()
         self._bytes: dict[str, int] = {}
         self._list = held.Held(root)
+        self._kept = Kept(root)
         # Made before any thread that uses it, so that it ends after them when the process exits.
         self._finalizer = weakref.finalize(self, self._list.end)
         #: Other users that hold something, or did when we last looked, of each process.
@@ -234,44 +236,29 @@ class Cache:
         if sum(kept.values()) > self.limit:
             return False
         idle = [
-            (
-                found.st_atime_ns,
-                found.st_size,
-                [self.path(one), receipts.receipt_path(self.path(one))],
-            )
-            for one, found in self._there().items()
+            (there.st_atime_ns, there.st_size, one, False)
+            for one, there in self._kept.look().items()
             if one not in kept
         ]
         idle += [
-            (
-                found.st_mtime_ns,
-                found.st_size,
-                [part_path(self.path(one)), origin_path(self.path(one))],
-            )
-            for one, found in parts.left(self.root).items()
+            (there.st_mtime_ns, there.st_size, one, True)
+            for one, there in parts.left(self.root).items()
             if one not in kept
         ]
-        total = sum(kept.values()) + sum(size for _, size, _ in idle)
-        for _, size, paths in sorted(idle):
+        total = sum(kept.values()) + sum(size for _, size, *_ in idle)
+        for _, size, one, partly in sorted(idle):
             if total <= self.limit:
                 break
-            for path in paths:
-                path.unlink(missing_ok=True)
+            path = self.path(one)
+            pair = (part_path, origin_path) if partly else (Path, receipts.receipt_path)
+            for each in pair:
+                each(path).unlink(missing_ok=True)
             total -= size
         return True
 
     def _others(self) -> dict[str, int]:
         """What others hold; the lists of dead ones are removed."""
         found, self._users = held.others(self.root, self._list.path)
-        return found
-
-    def _there(self) -> dict[str, os.stat_result]:
-        """The shards that we put there: those whose receipt still holds."""
-        found = {}
-        for path in (self.root / "packs").glob("*/.*.receipt.json"):
-            shard = path.with_name(path.name.removeprefix(".").removesuffix(".receipt.json"))
-            if receipts.read(shard) is not None:
-                found[f"{shard.parent.name}/{shard.name}"] = shard.lstat()
         return found
 
 

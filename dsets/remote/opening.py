@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +14,7 @@ from dsets.fetch import Patience, is_offline, shown
 from dsets.fetch.job import OFFLINE
 from dsets.fetch.objects import LIBRARIES, filesystem, scheme
 from dsets.fetch.receipts import receipt_path
+from dsets.fetch.sessions import Sessions
 from dsets.fetch.stop import Stop
 from dsets.locks import holding
 from dsets.manifest import File
@@ -102,7 +104,8 @@ def _fetched(address: str, folder: Path, patience: Patience, kept: Path) -> Path
         old.unlink(missing_ok=True)
     file = File(fresh.name, (shards.below(address, INDEX),))
     try:
-        shards.bring(file, fresh, Stop(), patience, shards.at_most(strict.BYTES))
+        with closing(Sessions()) as sessions:
+            shards.bring(file, fresh, Stop(), patience, sessions, shards.at_most(strict.BYTES))
     except SpaceError:
         raise
     except FetchError as error:

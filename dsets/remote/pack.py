@@ -14,6 +14,7 @@ import numpy.typing as npt
 from dsets.errors import FetchError, OfflineError, PackError, SpaceError
 from dsets.fetch import crew, is_offline, shown
 from dsets.fetch.job import OFFLINE
+from dsets.fetch.sessions import Sessions
 from dsets.fetch.stop import Stop
 from dsets.manifest import File
 from dsets.pack import Pack, Statistics
@@ -44,6 +45,7 @@ class RemotePack(Pack):
         "_patience",
         "_places",
         "_reserved",
+        "_sessions",
         "address",
     )
 
@@ -53,6 +55,7 @@ class RemotePack(Pack):
         self.address = address
         self._cache = cache
         self._patience = patience
+        self._sessions = Sessions()
         self._doubted: set[int] = set()
         self._reserved: list[Reserved | None] = [None] * len(content.shards)
         # These must not refer to the pack, which is let go of with its last user.
@@ -145,7 +148,7 @@ class RemotePack(Pack):
         try:
             patience = self._patience.awaited if awaited else self._patience.brief
             with usable(self._cache.root):
-                shards.bring(file, self.path / name, stop, patience)
+                shards.bring(file, self.path / name, stop, patience, self._sessions)
         finally:
             fetching.release()
 
@@ -261,6 +264,7 @@ class RemotePack(Pack):
 
     def close(self) -> None:
         """Let go of every shard; the pack may be used again. Idempotent."""
+        self._sessions.close()
         with self._changed:
             self._places.unmap_idle()
             if not self._places.mapped:

@@ -10,6 +10,7 @@ from dsets.fetch import Patience, Step, errand, is_offline
 from dsets.fetch.job import OFFLINE
 from dsets.fetch.part import part_path
 from dsets.fetch.planning import found
+from dsets.fetch.sessions import Sessions
 from dsets.fetch.stop import Stop
 from dsets.manifest import File
 from dsets.progress import Event, Progress, ignore
@@ -27,7 +28,12 @@ def below(address: str, name: str) -> str:
 
 
 def bring(
-    file: File, path: Path, stop: Stop, patience: Patience, progress: Progress = ignore
+    file: File,
+    path: Path,
+    stop: Stop,
+    patience: Patience,
+    sessions: Sessions,
+    progress: Progress = ignore,
 ) -> None:
     """Have the file at ``path``, with the size and sha256 that it names, if it names them.
 
@@ -45,7 +51,8 @@ def bring(
     _free(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        errand.run(Step(file, path, "download", 0, file.addresses), patience, stop, progress)
+        step = Step(file, path, "download", 0, file.addresses)
+        errand.run(step, patience, stop, progress, sessions)
     except SpaceError:
         raise
     except FetchError as error:  # the errand's remedies are options of `dsets fetch`

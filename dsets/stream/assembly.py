@@ -81,6 +81,8 @@ class Assembly:
                 size = int(np.prod(column.shape)) * column.dtype.itemsize * rows
                 self.pools[field.name] = _pool(size, buffers, device)
 
+        #: Jobs, by epoch and position, that have not got their memory yet.
+        self._awaiting: set[tuple[int, int]] = set()
         self._drawn: tuple[str, ...] = ()
         if recipe.geometry:
             if isinstance(self._columns.get(IMAGE), Encoded):
@@ -111,12 +113,26 @@ class Assembly:
             StreamError: a function failed; names the first sample for which it does.
             PackError: a sample cannot be read, or a shard was cut short, changed or replaced.
         """
-        job, batch = self._read(job)
+        place = job.epoch, job.position
+        self._awaiting.add(place)
+        try:
+            job, batch = self._read(job)
+        finally:
+            self._awaiting.discard(place)
         batch = self._apply(job, batch)
         if self._on_device is None:
             return Made(*self._device.place(batch))
         batch = batch.replace({**batch, **self._choices(self._on_device, job)})
         return Made(*self._device.place(batch, self._on_device.apply))
+
+    def _before(self, job: Job) -> int:
+        """How many jobs that come before this one have not got their memory yet."""
+        place = job.epoch, job.position
+        return sum(other < place for other in self._awaiting.copy())
+
+    def get_ready(self) -> bool:
+        """Make a piece of some memory ready for what is to come; False where all is."""
+        return any(pool.make_ready() for pool in self.pools.values())
 
     def _choices(self, kernel: OnDevice, job: Job) -> dict[str, npt.NDArray[Any]]:
         """What the device must know of the views, in memory that it can copy from."""
@@ -177,7 +193,10 @@ class Assembly:
         if column is None or isinstance(column, Varying):
             return self._take(name, column, job)
         rows = len(job.index)
-        out = self.pools[name].lend((rows, *column.shape), column.dtype)
+        before = partial(self._before, job)
+        out = self.pools[name].lend((rows, *column.shape), column.dtype, before)
+        if out.nbytes >= _SHARED:
+            self._awaiting.discard((job.epoch, job.position))
         hands = min(self.crew.hands, rows) if out.nbytes >= _SHARED else 1
         if hands == 1:
             self._fill(name, column, job, slice(0, rows), out)

@@ -105,7 +105,10 @@ class _Shared(Generic[Job, Result]):
     def wait(self) -> None:
         """Until the next result is there, or all is over."""
         with self.lock:
-            self.ready.wait_for(lambda: self.closed or self.delivered in self.done)
+            self.ready.wait_for(self.is_ready)
+
+    def is_ready(self) -> bool:
+        return self.closed or self.delivered in self.done
 
     def take(self) -> Result | _Failure:
         """The next result in order; waits for it."""
@@ -187,6 +190,11 @@ class Prefetch(Generic[Job, Result]):
     def forked(self) -> bool:
         """True in a child process, where the threads do not exist."""
         return self._shared.process != os.getpid()
+
+    @property
+    def ready(self) -> bool:
+        """Whether ``get`` need not wait."""
+        return self._shared.is_ready()
 
     def wait(self) -> None:
         """Until ``get`` need not wait."""

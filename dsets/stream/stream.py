@@ -209,6 +209,8 @@ class Stream(Closing):
             prefetch, fetching = self._prefetch, self._fetching
             if prefetch is None or prefetch.forked:
                 prefetch, fetching = self._begun()
+            while not prefetch.ready and self._assembly.get_ready():
+                pass  # rather than to wait
             if self._order.over(self._order.following(self._state.position)):
                 # With its last batch all of the epoch is read, and of batches of many shards only
                 # some were looked at. Not once it is taken: threads begin another one then, with

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dsets.stream import buffers
 from dsets.stream.buffers import Pool, page_aligned
 
 FLOAT = np.dtype(np.float32)
@@ -176,3 +178,84 @@ def test_more_than_a_buffer_is_never_lent() -> None:
 @pytest.mark.parametrize("shape", [(0,), (0, 4), ()])
 def test_empty_and_scalar_shapes_are_lent_too(shape: tuple[int, ...]) -> None:
     assert Pool(128, 1).lend(shape, FLOAT).shape == shape
+
+
+BYTES = np.dtype(np.uint8)
+
+
+@pytest.fixture
+def pieces(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A buffer of eight pages is made ready in eight pieces."""
+    monkeypatch.setattr(buffers, "_PIECE", 4096)
+    return 8
+
+
+def test_a_first_buffer_is_lent_untouched_since_none_can_come_back(pieces: int) -> None:
+    pool = Pool(pieces * 4096, 2)
+    pool.lend((1,), BYTES)
+    assert [pool.make_ready() for _ in range(pieces + 1)] == pieces * [True] + [False]
+
+
+def test_who_has_nothing_else_to_do_makes_fresh_ones_ready_until_all_are(pieces: int) -> None:
+    pool = Pool(pieces * 4096, 3)
+    assert sum(pool.make_ready() for _ in range(100)) == 3 * pieces
+    assert pool.free == 3
+    kept = [pool.lend((pieces * 4096,), BYTES) for _ in range(3)]
+    assert len({array.ctypes.data for array in kept}) == 3 and pool.extra == 0
+
+
+def test_what_comes_back_is_lent_rather_than_what_is_fresh(pieces: int) -> None:
+    pool = Pool(pieces * 4096, 3)
+    first = pool.lend((1,), BYTES)
+    where, boxes = first.ctypes.data, [first]
+    del first
+    turns = 0
+
+    def before() -> int:
+        nonlocal turns
+        turns += 1
+        if turns == 3:
+            boxes.clear()  # the consumer gives it back
+        return 0
+
+    assert pool.lend((1,), BYTES, before).ctypes.data == where
+    assert turns < pieces and pool.extra == 0
+
+
+def test_what_comes_back_is_left_for_those_that_are_to_have_theirs_first(pieces: int) -> None:
+    pool = Pool(pieces * 4096, 3)
+    kept, back = pool.lend((1,), BYTES), pool.lend((1,), BYTES)
+    where = back.ctypes.data
+    del back
+    later = pool.lend((1,), BYTES, lambda: 1)
+    assert later.ctypes.data not in (where, kept.ctypes.data)
+    assert pool.lend((1,), BYTES).ctypes.data == where and pool.extra == 0
+
+
+def test_without_fresh_ones_nobody_waits_for_those_before(pieces: int) -> None:
+    pool = Pool(pieces * 4096, 1)
+    pool.lend((1,), BYTES)
+    assert pool.lend((1,), BYTES, lambda: 5) is not None and pool.extra == 0
+
+
+def test_what_is_lent_is_touched_by_nobody_while_others_are_made_ready(pieces: int) -> None:
+    for _ in range(20):
+        pool, wrong = Pool(pieces * 4096, 4), list[int]()
+        work = partial(_lend_and_look, pool, pieces * 4096, wrong)
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(1, 4)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            pool.make_ready()
+        for thread in threads:
+            thread.join()
+        assert not wrong and pool.extra == 0 and pool.free == 4
+
+
+def _lend_and_look(pool: Pool, size: int, wrong: list[int], number: int) -> None:
+    for step in range(30):
+        array = pool.lend((size,), BYTES, partial(step.__mod__, 2))
+        array[...] = number
+        pool.make_ready()
+        if not (array == number).all():
+            wrong.append(number)

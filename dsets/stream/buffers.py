@@ -98,7 +98,8 @@ class Pool:
         """A writable, C-contiguous, page-aligned array whose contents are undefined.
 
         ``before``: how many buffers others will want that are to have theirs first. While there are
-        fresh ones, so many of the others are left for them.
+        fresh ones, so many of the others are left for them; the last fresh one is for who has no
+        other.
         """
         if dtype.itemsize * int(np.prod(shape, dtype=np.int64)) > self._size:
             raise ValueError(f"the pool lends {self._size} bytes, not {dtype} {shape}")
@@ -110,7 +111,7 @@ class Pool:
     def _take(self, before: Callable[[], int]) -> Memory:
         while True:
             with self._changed:
-                if not self._fresh or len(self._used) > before():
+                if len(self._fresh) <= 1 or len(self._used) > before():
                     with suppress(IndexError):
                         return self._used.pop()
                 if not self._fresh:
@@ -126,9 +127,9 @@ class Pool:
         return self._allocate(self._size)
 
     def make_ready(self) -> bool:
-        """Touch a piece of a fresh buffer; False where there is none that nobody has begun."""
+        """Touch a piece of a fresh buffer, but the last; False where none is left to touch."""
         with self._changed:
-            mine = self._begin()
+            mine = self._begin() if len(self._fresh) > 1 else None
         if mine is not None:
             self._touch(*mine)
         return mine is not None

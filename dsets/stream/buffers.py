@@ -127,9 +127,13 @@ class Pool:
         return self._allocate(self._size)
 
     def make_ready(self) -> bool:
-        """Touch a piece of a fresh buffer, but the last; False where none is left to touch."""
+        """Touch a piece of a fresh buffer, of the first two; False where none is left to touch.
+
+        With two there is one to fill while the other is read; whether a third is worth its price
+        shows when a thread wants it.
+        """
         with self._changed:
-            mine = self._begin() if len(self._fresh) > 1 else None
+            mine = self._begin() if self._count - len(self._fresh) < 2 else None
         if mine is not None:
             self._touch(*mine)
         return mine is not None

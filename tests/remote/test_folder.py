@@ -112,7 +112,7 @@ def test_a_stream_goes_on_when_its_cache_is_removed(
                     if len(seen) == 15:
                         shutil.rmtree(root, ignore_errors=True)
         assert seen[:180] == 3 * list(range(60))
-        # Without a limit all shards may have been held before, and nothing to be written down since.
+        # Without a limit all may have been held before, and nothing to be written down since.
         assert list(root.glob("held/*.json")) or limit is None
 
 

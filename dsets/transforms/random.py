@@ -31,14 +31,20 @@ Words = npt.NDArray[np.uint64]
 
 def philox(counter: tuple[Words, Words, Words, Words], key: tuple[int, int]) -> tuple[Words, ...]:
     """Four words below 2**32 for each counter. Counter words: uint64 (n,) below 2**32."""
-    a, b, c, d = counter
+    a, b, c, d = (np.array(words, np.uint64) for words in counter)
+    first, second = np.empty_like(a), np.empty_like(a)
     for turn in range(_ROUNDS):
         left, right = (
             np.uint64((k + turn * w) & 0xFFFFFFFF) for k, w in zip(key, _WEYL, strict=True)
         )
-        first, second = a * _MULTIPLIERS[0], c * _MULTIPLIERS[1]
-        a, b = (second >> _HALF) ^ b ^ left, second & _LOW
-        c, d = (first >> _HALF) ^ d ^ right, first & _LOW
+        # In place: fresh memory for each of a hundred steps takes as long as the steps.
+        np.multiply(a, _MULTIPLIERS[0], out=first)
+        np.multiply(c, _MULTIPLIERS[1], out=second)
+        for into, product, word, round_key in ((a, second, b, left), (c, first, d, right)):
+            np.right_shift(product, _HALF, out=into)
+            np.bitwise_xor(into, word, out=into)
+            np.bitwise_xor(into, round_key, out=into)
+            np.bitwise_and(product, _LOW, out=word)
     return a, b, c, d
 
 
@@ -67,6 +73,5 @@ class Draws:
     def words(self, purpose: int, turn: int = 0) -> tuple[Words, ...]:
         """Four arrays uint64 (n,) of words below 2**32."""
         low, high = self.key_hash & _LOW, self.key_hash >> _HALF
-        zero = np.zeros_like(low)
-        third, fourth = zero + np.uint64(purpose), zero + np.uint64(turn)
+        third, fourth = np.full_like(low, purpose), np.full_like(low, turn)
         return philox((low, high, third, fourth), (self.seed, self.epoch))

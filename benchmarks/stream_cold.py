@@ -6,8 +6,8 @@ Workload W2b (``stream_raw.py``). **Cold**: a fresh process imports what it need
 dropped from the page cache, and the clock runs over one epoch. FFCV is left out: it compiles within
 its first epoch (``stream_raw.py`` has the seconds until it is ready). DALI's pipeline is built
 before its clock starts; our pack is opened within ours. In the same rounds the disk itself: the
-same pack read past the page cache (O_DIRECT), two threads, 8 MiB at a time. Of 5,000 images, 20
-batches, the beginning is a third: ``--images`` shows what comes behind it. **First**:
+same pack read past the page cache (O_DIRECT), two threads, 8 MiB at a time. Of 5,000 images
+(``--images``), the 20 batches of the warm benchmarks, the beginning is a fifth. **First**:
 from the start of a process to its first NumPy batch, page cache warm. **Memory**: beside the page
 cache after each of ten epochs. **Demand**: how long a consumer of 80 % of the loader's rate waits,
 with one thread and two.
@@ -244,7 +244,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", metavar="PYTHON", help="a Python with torch and DALI")
     parser.add_argument("--names", nargs="+", choices=PEERS, default=list(PEERS))
-    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="keep the images here, for the next run")
     parser.add_argument("--epoch", help=argparse.SUPPRESS)

@@ -21,12 +21,14 @@ from dsets.pack import Pack, Statistics
 from dsets.pack.reserve import Reserved
 from dsets.pack.rows import Rows
 from dsets.pack.schema import STATISTICS, Index, Shard, StatisticsFile
+from dsets.progress import ignore
 from dsets.remote import cache, shards
 from dsets.remote.ahead import Ahead, NextUse
 from dsets.remote.cache import Cache, usable
 from dsets.remote.doubt import damaged
 from dsets.remote.patience import Patiences
 from dsets.remote.places import WAIT_S, Places
+from dsets.remote.waits import Waits
 
 #: Shards that one batch fetches at once.
 AT_ONCE = 8
@@ -46,6 +48,7 @@ class RemotePack(Pack):
         "_places",
         "_reserved",
         "_sessions",
+        "_waits",
         "address",
     )
 
@@ -56,6 +59,7 @@ class RemotePack(Pack):
         self._cache = cache
         self._patience = patience
         self._sessions = Sessions()
+        self._waits = Waits(shown(address))
         self._doubted: set[int] = set()
         self._reserved: list[Reserved | None] = [None] * len(content.shards)
         # These must not refer to the pack, which is let go of with its last user.
@@ -135,7 +139,8 @@ class RemotePack(Pack):
     ) -> None:
         """Have a file of the pack in the cache; whoever calls this holds its place there.
 
-        ``awaited``: a stream or a sample needs it now, so the server is waited for.
+        ``awaited``: a stream or a sample needs it now, so the server is waited for, and a warning
+        tells when that takes long.
         """
         name = shard.name if isinstance(shard, Shard) else STATISTICS
         address = shards.below(self.address, name)
@@ -147,8 +152,9 @@ class RemotePack(Pack):
             stop.check()
         try:
             patience = self._patience.awaited if awaited else self._patience.brief
+            tell = self._waits if awaited else ignore
             with usable(self._cache.root):
-                shards.bring(file, self.path / name, stop, patience, self._sessions)
+                shards.bring(file, self.path / name, stop, patience, self._sessions, tell)
         finally:
             fetching.release()
 

@@ -44,6 +44,19 @@ def test_a_stream_outlasts_a_server_that_is_away(address: str, server: Server) -
 
 
 @pytest.mark.usefixtures("chance")
+def test_a_long_wait_is_told_once(
+    address: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dsets.remote.waits.TOLD_S", 0.0)
+    server.routes["/train/s-1.h5"].statuses = [503] * 30
+    with remote.open(address) as pack:
+        with pytest.warns(UserWarning, match=r"awaited for 0 s .*503") as told:
+            pack[10]
+        assert len(told) == 1
+        pack[20]  # comes at once, so nothing is told
+
+
+@pytest.mark.usefixtures("chance")
 def test_opening_fails_after_few_tries(address: str, server: Server) -> None:
     server.routes["/train/index.json"].statuses = [503] * 99
     with pytest.raises(FetchError, match="no pack here"):

@@ -130,6 +130,12 @@ class Assembly:
         place = job.epoch, job.position
         return sum(other < place for other in self._awaiting.copy())
 
+    def renew(self) -> None:
+        """In a forked child, where the threads that made batches do not exist."""
+        self._awaiting.clear()
+        for pool in self.pools.values():
+            pool.renew()
+
     def get_ready(self) -> bool:
         """Make a piece of some memory ready for what is to come; False where all is."""
         return any(pool.make_ready() for pool in self.pools.values())

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 _PAGE = 4096
+_LONG_S = 1.0  # no piece takes that long to touch
 _PIECE = 2 << 20  # a huge page; more of it than NumPy would touch without letting others run
 
 Memory = npt.NDArray[np.uint8]
@@ -121,8 +122,10 @@ class Pool:
                     return self._fresh.pop().memory  # none is lent that could come back
                 mine = self._begin()
                 if mine is None:
-                    self._changed.wait()
-                    continue
+                    if self._changed.wait(_LONG_S):
+                        continue
+                    self.extra += 1  # whoever touched it was interrupted before he could say so
+                    break
             self._touch(*mine)
         return self._allocate(self._size)
 
@@ -147,13 +150,20 @@ class Pool:
         return None
 
     def _touch(self, fresh: _Fresh, piece: int) -> None:
-        fresh.memory[piece * _PIECE : (piece + 1) * _PIECE : _PAGE] = 0
-        with self._changed:
-            fresh.done += 1
-            if fresh.done == fresh.pieces:
-                self._fresh.remove(fresh)
-                self._used.append(fresh.memory)
-                self._changed.notify_all()
+        try:
+            fresh.memory[piece * _PIECE : (piece + 1) * _PIECE : _PAGE] = 0
+        finally:  # an interrupt may come here, and untouched memory is only slower
+            with self._changed:
+                fresh.done += 1
+                if fresh.done == fresh.pieces:
+                    self._fresh.remove(fresh)
+                    self._used.append(fresh.memory)
+                    self._changed.notify_all()
+
+    def renew(self) -> None:
+        """In a forked child: nobody touches anything any more, or holds the lock."""
+        self._changed = threading.Condition()
+        self._fresh = [_Fresh(fresh.memory) for fresh in self._fresh]
 
     def _take_back(self, memory: Memory) -> None:
         if self.free < self._count:

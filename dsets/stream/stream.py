@@ -208,6 +208,8 @@ class Stream(Closing):
         try:
             prefetch, fetching = self._prefetch, self._fetching
             if prefetch is None or prefetch.forked:
+                if prefetch is not None:
+                    self._assembly.renew()
                 prefetch, fetching = self._begun()
             while not prefetch.ready and self._assembly.get_ready():
                 pass  # rather than to wait

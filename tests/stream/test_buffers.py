@@ -240,6 +240,41 @@ def test_without_fresh_ones_nobody_waits_for_those_before(pieces: int) -> None:
     assert pool.lend((1,), BYTES, lambda: 5) is not None and pool.extra == 0
 
 
+def test_an_interrupt_while_a_piece_is_touched_loses_nothing(pieces: int) -> None:
+    class Interrupted(np.ndarray):
+        def __setitem__(self, key: Any, value: Any) -> None:
+            raise KeyboardInterrupt
+
+    pool = Pool(pieces * 4096, 3, lambda size: page_aligned(size).view(Interrupted))
+    kept = [pool.lend((1,), BYTES)]
+    for _ in range(pieces):
+        with pytest.raises(KeyboardInterrupt):
+            pool.make_ready()
+    kept.append(pool.lend((1,), BYTES))
+    assert pool.extra == 0
+
+
+def test_a_piece_that_is_never_done_costs_a_buffer_and_no_hang(
+    pieces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buffers, "_LONG_S", 0.01)
+    pool = Pool(pieces * 4096, 2)
+    kept = [pool.lend((1,), BYTES)]
+    monkeypatch.setattr(Pool, "_touch", lambda *given: None)  # as if it never came to that
+    kept.append(pool.lend((1,), BYTES))
+    assert pool.extra == 1
+
+
+def test_in_a_forked_child_what_the_parent_was_touching_is_touched_anew(pieces: int) -> None:
+    pool = Pool(pieces * 4096, 3)
+    kept = [pool.lend((1,), BYTES)]
+    with pool._changed:  # as another thread of the parent may have it
+        assert pool._begin() is not None
+        pool.renew()
+    kept += [pool.lend((1,), BYTES), pool.lend((1,), BYTES)]
+    assert pool.extra == 0 and len({array.ctypes.data for array in kept}) == 3
+
+
 def test_what_is_lent_is_touched_by_nobody_while_others_are_made_ready(pieces: int) -> None:
     for _ in range(20):
         pool, wrong = Pool(pieces * 4096, 4), list[int]()

@@ -16,7 +16,9 @@ from dsets.fetch.stop import Stop
 from dsets.fetch.wire import Patience, Wire
 
 if TYPE_CHECKING:
-    from requests import Response, Session
+    from requests import Response
+
+    from dsets.fetch.connection import Session
 
 T = TypeVar("T")
 

@@ -63,7 +63,7 @@ def reader(response: Response, inflated: Inflated | None) -> Callable[[memoryvie
             raise ConnectionError("ended early")
         left -= count
         if not left:
-            raw.release_conn()  # for the next file
+            raw.release_conn()  # for the next file, which comes after this answer is closed
         return count
 
     return straight

@@ -30,9 +30,9 @@ REDIRECTS = 10
 INTERIM = 16  # answers before the answer
 
 
-def session() -> requests.Session:
+def session() -> Session:
     """A session that never asks for a compressed body and follows few redirects."""
-    made = _Session()
+    made = Session()
     made.max_redirects = REDIRECTS
     made.headers.update({"User-Agent": "dsets", "Accept": "*/*", "Accept-Encoding": "identity"})
     for scheme in ("http://", "https://"):
@@ -65,7 +65,30 @@ class Flow:
             yield
 
 
-class _Session(requests.Session):
+class Session(requests.Session):
+    """``answered``: a connection may be open on which an answer came before."""
+
+    answered = False
+
+    def send(self, request: requests.PreparedRequest, **given: Any) -> Response:
+        """Ask once more, at once, where a connection that was kept open was closed meanwhile: no
+        answer came, and all that is ever asked for is a file."""
+        try:
+            response = super().send(request, **given)
+        except requests.ConnectionError as error:
+            lasting = (requests.Timeout, requests.exceptions.SSLError)
+            if not self.answered or isinstance(error, lasting):
+                raise
+            self.hang_up()
+            response = super().send(request, **given)
+        self.answered = True
+        return response
+
+    def hang_up(self) -> None:
+        """Ask by another connection from now on."""
+        self.answered = False
+        self.close()
+
     def merge_environment_settings(self, *args: Any, **more: Any) -> Any:
         """Trust ``SSL_CERT_FILE`` too, where requests' own variables name no certificates."""
         merged = super().merge_environment_settings(*args, **more)
@@ -104,8 +127,8 @@ class _Timed(HTTPConnection):
         def end() -> None:
             nonlocal late
             late = True
-            if self.sock is not None:
-                shut(self.sock.fileno)
+            if (sock := self.sock) is not None:
+                shut(sock.fileno)
 
         try:
             with nullcontext() if self.timeout is None else deadlines.within(self.timeout, end):

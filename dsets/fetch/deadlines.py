@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,33 +33,34 @@ class Deadlines:
     def within(self, seconds: float, act: Act) -> Iterator[None]:
         """``act`` is called in ``seconds``, unless the block has ended; never after it has."""
         number = next(self._numbers)
-        with self._changed:
-            self._acts[number] = act
-            heapq.heappush(self._heap, (time.monotonic() + seconds, number))
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="dsets-fetch-deadlines", daemon=True
-                )
-                self._thread.start()
-            elif self._heap[0][1] == number:  # sooner than what the thread waits for
-                self._changed.notify_all()
         try:
+            self._add(number, seconds, act)
             yield
         finally:
             with self._changed:
-                del self._acts[number]
+                self._acts.pop(number, None)
                 if not self._acts:
                     self._changed.notify_all()
                 self._changed.wait_for(lambda: self._acting != number)
 
+    def _add(self, number: int, seconds: float, act: Act) -> None:
+        with self._changed:
+            self._acts[number] = act
+            heapq.heappush(self._heap, (time.monotonic() + seconds, number))
+            if self._thread is None:
+                name = "dsets-fetch-deadlines"
+                thread = threading.Thread(target=self._run, name=name, daemon=True)
+                thread.start()  # where the system starts no more, the next one tries again
+                self._thread = thread
+            elif self._heap[0][1] == number:  # sooner than what the thread waits for
+                self._changed.notify_all()
+
     def _run(self) -> None:
         with self._changed:
-            try:
-                while self._acts:
-                    self._step()
-            finally:
-                self._heap.clear()
-                self._thread = None
+            while self._acts:
+                self._step()
+            self._heap.clear()
+            self._thread = None
 
     def _step(self) -> None:
         """Wait until something changes, or the first time is up."""
@@ -75,11 +77,14 @@ class Deadlines:
             self._call(number)
 
     def _call(self, number: int) -> None:
-        """Without the lock, which ``act`` would keep from all that begin and end."""
-        self._acting, act = number, self._acts[number]
+        """Without the lock, which ``act`` would keep from all that begin and end. What it raises is
+        told as of any thread, and the others still have their turns."""
+        self._acting, act, again = number, self._acts[number], None
         self._changed.release()
         try:
             again = act()
+        except Exception:
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), None)))
         finally:
             self._changed.acquire()
             self._acting = None

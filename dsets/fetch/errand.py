@@ -58,7 +58,7 @@ def run(
                 receipts.write(step.path, receipt)
             else:
                 part.recover(resumable(step.file, step.path, step.addresses), stop)
-                with sessions.one() as http:
+                with sessions.one(fresh=not step.file.digest) as http:
                     wire = Wire(http, patience, stop, _telling(step, part, tell), lanes or Lanes())
                     receipt = _fetch(step, part, wire, tell)
             tell(Event(step.file.name, receipt.bytes, receipt.bytes, finished=True))
@@ -113,13 +113,17 @@ def _telling(step: Step, part: Part, tell: Progress) -> Callable[[], None]:
 def _fetch(step: Step, part: Part, wire: Wire, tell: Progress) -> receipts.Receipt:
     tried: list[tuple[str, str]] = []
     turns = Turns(step.addresses, wire.patience)
-    again = False
+    again, reused = False, wire.session.answered
     while turn := turns.next(wire.stop):
         before = turn.begin(part.size)
         try:
             gave, note = _once(turn, part, replace(wire, patience=turns.patience(turn)), tell)
             return part.finish(shown(gave), note)
         except Refused as error:
+            if reused:  # that may have been what was left of the answer before
+                reused = False
+                wire.session.hang_up()
+                continue
             again = again or error.later
             failure, then = str(error), turns.forgive(turn, error)
         except Cut as cut:

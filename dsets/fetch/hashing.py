@@ -49,12 +49,11 @@ class Digester(Closing):
     def _begin(self) -> None:
         self._ring = memoryview(bytearray(RING))
         self._came = 0
-        self._threads = [
-            Thread(target=self._work, args=(name,), name=f"dsets-hash-{name}", daemon=True)
-            for name in self._hashes
-        ]
-        for thread in self._threads:
+        for name in self._hashes:
+            of = f"dsets-hash-{name}"
+            thread = Thread(target=self._work, args=(name,), name=of, daemon=True)
             thread.start()
+            self._threads.append(thread)  # only now: one that never began cannot be joined
 
     @contextmanager
     def block(self) -> Iterator[memoryview]:

@@ -208,7 +208,8 @@ class Part:
         self._digester.close()
         with suppress(OSError):
             self.flush()
-            if self.origin and self._unwritten:
+            left = self.size > 0 and _is(part_path(self.path), self._descriptor)
+            if self.origin and self._unwritten and left:
                 self._write_origin(self.origin)
         self._end_run()
 

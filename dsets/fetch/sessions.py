@@ -1,7 +1,8 @@
 """Sessions that the files of one job, or of one remote pack, lend to each other.
 
 A connection that stays open saves the next file its handshakes: three ways to the server and back
-where it is encrypted.
+where it is encrypted. But a server that sends more than an answer, and late, makes the rest look
+like the next one: only what has a digest may come by a connection that another file came by.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from requests import Session
+    from dsets.fetch.connection import Session
 
-IDLE_S = 5.0  # a connection idle for longer may be dead without a word: some routers forget them
+IDLE_S = 2.0  # servers close what is idle after some seconds, and some routers forget it
 
 
 class Sessions:
@@ -26,11 +27,11 @@ class Sessions:
         self._idle: list[tuple[float, Session]] = []
 
     @contextmanager
-    def one(self) -> Iterator[Session]:
-        """A session until the block ends."""
+    def one(self, *, fresh: bool = False) -> Iterator[Session]:
+        """A session until the block ends; ``fresh``: without a connection that was used before."""
         from dsets.fetch.connection import session  # requests loads when it is needed
 
-        found = self._take() or session()
+        found = (None if fresh else self._take()) or session()
         kept = False
         try:
             yield found
@@ -39,12 +40,13 @@ class Sessions:
             if kept and self._process == os.getpid():
                 found.cookies.clear()
                 self._idle.append((time.monotonic(), found))
+                self._forget_old()
             else:
                 found.close()
 
     def _take(self) -> Session | None:
         if self._process != os.getpid():
-            self._process, self._idle = os.getpid(), []
+            self._idle, self._process = [], os.getpid()
         while True:
             try:
                 since, found = self._idle.pop()
@@ -53,6 +55,12 @@ class Sessions:
             if time.monotonic() - since <= IDLE_S:
                 return found
             found.close()
+
+    def _forget_old(self) -> None:
+        """Close those that were given back long ago; the last one was just now."""
+        with suppress(IndexError):  # another thread was faster
+            while time.monotonic() - self._idle[0][0] > IDLE_S:
+                self._idle.pop(0)[1].close()
 
     def close(self) -> None:
         """Close what nobody uses now; it may be used again."""

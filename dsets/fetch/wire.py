@@ -12,9 +12,9 @@ from dsets.fetch.answers import Cut, Refused
 from dsets.fetch.stop import Stop
 
 if TYPE_CHECKING:
-    from requests import Response, Session
+    from requests import Response
 
-    from dsets.fetch.connection import Flow
+    from dsets.fetch.connection import Flow, Session
     from dsets.fetch.side_by_side import Lanes
 
 AGAIN = (408, 425, 429, 500, 502, 503, 504)

@@ -34,7 +34,7 @@ class Kept:
                 if not (entry.name.startswith(_BEFORE) and entry.name.endswith(_AFTER)):
                     continue
                 shard = entry.name[len(_BEFORE) : -len(_AFTER)]
-                with suppress(FileNotFoundError):
+                with suppress(OSError):  # gone meanwhile, or not ours to read
                     at = entry.stat()
                     mark = at.st_mtime_ns, at.st_size, at.st_ino
                     known = before.get(entry.path)
@@ -49,5 +49,5 @@ class Kept:
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+    with suppress(OSError), os.scandir(folder) as entries:
         yield from entries

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from unittest import mock
+
+import pytest
 
 from dsets.fetch.deadlines import Deadlines
 
@@ -74,6 +77,29 @@ def test_a_block_does_not_end_while_its_act_is_running() -> None:
         helper.start()
     assert ended.is_set()
     helper.join()
+
+
+def test_one_that_raises_is_told_and_the_others_are_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    deadlines, called = Deadlines(), threading.Event()
+    with deadlines.within(0.0, _never), deadlines.within(0.01, lambda: called.set()):
+        assert called.wait(10)
+    assert [one.exc_type for one in told] == [AssertionError]
+
+
+def test_where_no_thread_can_be_started_the_next_one_tries_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deadlines, called = Deadlines(), threading.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", mock.Mock(side_effect=RuntimeError))
+        with pytest.raises(RuntimeError), deadlines.within(0.0, _never):
+            raise AssertionError("not reached")
+    with deadlines.within(0.0, lambda: called.set()):
+        assert called.wait(10)
 
 
 def test_many_threads_begin_and_end() -> None:

@@ -84,6 +84,20 @@ def test_each_is_lent_to_one_at_a_time_and_forgets_cookies() -> None:
             assert not one.cookies and not other.cookies
 
 
+def test_those_that_were_given_back_long_ago_are_closed() -> None:
+    with closing(Sessions()) as those:
+        with those.one() as one, those.one() as other:
+            pass
+        with (
+            mock.patch.object(one, "close") as closed,
+            mock.patch.object(other, "close", closed),
+            mock.patch.object(sessions, "IDLE_S", -1),
+            those.one(),
+        ):
+            pass
+        assert closed.call_count == 2
+
+
 def test_one_whose_user_failed_is_closed() -> None:
     with closing(Sessions()) as those:
         with pytest.raises(KeyError), those.one() as first:

@@ -75,3 +75,9 @@ def test_a_receipt_is_read_once(tmp_path: Path, shards: Path) -> None:
         put(shards / "s-1.h5", b"again")
         kept.look()
         assert reading.call_count == 5
+
+
+def test_what_cannot_be_read_is_passed_over(tmp_path: Path, shards: Path) -> None:
+    (shards / ".loop.receipt.json").symlink_to(".loop.receipt.json")
+    (tmp_path / "packs" / "loop").symlink_to("loop")
+    assert names(Kept(tmp_path).look()) == ["s-0.h5", "s-1.h5", "s-2.h5"]

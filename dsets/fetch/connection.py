@@ -159,3 +159,12 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: object, **more: object) -> None:
         super().init_poolmanager(*args, **more)  # type: ignore[arg-type]
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _PoolTLS}
+
+    def close(self) -> None:
+        """Now: urllib3 leaves connections that are open to the garbage collector."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            keys = manager.pools.keys()  # a copy: the container is no dict
+            for key in keys:
+                if (pool := manager.pools.get(key)) is not None:
+                    pool.close()
+        super().close()

@@ -4,7 +4,8 @@ The first 16 MiB are written as they come. What follows is written past the page
 a time; a killed process loses those, or of a slow connection what came in the last seconds. Of one
 that stalls it loses what came last before it did. A power cut, too, leaves the file's beginning.
 
-Beside it, ``.<file>.part.json`` remembers which address began it and that address's validator.
+Beside it, ``.<file>.part.json`` remembers which address began it and that address's validator; of a
+small file that has a digest only once the part is left.
 """
 
 from __future__ import annotations

@@ -28,6 +28,6 @@ class Waits:
             self._told = True
             warnings.warn(
                 f"{self._address}: what is needed next has been awaited for {now - since:.0f} s "
-                f"({event.message}); it is asked for again until it comes, for some minutes",
+                f"({event.message}); it is asked for again as long as the pack is patient",
                 stacklevel=2,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -83,6 +84,7 @@ class Assembly:
 
         #: Jobs, by epoch and position, that have not got their memory yet.
         self._awaiting: set[tuple[int, int]] = set()
+        self._process = os.getpid()
         self._drawn: tuple[str, ...] = ()
         if recipe.geometry:
             if isinstance(self._columns.get(IMAGE), Encoded):
@@ -130,11 +132,13 @@ class Assembly:
         place = job.epoch, job.position
         return sum(other < place for other in self._awaiting.copy())
 
-    def renew(self) -> None:
-        """In a forked child, where the threads that made batches do not exist."""
-        self._awaiting.clear()
-        for pool in self.pools.values():
-            pool.renew()
+    def after_fork(self) -> None:
+        """In a forked child nobody goes on with what the parent's threads had begun."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._awaiting.clear()
+            for pool in self.pools.values():
+                pool.renew()
 
     def get_ready(self) -> bool:
         """Make a piece of some memory ready for what is to come; False where all is."""

@@ -208,8 +208,6 @@ class Stream(Closing):
         try:
             prefetch, fetching = self._prefetch, self._fetching
             if prefetch is None or prefetch.forked:
-                if prefetch is not None:
-                    self._assembly.renew()
                 prefetch, fetching = self._begun()
             while not prefetch.ready and self._assembly.get_ready():
                 pass  # rather than to wait
@@ -233,6 +231,7 @@ class Stream(Closing):
 
     def _begun(self) -> tuple[Prefetch[Job, Made], Ahead | None]:
         """The threads that make batches, and those that fetch shards for them, if any need be."""
+        self._assembly.after_fork()
         self._fetching = fetching = self._pack.ahead()
         self._assembly.stop = fetching.stop if fetching else None
         expect = fetching.expect if fetching else None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socketserver
 import threading
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -15,10 +18,80 @@ from dsets import fetch
 from dsets.fetch import Patience, sessions
 from dsets.fetch.sessions import Sessions
 from dsets.manifest import File
+from dsets.progress import Event
 from tests.fetch.conftest import manifest_of
 from tests.server import Route, Server
 
 DATA = os.urandom(1 << 18)
+
+
+class Hasty(socketserver.ThreadingTCPServer):
+    """Answers the first request of a connection; at the second it sends ``late`` and hangs up."""
+
+    daemon_threads = True
+
+    def __init__(self, late: bytes) -> None:
+        self.late = late
+        self.clients: list[int] = []
+        super().__init__(("127.0.0.1", 0), _HastyHandler)
+
+
+class _HastyHandler(socketserver.BaseRequestHandler):
+    server: Hasty
+
+    def handle(self) -> None:
+        self.request.recv(1 << 16)
+        self.server.clients.append(self.client_address[1])
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(DATA)
+        self.request.sendall(head + DATA)
+        if self.request.recv(1 << 16):
+            self.request.sendall(self.server.late)
+
+
+#: What may be left of an answer whose server sends more than it said.
+LATE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+
+@pytest.fixture
+def hasty(request: pytest.FixtureRequest) -> Iterator[Hasty]:
+    with Hasty(request.param) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("hasty", [b"", LATE], indirect=True, ids=["nothing", "late"])
+@pytest.mark.parametrize("size", [len(DATA), None], ids=["size", "no size"])
+@pytest.mark.parametrize("digest", [True, False], ids=["digest", "no digest"])
+def test_what_a_used_connection_gives_wrongly_or_not_costs_no_try_and_is_never_kept(
+    hasty: Hasty, folder: Path, patience: Patience, size: int | None, digest: bool
+) -> None:
+    sha256 = hashlib.sha256(DATA).hexdigest() if digest else None
+    address = f"http://127.0.0.1:{hasty.server_address[1]}"
+    files = tuple(File(name, (f"{address}/{name}",), size, sha256) for name in "abc")
+    told: list[Event] = []
+    plan = fetch.plan(manifest_of(*files), folder)
+    once = replace(patience, tries=1)
+    for path in fetch.files(plan, patience=once, jobs=1, progress=told.append):
+        assert path.read_bytes() == DATA
+    assert not [event.message for event in told if event.message]
+    assert len(set(hasty.clients)) == 3
+
+
+def test_a_closed_session_has_no_connection_left_before_anything_is_collected(
+    server: Server,
+) -> None:
+    server.routes["/a"] = Route(DATA)
+    with closing(Sessions()) as those:
+        with those.one() as one:
+            response = one.get(f"{server.url}/a")
+        pool = response.raw._pool
+        assert pool.pool is not None
+    assert pool.pool is None  # and so are its connections, though the response refers to it
 
 
 def fetched(server: Server, folder: Path, patience: Patience, names: str, jobs: int = 1) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from dsets.atomic import replacing
 from dsets.errors import PackError, UsageError
 from dsets.field import Field
+from dsets.near import meant
 from dsets.pack import extents, strict
 from dsets.pack.mapping import open_plain
 from dsets.pack.schema import (
@@ -31,6 +33,7 @@ from dsets.pack.schema import (
 from dsets.pack.strict import Table
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
+_NAMED = 5  # packs, where one was meant
 CHANNELS = {1: "grey", 3: "RGB"}
 
 
@@ -46,9 +49,21 @@ def read(folder: Path) -> Index:
             data = file.read(strict.BYTES + 1)
     except OSError as error:
         raise PackError(
-            "no pack here", where=folder, expected=f"a folder with {INDEX}", got=error.strerror
+            "no pack here",
+            where=folder,
+            expected=f"a folder with {INDEX}",
+            got=error.strerror,
+            remedy=_instead(folder),
         ) from error
     return parse(data, path)
+
+
+def _instead(folder: Path) -> str:
+    """What to give instead: a pack below, one beside of nearly that name, or a new one."""
+    if below := [str(path.parent) for path in islice(folder.glob(f"*/{INDEX}"), _NAMED)]:
+        return f"below it there are packs: give {' or '.join(sorted(below))}"
+    beside = [path.parent.name for path in folder.parent.glob(f"*/{INDEX}")]
+    return meant(folder.name, beside) or "'dsets prepare' makes packs, and says where they are"
 
 
 def parse(data: bytes, where: object) -> Index:

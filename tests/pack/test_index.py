@@ -247,6 +247,18 @@ def test_a_folder_without_an_index_is_no_pack(tmp_path):
             Pack.open(path)
 
 
+def test_where_there_is_no_pack_those_below_and_beside_are_named(folder):
+    for wrong, remedy in (
+        (folder.parent, f"give {folder}"),
+        (folder.with_name(folder.name[:-1]), f"did you mean {folder.name}"),
+        (folder.parent / "nothing" / "like" / "it", "'dsets prepare' makes packs"),
+        (folder / "index.json", "'dsets prepare' makes packs"),
+    ):
+        with pytest.raises(PackError, match="no pack here") as caught:
+            Pack.open(wrong)
+        assert remedy in str(caught.value)
+
+
 def _shorten(path: Path) -> None:
     os.truncate(path, path.stat().st_size - 1)
 

@@ -121,7 +121,7 @@ def _run(shared: _Shared) -> None:
     try:
         while (shard := shared.next()) is not None:
             try:
-                shared.pack.bring_early(shard, shared.stop, shared.next_use)
+                shared.pack.arrivals.bring_early(shard, shared.stop, shared.next_use)
             except DsetsError as error:
                 if isinstance(error, FetchError) and error.again:
                     shared.put_back(shard)

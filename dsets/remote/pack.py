@@ -11,27 +11,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsets.errors import FetchError, OfflineError, PackError, SpaceError
-from dsets.fetch import crew, is_offline, shown
-from dsets.fetch.job import OFFLINE
-from dsets.fetch.sessions import Sessions
+from dsets.errors import PackError
+from dsets.fetch import shown
 from dsets.fetch.stop import Stop
-from dsets.manifest import File
 from dsets.pack import Pack, Statistics
 from dsets.pack.reserve import Reserved
 from dsets.pack.rows import Rows
-from dsets.pack.schema import STATISTICS, Index, Shard, StatisticsFile
-from dsets.progress import ignore
-from dsets.remote import cache, shards
-from dsets.remote.ahead import Ahead, NextUse
+from dsets.pack.schema import STATISTICS, Index
+from dsets.remote import cache
+from dsets.remote.ahead import Ahead
+from dsets.remote.arrivals import Arrivals
 from dsets.remote.cache import Cache, usable
 from dsets.remote.doubt import damaged
 from dsets.remote.patience import Patiences
 from dsets.remote.places import WAIT_S, Places
-from dsets.remote.waits import Waits
-
-#: Shards that one batch fetches at once.
-AT_ONCE = 8
 
 
 class RemotePack(Pack):
@@ -40,26 +33,13 @@ class RemotePack(Pack):
     ``pack[i]`` fetches the shard it needs. Shards stay mapped until the cache wants room.
     """
 
-    __slots__ = (
-        "_cache",
-        "_changed",
-        "_doubted",
-        "_patience",
-        "_places",
-        "_reserved",
-        "_sessions",
-        "_waits",
-        "address",
-    )
+    __slots__ = ("_cache", "_changed", "_doubted", "_places", "_reserved", "address", "arrivals")
 
     def __init__(self, address: str, content: Index, cache: Cache, patience: Patiences) -> None:
         """Use ``dsets.remote.open``."""
         super().__init__(cache.path(content.digest), content)
         self.address = address
         self._cache = cache
-        self._patience = patience
-        self._sessions = Sessions()
-        self._waits = Waits(shown(address))
         self._doubted: set[int] = set()
         self._reserved: list[Reserved | None] = [None] * len(content.shards)
         # These must not refer to the pack, which is let go of with its last user.
@@ -67,6 +47,7 @@ class RemotePack(Pack):
             content.shards, self.path.name, cache, partial(_empty, self._reserved)
         )
         self._changed = self._places.changed
+        self.arrivals = Arrivals(address, content, cache, self._places, patience)
 
     def holding(
         self, numbers: npt.NDArray[np.int64], stop: Stop | None = None
@@ -131,50 +112,8 @@ class RemotePack(Pack):
     @property
     def statistics(self) -> Statistics | None:
         if self.index.statistics is not None and self._statistics is None:
-            self.bring(self.index.statistics)
+            self.arrivals.bring(STATISTICS)
         return super().statistics
-
-    def bring(
-        self, shard: Shard | StatisticsFile, stop: Stop | None = None, *, awaited: bool = False
-    ) -> None:
-        """Have a file of the pack in the cache; whoever calls this holds its place there.
-
-        ``awaited``: a stream or a sample needs it now, so the server is waited for, and a warning
-        tells when that takes long.
-        """
-        name = shard.name if isinstance(shard, Shard) else STATISTICS
-        address = shards.below(self.address, name)
-        by = "the pack's index"
-        file = File(name, (address,), shard.bytes, shard.sha256, stated_by=by)
-        stop = stop or Stop()
-        fetching = self._places.fetching[name]  # another process is waited for more slowly
-        while not fetching.acquire(timeout=WAIT_S):
-            stop.check()
-        try:
-            patience = self._patience.awaited if awaited else self._patience.brief
-            tell = self._waits if awaited else ignore
-            with usable(self._cache.root):
-                shards.bring(file, self.path / name, stop, patience, self._sessions, tell)
-        finally:
-            fetching.release()
-
-    def bring_early(self, shard: int, stop: Stop, next_use: NextUse) -> None:
-        """Fetch a shard and keep it until it is first held, once half the cache has room for such.
-
-        Of shards that are here already only those give way that are needed later than this one.
-        """
-        with usable(self._cache.root):
-            here = not self._places.take_early(shard, stop, next_use)
-        if here:
-            return
-        try:
-            self.bring(self.index.shards[shard], stop)
-            with self._changed:
-                self._places.arrived(shard)
-        except BaseException:
-            with self._changed:
-                self._places.forget(shard)
-            raise
 
     def give_way(self) -> bool:
         """Let go of all that is not in use now, if another process has asked for room."""
@@ -195,7 +134,7 @@ class RemotePack(Pack):
         """
         if name == STATISTICS:
             if self.index.statistics is not None:
-                self.bring(self.index.statistics)
+                self.arrivals.bring(STATISTICS)
             yield
             return
         number = [shard.name for shard in self.index.shards].index(name)
@@ -205,44 +144,14 @@ class RemotePack(Pack):
             size = self.index.shards[number].bytes
             raise self._cache.full(self._places.name(number), size)
         try:
-            self.bring(self.index.shards[number])
+            self.arrivals.bring(name)
             yield
         finally:
             with self._changed:
                 self._places.leave(number)
 
     def renew(self, name: str) -> bool:
-        """Whether a file that was found to be wrong was damaged in the cache, and was fetched anew.
-
-        Raises:
-            FetchError: it is damaged in the cache, and cannot be had again.
-        """
-        recorded = {shard.name: shard for shard in self.index.shards}.get(name)
-        file = recorded or self.index.statistics
-        if file is None or not damaged(self.path / name, file.sha256):
-            return False
-        if is_offline():
-            raise FetchError(
-                "damaged in the cache, and nobody may be asked",
-                where=name,
-                remedy=f"unset {OFFLINE}",
-            )
-        with usable(self._cache.root):
-            self._cache.discard(f"{self.path.name}/{name}")
-        try:
-            self.bring(file)
-        except (OfflineError, SpaceError):
-            raise
-        except FetchError as error:
-            what = f"damaged in the cache, and not to be had again: {error.what}"
-            raise FetchError(
-                what,
-                where=error.where,
-                expected=error.expected,
-                got=error.got,
-                remedy=error.remedy,
-            ) from error
-        return True
+        return self.arrivals.renew(name)
 
     def doubt(self, numbers: Iterable[int]) -> None:
         """Read the shards of damaged samples, once each: what differs from the index in the cache
@@ -270,7 +179,7 @@ class RemotePack(Pack):
 
     def close(self) -> None:
         """Let go of every shard; the pack may be used again. Idempotent."""
-        self._sessions.close()
+        self.arrivals.close()
         with self._changed:
             self._places.unmap_idle()
             if not self._places.mapped:
@@ -316,7 +225,7 @@ class RemotePack(Pack):
         with self._changed:
             missing = self._places.claim(wanted, stop)
         try:
-            self._bring_all(missing, stop)
+            self.arrivals.bring_all(missing, stop)
             with self._changed:
                 while missing:
                     self._map(missing[0])
@@ -329,15 +238,6 @@ class RemotePack(Pack):
                     self._places.leave(shard)
                 self._places.release(wanted)
             raise
-
-    def _bring_all(self, missing: list[int], stop: Stop) -> None:
-        """Fetch several shards at once; the first failure ends the others."""
-        here = self.index.shards
-        with stop.part() as part:
-            tasks = [partial(self.bring, here[shard], part, awaited=True) for shard in missing]
-            for failure in crew.run(tasks, AT_ONCE, part):
-                if failure is not None:
-                    raise failure
 
     def _map(self, shard: int) -> None:
         """Put a shard that is here, and has its place in the cache, under its addresses."""

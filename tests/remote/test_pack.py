@@ -326,7 +326,7 @@ def test_what_is_fetched_ahead_displaces_only_what_is_needed_later(
         pack[0], pack[10]
         stop = Stop()
         uses = {0: 1, 1: 5, 2: 3, 3: 4}
-        pack.bring_early(2, stop, uses.__getitem__)
+        pack.arrivals.bring_early(2, stop, uses.__getitem__)
         assert kept() == {"s-0.h5", "s-2.h5"}
         pack.forget_early()
         pack[20]
@@ -367,7 +367,7 @@ def test_a_shard_that_a_thread_still_looks_for_is_not_removed_under_it(
     monkeypatch.setattr(shards, "bring", waiting)
     with remote.open(address, folder=root, limit=3 * shard_bytes) as pack:
         task = (0, Stop(), wanted_soon)
-        early = threading.Thread(target=pack.bring_early, args=task, name="early")
+        early = threading.Thread(target=pack.arrivals.bring_early, args=task, name="early")
         batch = threading.Thread(target=pack.__getitem__, args=(0,))
         batch.start()
         assert asked.wait(30)
@@ -385,7 +385,7 @@ def test_a_shard_that_a_thread_still_looks_for_is_not_removed_under_it(
 
 def _until_stopped(pack: remote.RemotePack, shard: int, stop: Stop, uses: dict[int, int]) -> None:
     with suppress(Stopped):
-        pack.bring_early(shard, stop, uses.__getitem__)
+        pack.arrivals.bring_early(shard, stop, uses.__getitem__)
 
 
 def test_an_order_knows_when_it_needs_a_shard_next(address: str) -> None:

@@ -35,7 +35,7 @@ def test_a_stream_that_is_dropped_where_the_folder_is_locked_waits_for_nobody(
     pack, other = (remote.open(address, folder=root) for _ in range(2))
     dropped = [pack.ahead()]
     threads = [one for one in threading.enumerate() if one.name.startswith("dsets-ahead-")]
-    pack.bring_early(0, Stop(), lambda shard: 0)
+    pack.arrivals.bring_early(0, Stop(), lambda shard: 0)
     look = held.others
 
     def looking(root: Path, mine: Path) -> tuple[dict[str, int], Counter[int]]:

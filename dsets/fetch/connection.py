@@ -10,6 +10,7 @@ import http.client
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -21,13 +22,17 @@ from urllib3.response import HTTPResponse
 from dsets.fetch import deadlines
 from dsets.fetch.answers import Refused
 from dsets.fetch.sources import shown
-from dsets.fetch.stop import shut
+from dsets.fetch.stop import Stop, shut
 
 if TYPE_CHECKING:
     from requests import Response
 
 REDIRECTS = 10
 INTERIM = 16  # answers before the answer
+
+#: Ends this thread's wait for an answer. A connection is made deep within requests, which hands
+#: nothing of ours down to it.
+_stop: ContextVar[Stop | None] = ContextVar("stop", default=None)
 
 
 def session() -> Session:
@@ -38,6 +43,16 @@ def session() -> Session:
     for scheme in ("http://", "https://"):
         made.mount(scheme, _Adapter())
     return made
+
+
+@contextmanager
+def waiting(stop: Stop) -> Iterator[None]:
+    """``stop`` breaks the connection on which this thread waits for an answer within the block."""
+    before = _stop.set(stop)
+    try:
+        yield
+    finally:
+        _stop.reset(before)
 
 
 class Flow:
@@ -77,7 +92,8 @@ class Session(requests.Session):
             response = super().send(request, **given)
         except requests.ConnectionError as error:
             lasting = (requests.Timeout, requests.exceptions.SSLError)
-            if not self.answered or isinstance(error, lasting):
+            stop = _stop.get()
+            if not self.answered or isinstance(error, lasting) or (stop and stop.called):
                 raise
             self.hang_up()
             response = super().send(request, **given)
@@ -122,16 +138,22 @@ class _Timed(HTTPConnection):
     response_class = _Final
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        late = False
+        late, stop = False, _stop.get()
+
+        def hang_up() -> None:
+            if (sock := self.sock) is not None:
+                shut(sock.fileno)
 
         def end() -> None:
             nonlocal late
             late = True
-            if (sock := self.sock) is not None:
-                shut(sock.fileno)
+            hang_up()
 
         try:
-            with nullcontext() if self.timeout is None else deadlines.within(self.timeout, end):
+            with (
+                nullcontext() if self.timeout is None else deadlines.within(self.timeout, end),
+                stop.waking(hang_up) if stop else nullcontext(),
+            ):
                 answer = super().getresponse()
         except Exception:
             if late:

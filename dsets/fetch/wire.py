@@ -90,15 +90,25 @@ def ask(address: str, headers: dict[str, str], wire: Wire) -> Response:
     Raises:
         Refused: the address is none, or leads nowhere.
         Cut: no answer came.
+        Stopped: the work was called off; who waits for an answer need not wait for its time-out.
     """
-    import requests
-
-    from dsets.fetch.connection import REDIRECTS
-
-    timeout = (wire.patience.connect_s, wire.patience.read_s)
     wire.stop.check()
     try:
-        return wire.session.get(address, headers=headers, stream=True, timeout=timeout)
+        return _asked(address, headers, wire)
+    except Cut:
+        wire.stop.check()
+        raise
+
+
+def _asked(address: str, headers: dict[str, str], wire: Wire) -> Response:
+    import requests
+
+    from dsets.fetch.connection import REDIRECTS, waiting
+
+    timeout = (wire.patience.connect_s, wire.patience.read_s)
+    try:
+        with waiting(wire.stop):
+            return wire.session.get(address, headers=headers, stream=True, timeout=timeout)
     except requests.TooManyRedirects:
         raise Refused(f"redirects without end (more than {REDIRECTS} times)") from None
     except requests.exceptions.SSLError as error:

@@ -201,7 +201,7 @@ def test_a_lane_that_breaks_at_times_does_not_end_the_others(folder: Path) -> No
     def breaks_once(start: int, end: int, answer: Answer) -> Answer | None:
         if len(broken) < 2 and start > len(DATA) // 3:
             broken.add(start)
-            return None
+            return WRONG["less than it says"](start, end)
         return answer
 
     with serving(breaks_once) as server:

@@ -290,6 +290,9 @@ def test_a_closed_stream_does_not_wait_for_a_silent_server(
         assert server.stalled.wait(30)
         stream.close()
         consumer.join()
+        for thread in threading.enumerate():  # which would wait for 20 s, then ask again
+            if thread.name.startswith(("dsets-ahead", "dsets-fetch-")):
+                thread.join()
     assert [type(error) for error in told] == [StreamError]
     assert len(server.asked("/train/s-0.h5")) <= 1  # nobody waited so long as to ask again
 

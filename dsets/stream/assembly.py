@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets.errors import PackError, StreamError
+from dsets.field import Field
 from dsets.stream import function
 from dsets.stream.batch import Batch
 from dsets.stream.buffers import Pool
@@ -19,9 +21,8 @@ from dsets.stream.column import Source, column_of
 from dsets.stream.crew import Crew
 from dsets.stream.device import Device
 from dsets.stream.follow import drawn, follow, refuse
-from dsets.stream.gather import Column, Varying
+from dsets.stream.gather import Column, Unreadable, Varying
 from dsets.stream.plan import Job
-from dsets.stream.readable import Unreadable
 from dsets.stream.substitutes import Substitutes
 from dsets.transforms.encoded import Encoded
 from dsets.transforms.kernel import Kernel
@@ -50,7 +51,13 @@ class Assembly:
     """Everything that a thread needs to make batches; it knows nothing of stream or threads."""
 
     def __init__(
-        self, recipe: Recipe, device: Device, substitutes: Substitutes, rows: int, buffers: int
+        self,
+        recipe: Recipe,
+        fields: Sequence[Field],
+        device: Device,
+        substitutes: Substitutes,
+        rows: int,
+        buffers: int,
     ) -> None:
         pack = substitutes.pack
         self.pools: dict[str, Pool] = {}
@@ -59,7 +66,7 @@ class Assembly:
         #: Who makes a batch together.
         self.crew = Crew()
         self._pack = pack
-        self._fields = {field.name: field for field in pack.fields}
+        self._fields = {field.name: field for field in fields}
         self._recipe = recipe
         self._device = device
         self._seed = substitutes.seed
@@ -68,7 +75,7 @@ class Assembly:
         self._on_device: OnDevice | None = None
         self._size = (0, 0)
         self._key_hash = Column(pack.reserved("key_hash"), pack.starts)
-        for field in pack.fields:
+        for field in fields:
             column = column_of(field, recipe, substitutes)
             self._columns[field.name] = column
             if field.name == IMAGE and isinstance(column, Kernel):
@@ -88,10 +95,10 @@ class Assembly:
         self._drawn: tuple[str, ...] = ()
         if recipe.geometry:
             if isinstance(self._columns.get(IMAGE), Encoded):
-                refuse(pack.fields, "encoded images are of many sizes")
+                refuse(fields, "encoded images are of many sizes")
             if recipe.crops > 1:
-                refuse(pack.fields, "it is shown several times")
-            self._drawn = drawn(pack.fields, self._size)
+                refuse(fields, "it is shown several times")
+            self._drawn = drawn(fields, self._size, recipe.pads)
 
     def choose(self, epoch: int, index: npt.NDArray[np.int64]) -> Views | None:
         """The views of these samples in an epoch; None when every image is shown as it is, and
@@ -181,7 +188,7 @@ class Assembly:
         with self._pack.holding(job.index, self.stop):
             fields = {name: self._gather(name, one, job) for name, one in self._columns.items()}
         if job.views is not None and self._drawn:
-            fields |= follow(fields, self._drawn, job.views, self._size)
+            fields |= follow(fields, self._drawn, job.views, self._size, job.index)
         return Batch(
             fields,
             index=job.index,

@@ -38,7 +38,7 @@ def column_of(field: Field, recipe: Recipe, substitutes: Substitutes) -> Source 
         if field.shape[0] is not None or len(inner) + 1 != len(field.shape):
             return None
         bounds = pack.reserved(f"offsets/{field.name}")
-        return Varying(pack.reserved(field.name), bounds, pack.starts, inner)
+        return Varying(field.name, pack.reserved(field.name), bounds, pack.starts, inner)
     column = Column(pack.reserved(field.name), pack.starts)
     if not changed and field.layout == "HWC":
         return column

@@ -64,7 +64,7 @@ def digest(
     """
     epochs = whole("epochs", epochs, 1, LAST_EPOCH + 1, "digest", "1 or more")
     key = Key(pack.samples_digest, seed, True)
-    window = _window(pack)
+    window, image = _window(pack), _image(pack)
     recipe: list[Geometry] = [] if window is None else [Crop(window), Flip()]
     # Damaged bytes are what the digest is to show.
     options = Options(verify="never", unreadable="raise", threads=threads)
@@ -77,6 +77,7 @@ def digest(
                     Order(len(pack), key, batch_size, False, rank, ranks),
                     recipe,
                     options=options,
+                    fields=[] if image is None else [image],  # nothing else enters
                 )
             )
             for rank in range(ranks)

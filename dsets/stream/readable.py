@@ -37,14 +37,6 @@ _FILES_A_BATCH = 16
 DAMAGED_KEY = "key: its bytes have another checksum"
 
 
-class Unreadable(Exception):
-    """Raised while a batch is gathered: samples, by number, that cannot be read, and why."""
-
-    def __init__(self, reasons: dict[int, str]) -> None:
-        self.reasons = reasons
-        super().__init__(str(reasons))
-
-
 class Readable:
     """What is known of one pack in this process: shared by its streams and their threads."""
 

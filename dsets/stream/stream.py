@@ -11,6 +11,7 @@ import numpy as np
 
 from dsets.closing import Closing
 from dsets.errors import StreamError, UsageError
+from dsets.field import Field
 from dsets.numbers import pair, written
 from dsets.pack import Pack
 from dsets.stream import device as devices
@@ -110,15 +111,18 @@ class Stream(Closing):
         *,
         device: str | None = None,
         options: Options = DEFAULT,
+        fields: Sequence[Field] | None = None,
     ) -> None:
-        """As ``batches``; whether a short last batch is left out, the order says."""
+        """As ``batches``; whether a short last batch is left out, the order says. ``fields`` are
+        those of the pack that are read, by default all."""
         if order.n != len(pack) or order.key.samples_digest != pack.samples_digest:
             raise UsageError("the order is of another pack", where="stream", got=written(pack))
         if not order.n:
             raise UsageError("the pack has no samples", where="stream", got=written(pack))
         self._order = order
         self._threads = options.threads_here
-        parsed = recipe.parse(transform, pack.fields)
+        fields = pack.fields if fields is None else fields
+        parsed = recipe.parse(transform, fields)
         # Functions of the user's are each called by one thread alone: so that all threads have one,
         # each has a batch.
         self._ahead = max(AHEAD, self._threads) if parsed.functions else AHEAD
@@ -131,6 +135,7 @@ class Stream(Closing):
         )
         self._assembly = Assembly(
             parsed,
+            fields,
             devices.of(device),
             self._substitutes,
             order.rows_a_batch,

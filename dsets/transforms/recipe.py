@@ -53,6 +53,11 @@ class Recipe:
         """True when boxes are resized."""
         return any(isinstance(one, RandomResizedCrop) for one in self.geometry)
 
+    @property
+    def pads(self) -> bool:
+        """True when views may show what lies beyond the image."""
+        return any(isinstance(one, PadCrop) for one in self.geometry)
+
     def window(self, size: tuple[int, int]) -> tuple[int, int]:
         """Height and width of what is shown of images of ``size`` (height, width)."""
         for transform in self.geometry:

@@ -34,6 +34,13 @@ _BAR = 24
 @click.option("--flip", is_flag=True, help="Mirror at random.")
 @click.option("--float32", is_flag=True, help="Normalise to float32.")
 @click.option("--float16", is_flag=True, help="Normalise to float16.")
+@click.option(
+    "--window",
+    nargs=2,
+    type=click.IntRange(1, 2**31 - 1),
+    metavar="LANES SAMPLES",
+    help="Window order: that many lanes, windows of so many samples. Default: shuffled globally.",
+)
 @click.option("--batch-size", type=click.IntRange(1, 2**31 - 1), default=256, show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), help="Default: one a core, at most 4.")
 @click.option("--seconds", type=click.FloatRange(0.01), default=3.0, show_default=True)
@@ -49,6 +56,7 @@ def command(path: str, as_json: bool, **options: Any) -> None:
     """
     from dsets import bench
     from dsets.pack import Pack
+    from dsets.stream import Window
 
     pack = Pack.open(path)
     report = bench.measure(
@@ -59,6 +67,7 @@ def command(path: str, as_json: bool, **options: Any) -> None:
         threads=options["threads"],
         device=options["device"],
         cold=options["cold"],
+        shuffle=Window(*options["window"]) if options["window"] else True,
     )
     if as_json:
         click.echo(json.dumps({"pack": path, **asdict(report)}, indent=2))

@@ -13,7 +13,7 @@ import numpy as np
 from dsets.bench import process
 from dsets.bench.watch import Watch
 from dsets.errors import UsageError
-from dsets.stream import Batch, Options, Order, Stream, quality
+from dsets.stream import Batch, Options, Order, Stream, Window, quality
 from dsets.stream.quality import Quality
 from dsets.stream.state import Key
 
@@ -63,7 +63,7 @@ def measure(
     threads: int | None = None,
     device: str | None = None,
     cold: bool = False,
-    seed: int = 0,
+    shuffle: bool | Window = True,
 ) -> Report:
     """Stream ``pack`` for about ``seconds``; the consumer takes batches and drops them.
 
@@ -79,7 +79,7 @@ def measure(
         raise UsageError("this system cannot drop pages", where="bench", remedy="leave out cold")
     options = Options(threads=threads)
     threads = options.threads_here
-    order = Order(len(pack), Key(pack.samples_digest, seed, True), batch_size)
+    order = Order(len(pack), Key(pack.samples_digest, 0, shuffle), batch_size)
     begun, processor = time.perf_counter(), time.process_time()
     with Stream(pack, order, transform, device=device, options=options) as stream:
         watch = Watch(stream)

@@ -145,7 +145,7 @@ class _Verification:
         except (OfflineError, SpaceError):
             raise
         except FetchError as error:
-            return [Problem(name, str(error))]
+            return [Problem(name, str(error).removeprefix(f"{name}: "))]
 
     def _tell(self, finished: bool = False) -> None:
         self.progress(Event(str(self.folder), self.done, self.total, finished=finished))

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsets.errors import DsetsError, FetchError
-from dsets.fetch import crew
+from dsets.fetch import crew, shown
 from dsets.fetch.stop import Stop, Stopped
 from dsets.remote import region
 
@@ -148,6 +148,9 @@ class Ahead:
     def __init__(self, pack: RemotePack) -> None:
         shared = _Shared(pack)
         pack.streamed(1)
+        self.address = shown(pack.address)
+        #: What the cache may hold, in bytes, if it has a limit.
+        self.limit = pack.limit
         self.expect = shared.expect
         self.passed = shared.passed
         self.next_use = shared.next_use

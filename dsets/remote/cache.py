@@ -182,7 +182,7 @@ class Cache:
         wishes = filter(held.ours, folder.glob("*.wish"))
         return any(path != self._list.wish for path in wishes)
 
-    def full(self, name: str, wanted: int, instead: str = _FEWER) -> SpaceError:
+    def full(self, name: str, wanted: int, instead: str = f"or {_FEWER}") -> SpaceError:
         """What to say when a shard, one of those of ``wanted`` bytes that are needed at once, finds
         no room though nothing of this user's could give way. ``instead`` of a larger cache, one
         can do this."""
@@ -193,7 +193,7 @@ class Cache:
                 where=self.path(name),
                 expected=limit,
                 got=f"{wanted} bytes of shards",
-                remedy=f"give it more ({SIZE}), or {instead}",
+                remedy=", ".join(filter(None, (f"give it more ({SIZE})", instead))),
             )
         self._begin()
         with region.folder(self.root):

@@ -50,10 +50,7 @@ def open(
         PackError: it is damaged, hostile, or of an unknown version.
         MissingLibraryError: ``s3fs`` or ``gcsfs`` is not installed.
     """
-    if scheme(address) not in SCHEMES:
-        raise UsageError(
-            "no address of a pack", where=shown(address), expected=f"one of {', '.join(SCHEMES)}"
-        )
+    _check(address)
     if limit is not None and (type(limit) is not int or limit < 1):
         raise UsageError(
             "bad limit of the cache", where="limit", expected="a number of bytes", got=repr(limit)
@@ -68,6 +65,27 @@ def open(
     return RemotePack(address, content, kept, kinds)
 
 
+def _check(address: str) -> None:
+    if scheme(address) not in SCHEMES:
+        raise UsageError(
+            "no address of a pack",
+            where=shown(address),
+            expected=f"one that begins with {', '.join(f'{one}://' for one in SCHEMES)}",
+            got=repr(address.partition("://")[0] + "://"),
+        )
+    host = address.partition("://")[2]
+    if host[:1] in ("", "/", "?", "#"):
+        kind = "bucket" if scheme(address) in LIBRARIES else "host"
+        raise UsageError(
+            f"an address without a {kind}",
+            where=shown(address),
+            expected=f"{scheme(address)}://{kind}/folder",
+        )
+    if "#" in address and scheme(address) not in LIBRARIES:
+        remedy = "leave it out, or write %23 for a # that belongs to a name"
+        raise UsageError("an address with a fragment", where=shown(address), remedy=remedy)
+
+
 def _index(address: str, root: Path, patience: Patience) -> Index:
     name = hashlib.sha256(address.encode()).hexdigest()
     place = root / "index" / name
@@ -77,7 +95,12 @@ def _index(address: str, root: Path, patience: Patience) -> Index:
         try:
             return index.parse(kept.read_bytes(), where)
         except FileNotFoundError:
-            raise OfflineError("offline, and never opened before", where=shown(address)) from None
+            raise OfflineError(
+                "offline, and never opened before",
+                where=shown(address),
+                expected=f"its index in the cache {root}",
+                remedy=f"unset {OFFLINE}, or name the cache in which the pack is ({cache.FOLDER})",
+            ) from None
     if _read_only(place, root):
         with TemporaryDirectory(prefix="dsets-index-") as folder:
             fresh = _fetched(address, Path(folder), patience, kept)
@@ -141,7 +164,7 @@ def verify(
     try:
         pack = open(address)
     except PackError as error:
-        return [Problem(INDEX, str(error))]
+        return [Problem(INDEX, str(error).removeprefix(f"{shown(address)}: "))]
 
     def renew(name: str) -> bool:
         if again := pack.renew(name):

@@ -75,7 +75,7 @@ class RemotePack(Pack):
     def _hold_whole(self) -> None:
         size, limit = sum(shard.bytes for shard in self.index.shards), self._cache.limit
         if limit is not None and size > limit:
-            instead = "read samples (pack[a:b]), not arrays, which are the whole pack's"
+            instead = "or read samples (pack[a:b]), not arrays, which are the whole pack's"
             raise self._cache.full(self._places.name(0), size, instead)
         shards = range(len(self.index.shards))
         self._hold(list(shards), Stop())
@@ -84,6 +84,11 @@ class RemotePack(Pack):
 
     def ahead(self) -> Ahead:
         return Ahead(self)
+
+    @property
+    def limit(self) -> int | None:
+        """What the cache may hold, in bytes, if it has a limit."""
+        return self._cache.limit
 
     @property
     def streams(self) -> int:
@@ -142,7 +147,7 @@ class RemotePack(Pack):
             taken = self._places.take(number)
         if not taken:
             size = self.index.shards[number].bytes
-            raise self._cache.full(self._places.name(number), size)
+            raise self._cache.full(self._places.name(number), size, "")
         try:
             self.arrivals.bring(name)
             yield

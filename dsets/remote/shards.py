@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,10 +18,16 @@ from dsets.fetch.stop import Stop
 from dsets.manifest import File
 from dsets.progress import Event, Progress, ignore
 
-GOES_ON = "looping over a stream again goes on exactly where it stopped"
+GOES_ON = "a stream that is looped over again goes on exactly where it stopped"
 AGAIN = f"try again when the server answers; {GOES_ON}"
-REFUSED = f"check that the whole pack lies there and that you may read it; then {GOES_ON}"
-ELSEWHERE = "give a cache that can be written (DSETS_CACHE=…)"
+REFUSED = (
+    "check that the whole pack lies there, with the files that its index names, and that you may "
+    f"read it; if it was replaced, open it anew; else {GOES_ON}"
+)
+ELSEWHERE = (
+    "give a cache that can be written (DSETS_CACHE=…); one that several users share wants a common "
+    "group, and umask 002"
+)
 
 
 def below(address: str, name: str) -> str:
@@ -39,16 +48,15 @@ def bring(
 
     Raises:
         OfflineError: it is not here and nobody may be asked.
-        FetchError: it could not be had; SpaceError where the disk is full.
+        FetchError: it could not be had, or is damaged here and nobody may be asked; SpaceError
+            where the disk is full.
         Stopped: the work was called off.
     """
+    _free(path)
     if found(file, path) is not None:
         return
     if is_offline():
-        raise OfflineError(
-            "offline, and not in the cache", where=file.name, remedy=f"unset {OFFLINE}"
-        )
-    _free(path)
+        raise _missing(file, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         step = Step(file, path, "download", 0, file.addresses)
@@ -70,12 +78,30 @@ def bring(
 def _free(path: Path) -> None:
     """Refuse to put a file where somebody else has put something that is none."""
     for place in (path, part_path(path)):
-        if place.exists() and not place.is_file():
-            raise FetchError(
-                "something that is no file lies in the cache in the place of one",
-                where=place,
-                remedy="dsets did not put it there: move it away",
-            )
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if not stat.S_ISREG(os.lstat(place).st_mode):
+                raise FetchError(
+                    "something that is no file lies in the cache in the place of one",
+                    where=place,
+                    remedy="dsets did not put it there: move it away",
+                )
+
+
+def _missing(file: File, path: Path) -> FetchError:
+    """What to say of a file that is not here as it should be, where nobody may be asked."""
+    try:
+        size = os.lstat(path).st_size
+    except OSError:
+        return OfflineError(
+            "offline, and not in the cache", where=file.name, remedy=f"unset {OFFLINE}"
+        )
+    return FetchError(
+        "damaged in the cache, and nobody may be asked",
+        where=path,
+        expected=f"{file.bytes} bytes of sha256 {file.sha256}",
+        got=f"{size} bytes" if size != file.bytes else "other bytes",
+        remedy=f"unset {OFFLINE}: then it is fetched anew",
+    )
 
 
 def at_most(limit: int) -> Progress:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
-
-import numpy as np
 
 from dsets.closing import Closing
 from dsets.errors import StreamError, UsageError
@@ -15,7 +12,7 @@ from dsets.field import Field
 from dsets.numbers import pair, written
 from dsets.pack import Pack
 from dsets.stream import device as devices
-from dsets.stream import plan, readable, state, substitutes
+from dsets.stream import plan, readable, room, state, substitutes
 from dsets.stream.assembly import Assembly, Made
 from dsets.stream.batch import Batch
 from dsets.stream.crew import Crew
@@ -26,6 +23,7 @@ from dsets.stream.prefetch import Prefetch
 from dsets.stream.readahead import ReadAhead
 from dsets.stream.state import Key, State
 from dsets.stream.substitutes import Substitutes
+from dsets.stream.tally import Tally
 from dsets.stream.window import Window
 from dsets.transforms import recipe
 from dsets.transforms.recipe import Transform
@@ -145,11 +143,7 @@ class Stream(Closing):
         self._state = State(0, order.first)
         self._pack = pack
         self._fetching: Ahead | None = None
-        #: Rows delivered that show a substitute, not counting padding.
-        self.substituted = 0
-        #: An epoch, and how many of those rows are its; whether they were found to be most of it.
-        self._shown_instead = (0, 0)
-        self._told_of_most = False
+        self._tally = Tally(pack, order, self._substitutes)
         self._prefetch: Prefetch[Job, Made] | None = None
         self._closed = False
         self._taking = threading.Lock()
@@ -230,7 +224,7 @@ class Stream(Closing):
             raise StreamError("the stream was closed while its next batch was awaited") from error
         if fetching is not None:
             fetching.passed(len(batch.index))
-        self._count(batch)
+        self._tally.count(batch)
         self._state = State(batch.epoch, self._order.following(batch.position))
         return batch
 
@@ -241,6 +235,8 @@ class Stream(Closing):
         self._assembly.stop = fetching.stop if fetching else None
         expect = fetching.expect if fetching else None
         interrupt = fetching.interrupt if fetching else None
+        if fetching is not None:
+            room.warn(self._pack, self._order, fetching.address, fetching.limit)
         jobs = plan.jobs(self._order, self._assembly.choose, self._state, expect)
         if fetching is None:
             jobs = ReadAhead(self._pack).jobs(jobs)
@@ -252,30 +248,10 @@ class Stream(Closing):
             self._stop()
         return prefetch, fetching
 
-    def _count(self, batch: Batch) -> None:
-        rows = int(np.count_nonzero(batch.substituted & batch.valid))
-        if rows and not self.substituted:
-            name, why = next(iter(self.unreadable.items()))
-            warnings.warn(
-                f"{self._pack.path}: other samples are shown for those that cannot be "
-                f"read, as {name!r}: {why}; the stream counts and lists them; {self._pack.remedy}",
-                stacklevel=5,
-            )
-        self.substituted += rows
-        if not rows or self._told_of_most:
-            return
-        epoch, before = self._shown_instead
-        shown = rows + (before if epoch == batch.epoch else 0)
-        self._shown_instead = (batch.epoch, shown)
-        share = self._order.n / (self._order.ranks * self._order.turns)
-        if shown > share / 2:
-            self._told_of_most = True
-            warnings.warn(
-                f"{self._pack.path}: more than half of the samples of epoch {batch.epoch} cannot "
-                "be read; the others are shown again and again in their place; stop, and mend the "
-                f"damaged shards: {self._pack.mend}",
-                stacklevel=5,
-            )
+    @property
+    def substituted(self) -> int:
+        """Rows delivered so far that show a substitute, not counting padding."""
+        return self._tally.substituted
 
     @property
     def unreadable(self) -> dict[str, str]:
@@ -295,7 +271,7 @@ class Stream(Closing):
         loaded = state.load(saved, self._order.key, self._order.n)
         self._stop()
         self._state = loaded
-        self._shown_instead = (loaded.epoch, 0)  # or what is gone over again would count twice
+        self._tally.began(loaded.epoch)
 
     def _stop(self) -> None:
         # Forgotten first: where an interrupt ends the waiting, nothing closed may stay behind.

@@ -46,6 +46,16 @@ def test_programs_get_every_figure(
     assert sum(data["shares"].values()) == pytest.approx(1)
 
 
+def test_a_window_order_is_measured_where_one_is_asked_for(
+    cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, neighbours = write(tmp_path / "pack", False), []
+    for options in ([], ["--window", "1", "1"]):
+        assert cli(["bench", folder, *SHORT, *options, "--json"]) == 0
+        neighbours.append(json.loads(capsys.readouterr().out)["quality"]["neighbours"])
+    assert abs(neighbours[0]) < 0.3 and neighbours[1] > 0.9
+
+
 def test_people_get_a_table(
     cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -286,7 +286,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_a_pack_that_was_dropped_holds_nothing(address: str, root: Path, shard_bytes: int) -> None:
-    pack = remote.open(address, folder=root, limit=shard_bytes)
+    pack = remote.open(address, folder=root, limit=2 * shard_bytes)
     stream = batches(pack, 5, shuffle=False)
     next(iter(stream))
     assert list(root.glob("held/*"))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -175,9 +176,60 @@ def test_a_cache_too_small_for_one_batch_says_so(
     with (
         remote.open(address, folder=root, limit=2 * shard_bytes) as pack,
         batches(pack, 40, shuffle=False) as stream,
+        pytest.warns(UserWarning, match=r"/train: a batch may need up to .* bytes of shards"),
         pytest.raises(SpaceError, match="DSETS_CACHE_SIZE"),
     ):
         next(iter(stream))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("s3://", "an address without a bucket"),
+        ("gs:///folder", "an address without a bucket"),
+        ("http://", "an address without a host"),
+        ("https:///folder", "an address without a host"),
+        ("http://example.invalid/pack#it", "a fragment"),
+        (" http://example.invalid/pack", "got ' http://'"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_told_before_anyone_is_asked(
+    wrong: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        Pack.open(wrong)
+
+
+def test_a_link_in_the_place_of_a_shard_is_told_of(
+    address: str, root: Path, tmp_path: Path
+) -> None:
+    with remote.open(address, folder=root) as pack:
+        elsewhere = tmp_path / "s-0.h5"
+        pack.path.mkdir(parents=True)
+        (pack.path / "s-0.h5").symlink_to(elsewhere)
+        with pytest.raises(FetchError, match=r"s-0\.h5: something that is no file"):
+            pack[0]
+        assert pack[15]["key"] == "k15"
+
+
+@pytest.mark.parametrize("how", ["cut", "other bytes"])
+def test_what_is_damaged_is_told_from_what_is_missing_where_nobody_may_be_asked(
+    address: str, root: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    with remote.open(address, folder=root) as pack:
+        assert pack.arrays("label") and pack.statistics
+        shard = pack.path / "s-2.h5"
+    data = shard.read_bytes()
+    shard.write_bytes(data[:-1] if how == "cut" else data[:-1] + b"?")
+    monkeypatch.setenv("DSETS_OFFLINE", "1")
+    got = f"got {len(data) - 1} bytes" if how == "cut" else "got other bytes"
+    with remote.open(address, folder=root) as pack:
+        with pytest.raises(FetchError, match=rf"s-2\.h5: damaged in the cache.*{got}"):
+            pack[25]
+        assert pack[35]["key"] == "k35"
+    monkeypatch.setenv("DSETS_CACHE", str(root))
+    (problem,) = remote.verify(address)
+    assert problem.file == "s-2.h5" and "damaged in the cache" in problem.message
 
 
 @pytest.mark.parametrize(
@@ -216,7 +268,7 @@ def test_an_index_without_end_is_given_up(
 def test_no_pack_there_is_told(server: Server) -> None:
     with pytest.raises(FetchError, match=r"no pack here.*404"):
         remote.open(f"{server.url}/nothing")
-    with pytest.raises(UsageError, match="one of http, https, s3, gs"):
+    with pytest.raises(UsageError, match="begins with http://, https://, s3://, gs://"):
         Pack.open("ftp://example.invalid/pack")
 
 

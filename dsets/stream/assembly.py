@@ -119,7 +119,7 @@ class Assembly:
         """The batch of a job, on its way to the device.
 
         Raises:
-            StreamError: a function failed; names the first sample for which it does.
+            StreamError: a function failed; names the sample, or the range, as ``function.apply``.
             PackError: a sample cannot be read, or a shard was cut short, changed or replaced.
         """
         place = job.epoch, job.position

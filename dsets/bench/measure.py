@@ -14,6 +14,7 @@ from dsets.bench import process
 from dsets.bench.watch import Watch
 from dsets.errors import UsageError
 from dsets.stream import Batch, Options, Order, Stream, Window, quality
+from dsets.stream import device as devices
 from dsets.stream.quality import Quality
 from dsets.stream.state import Key
 
@@ -68,13 +69,15 @@ def measure(
     """Stream ``pack`` for about ``seconds``; the consumer takes batches and drops them.
 
     With ``cold`` the pack's pages are dropped first and the clock starts at once; the measurement
-    ends with the first epoch, since the second is no longer cold.
+    ends with the first epoch, since the second is no longer cold. For a device torch is imported
+    before that: loading is what is measured, not what a program would have imported anyway.
 
     Raises:
         UsageError: the system cannot drop pages, or arguments that a stream refuses.
     """
     if not seconds > 0:
         raise UsageError("bad seconds", where="bench", expected="more than 0", got=repr(seconds))
+    devices.of(device)
     if cold and not process.cold(pack):
         raise UsageError("this system cannot drop pages", where="bench", remedy="leave out cold")
     options = Options(threads=threads)

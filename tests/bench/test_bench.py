@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -62,6 +64,30 @@ def test_a_cold_report_of_one_batch_counts_the_making_of_it(opened: Pack) -> Non
     report = bench.measure(opened, len(opened), seconds=60, cold=True)
     spent = report.samples / report.rate_per_core
     assert report.seconds / 1000 < spent <= time.process_time() - before
+
+
+@pytest.mark.parametrize(("device", "found"), [("cpu", "[True]"), (None, "[False]")])
+def test_torch_is_imported_for_a_device_alone_and_before_the_clock_starts(
+    opened: Pack, device: str | None, found: str
+) -> None:
+    if device:
+        pytest.importorskip("torch")
+    script = """
+import sys, time, types
+from dsets import Pack, bench
+
+def looked():
+    imported.append("torch" in sys.modules)
+    return time.perf_counter()
+
+imported, clock = [], types.SimpleNamespace(**vars(time) | {"perf_counter": looked})
+sys.modules["dsets.bench.measure"].time = clock
+bench.measure(Pack.open(sys.argv[1]), 32, seconds=0.01, device=sys.argv[2] or None)
+print(sorted(set(imported)))
+"""
+    command = [sys.executable, "-c", script, str(opened.path), device or ""]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == found, done.stderr
 
 
 def test_cold_says_where_it_cannot(opened: Pack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,30 +19,15 @@ from dsets import extension
 from dsets.errors import PackError, UsageError
 from dsets.field import Field
 from dsets.pack import Pack
-from dsets.stream import Stream, Window, batches
+from dsets.stream import Window, batches
 from dsets.stream.substitutes import candidates
 from dsets.transforms import Flip, PadCrop
 from tests import packs
+from tests.stream.streams import damaged, quiet
 
 MakePack = Callable[..., Pack]
 N = 37
 BAD = (3, 20, 36)
-
-
-def damaged(pack: Pack, folder: Path, numbers: tuple[int, ...], field: str = "image") -> Pack:
-    """A copy of a pack with one bit of these samples flipped."""
-    shutil.copytree(pack.path, folder)
-    for number in numbers:
-        shard = int(np.searchsorted(pack.starts, number, side="right")) - 1
-        recorded = pack.index.shards[shard]
-        place = recorded.datasets[field]
-        width = place.length // recorded.samples
-        with open(folder / recorded.name, "r+b") as file:
-            file.seek(place.offset + (number - int(pack.starts[shard])) * width)
-            byte = file.read(1)[0]
-            file.seek(-1, os.SEEK_CUR)
-            file.write(bytes([byte ^ 4]))
-    return Pack.open(folder)
 
 
 @pytest.fixture
@@ -57,12 +42,6 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(extension, "checksum", False)
     elif not extension.checksum:
         pytest.skip("the extension was not built, or the processor has no CRC-32C")
-
-
-def quiet(stream: Stream) -> list[Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return list(stream)
 
 
 @pytest.mark.usefixtures("way")
@@ -187,6 +166,18 @@ def test_promise_5_one_warning_a_stream_and_resumed_where_it_was_made_an_error(
         warnings.simplefilter("always")
         list(stream), list(stream)
     assert len(caught) == 1 and stream.substituted == 6
+
+
+def test_promise_5_substitutes_in_padding_do_not_count(bad_pack: Pack) -> None:
+    """The last batch has samples 35 and 36 for three ranks; the third shows 36 again."""
+    counted, padded = 0, 0
+    for rank in range(3):
+        unsorted: dict[str, Any] = {"shuffle": False, "unreadable": "substitute"}
+        with batches(bad_pack, 5, rank=(rank, 3), **unsorted) as stream:
+            shown = quiet(stream)
+        padded += sum(int((batch.substituted & ~batch.valid).sum()) for batch in shown)
+        counted += stream.substituted
+    assert (counted, padded) == (len(BAD), 1)
 
 
 @pytest.mark.parametrize(("damage", "warned"), [(10, False), (11, True), (19, True)])

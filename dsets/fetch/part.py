@@ -193,6 +193,9 @@ class Part:
 
         The receipt goes first: a rename changes neither size, time nor inode, and a process killed
         between the two leaves a receipt that fits nothing, instead of a file to hash again.
+
+        A power cut may give a small file that has a digest its part's name back, with all its
+        bytes: the next fetch renames it. To wait for the folder too would take as long again.
         """
         self.flush()
         os.fsync(self._descriptor)
@@ -200,7 +203,8 @@ class Part:
         receipt = replace(receipts.write_down(there, self.digests(), address), note=note)
         receipts.write(self.path, receipt)
         os.replace(part_path(self.path), self.path)
-        flush(self.path.parent)
+        if self.size > direct.WORTH or self.file.digest is None:
+            flush(self.path.parent)
         self.forget()
         return receipt
 

@@ -21,7 +21,7 @@ from dsets.errors import FetchError, OfflineError, SpaceError
 from dsets.fetch import Patience
 from dsets.manifest import File, Manifest
 from dsets.progress import Event
-from tests.fetch.conftest import DATA, file_of, manifest_of
+from tests.fetch.conftest import DATA, Get, file_of, manifest_of
 from tests.server import Route, Server
 
 FETCH = """
@@ -311,6 +311,18 @@ def test_kill_9_anywhere_leaves_a_part_that_the_next_call_finishes(
     route.stall_after = None
     assert end(start(manifest, folder)) == (0, "")
     assert (folder / "a.bin").read_bytes() == DATA
+    assert names(folder) == [".a.bin.receipt.json", "a.bin"]
+
+
+def test_a_whole_file_that_a_power_cut_gave_its_parts_name_back_is_not_fetched_again(
+    get: Get, server: Server, folder: Path
+) -> None:
+    server.routes["/a.bin"] = Route(DATA)
+    path = get(file_of(DATA))
+    path.rename(path.with_name("a.bin.part"))
+    before = len(server.requests)
+    assert get(file_of(DATA)).read_bytes() == DATA
+    assert len(server.requests) == before
     assert names(folder) == [".a.bin.receipt.json", "a.bin"]
 
 

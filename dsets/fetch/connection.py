@@ -48,11 +48,11 @@ def session() -> Session:
 @contextmanager
 def waiting(stop: Stop) -> Iterator[None]:
     """``stop`` breaks the connection on which this thread waits for an answer within the block."""
-    before = _stop.set(stop)
+    token = _stop.set(stop)
     try:
         yield
     finally:
-        _stop.reset(before)
+        _stop.reset(token)
 
 
 class Flow:

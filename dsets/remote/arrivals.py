@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from functools import partial
 
@@ -63,7 +62,7 @@ class Arrivals:
         by = "the pack's index"
         file = File(name, (address,), known.bytes, known.sha256, stated_by=by)
         stop = stop or Stop()
-        fetching: threading.Lock = self._places.fetching[name]
+        fetching = self._places.fetching[name]
         while not fetching.acquire(timeout=WAIT_S):  # another process is waited for more slowly
             stop.check()
         try:

@@ -78,7 +78,7 @@ def _check(address: str) -> None:
         kind = "bucket" if scheme(address) in LIBRARIES else "host"
         raise UsageError(
             f"an address without a {kind}",
-            where=shown(address),
+            where=address.partition("?")[0],
             expected=f"{scheme(address)}://{kind}/folder",
         )
     if "#" in address and scheme(address) not in LIBRARIES:

@@ -185,7 +185,7 @@ def test_a_cache_too_small_for_one_batch_says_so(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("s3://", "an address without a bucket"),
+        ("s3://", "s3://: an address without a bucket"),
         ("gs:///folder", "an address without a bucket"),
         ("http://", "an address without a host"),
         ("https:///folder", "an address without a host"),

@@ -124,13 +124,19 @@ def run(native: str, deed: str, pack: Pack, folder: Path, script: str = SCRIPT) 
     return done.stdout.splitlines()
 
 
+LINUX = pytest.mark.skipif(
+    sys.platform != "linux", reason="the guard without the extension needs Linux"
+)
+NATIVE = pytest.mark.parametrize("native", ["with", "without"])
+
+
 @pytest.fixture
 def pack(make_pack: MakePack) -> Pack:
     return make_pack(300, 3, (32, 32, 3))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the guard without the extension needs Linux")
-@pytest.mark.parametrize("native", ["with", "without"])
+@LINUX
+@NATIVE
 @pytest.mark.parametrize("deed", ["truncate", "replace", "overwrite"])
 def test_promise_8_a_shard_that_changes_under_a_stream_is_an_error_that_names_it(
     pack: Pack, tmp_path: Path, native: str, deed: str
@@ -141,8 +147,8 @@ def test_promise_8_a_shard_that_changes_under_a_stream_is_an_error_that_names_it
         assert "cut short, changed or replaced" in line and "dsets repair" in line
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the guard without the extension needs Linux")
-@pytest.mark.parametrize("native", ["with", "without"])
+@LINUX
+@NATIVE
 def test_promise_5_what_storage_does_not_answer_is_unreadable(
     pack: Pack, tmp_path: Path, native: str
 ) -> None:
@@ -151,8 +157,8 @@ def test_promise_5_what_storage_does_not_answer_is_unreadable(
     assert sample.startswith("PackError") and "damaged sample" in sample
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the guard without the extension needs Linux")
-@pytest.mark.parametrize("native", ["with", "without"])
+@LINUX
+@NATIVE
 def test_promise_5_what_storage_no_longer_answers_is_unreadable_though_it_was_verified(
     pack: Pack, tmp_path: Path, native: str
 ) -> None:
@@ -160,8 +166,8 @@ def test_promise_5_what_storage_no_longer_answers_is_unreadable_though_it_was_ve
     assert told == "no error 38 0 True [160]"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the guard without the extension needs Linux")
-@pytest.mark.parametrize("native", ["with", "without"])
+@LINUX
+@NATIVE
 def test_promise_8_no_batch_of_verified_samples_is_of_a_shard_that_was_cut_short_under_it(
     pack: Pack, tmp_path: Path, native: str
 ) -> None:

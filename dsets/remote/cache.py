@@ -23,9 +23,8 @@ from pathlib import Path
 
 from dsets.errors import DsetsError, FetchError, SpaceError, UsageError
 from dsets.fetch import receipts
-from dsets.fetch.part import origin_path, part_path
 from dsets.remote import held, parts, region
-from dsets.remote.kept import Kept
+from dsets.remote.idle import Idle
 from dsets.store import home
 
 FOLDER = "DSETS_CACHE"
@@ -80,7 +79,7 @@ def usable(root: Path) -> Iterator[None]:
 
 
 class Cache:
-    """One user's view of the cache. ``take`` and ``drop`` count; not for several threads at once.
+    """One user's view of the cache, for any number of threads. ``take`` and ``drop`` count.
 
     A forked child has its own list from its first ``take`` on; its parent's stays locked with it.
     What is dropped without ``close`` holds nothing any more.
@@ -89,10 +88,11 @@ class Cache:
     def __init__(self, root: Path, limit: int | None) -> None:
         self.root = root
         self.limit = limit
+        self._counting = region.Changed()  # guards both, and is held for no longer than to count
         self._held: Counter[str] = Counter()
         self._bytes: dict[str, int] = {}
         self._list = held.Held(root)
-        self._kept = Kept(root)
+        self._idle = Idle(root)
         # Made before any thread that uses it, so that it ends after them when the process exits.
         self._finalizer = weakref.finalize(self, self._list.end)
         #: Other users that hold something, or did when we last looked, of each process.
@@ -105,34 +105,54 @@ class Cache:
     def take(self, name: str, size: int) -> bool:
         """Hold a shard of ``size`` bytes, there or still to be fetched; make room if need be.
 
-        False, and nothing changed, where what is held leaves no room for it.
+        False, and nothing changed, where what is held leaves no room for it. What is held already
+        waits for nobody, not for a thread that makes room either.
         """
-        if self._list.here and self._held[name]:
-            self._held[name] += 1
-            return True
-        if not self._begin():
-            return True
-        with region.folder(self.root):
-            if not self._make_room(name, size):
-                return False
-            self._held[name] += 1
-            self._bytes[name] = size
-            self._list.write(self._bytes)
-        with suppress(OSError):  # used now; the receipt believes in the modification time
-            there = self.path(name).stat()
-            os.utime(self.path(name), ns=(_now(there), there.st_mtime_ns))
+        while not self._again(name) and self._begin():
+            with region.folder(self.root):
+                if not self._list.here:  # closed meanwhile
+                    continue
+                if not self._again(name):
+                    if not self._make_room(name, size):
+                        return False
+                    with self._counting:
+                        self._held[name] += 1
+                        self._bytes[name] = size
+                        held = dict(self._bytes)
+                    self._list.write(held)
+            with suppress(OSError):  # used now; the receipt believes in the modification time
+                there = self.path(name).stat()
+                os.utime(self.path(name), ns=(_now(there), there.st_mtime_ns))
+            break
         return True
+
+    def _again(self, name: str) -> bool:
+        with self._counting:
+            if self._list.here and self._held[name]:
+                self._held[name] += 1
+                return True
+        return False
 
     def drop(self, name: str) -> None:
         """Let go of what ``take`` gave."""
-        if not self._list.here or not self._held[name]:
+        with self._counting:
+            if self._held[name] > 1:
+                self._held[name] -= 1
+                return
+        if not self._list.here:
             return
-        self._held[name] -= 1
-        if not self._held[name]:
-            del self._held[name], self._bytes[name]
-            with region.folder(self.root):
-                self._list.write(self._bytes)
-                parts.remember(self.root, [name])
+        with region.folder(self.root):
+            with self._counting:
+                if not self._held[name]:  # closed meanwhile
+                    return
+                self._held[name] -= 1
+                if self._held[name]:
+                    return
+                del self._held[name], self._bytes[name]
+                held = dict(self._bytes)
+            self._list.write(held)
+            parts.remember(self.root, [name])
+            self._idle.left(name)
 
     def discard(self, name: str) -> None:
         """Remove a damaged file, unless another user holds it."""
@@ -141,14 +161,20 @@ class Cache:
             if name not in self._others():
                 self.path(name).unlink(missing_ok=True)
                 receipts.forget(self.path(name))
+                self._idle.left(name)
 
     def close(self) -> None:
         """Hold nothing any more. Idempotent."""
         if self._list.here:
             with region.folder(self.root):
                 self._list.remove()
-        self._held.clear()
-        self._bytes.clear()
+        with self._counting:
+            self._held.clear()
+            self._bytes.clear()
+
+    def forked(self) -> None:
+        """In a forked child: a lock that no thread holds."""
+        self._counting.renew()
 
     @property
     def share(self) -> int | None:
@@ -216,11 +242,14 @@ class Cache:
         used for as long as nobody else removes it."""
         if self._list.here:
             return True
-        self._held.clear()
-        self._bytes.clear()
         try:
             (self.root / "held").mkdir(parents=True, exist_ok=True)
             with region.folder(self.root):
+                if self._list.here:  # another thread was faster
+                    return True
+                with self._counting:
+                    self._held.clear()
+                    self._bytes.clear()
                 self._list.begin()
                 self._others()
         except OSError as error:
@@ -232,33 +261,23 @@ class Cache:
     def _make_room(self, name: str, size: int) -> bool:
         if self.limit is None:
             return True
-        kept = dict(self._bytes) | self._others() | {name: size}
-        if sum(kept.values()) > self.limit:
+        others = self._others()
+        with self._counting:
+            held = self._bytes | others | {name: size}
+        room = self.limit - sum(held.values())
+        if room < 0:
             return False
-        idle = [
-            (there.st_atime_ns, there.st_size, one, False)
-            for one, there in self._kept.look().items()
-            if one not in kept
-        ]
-        idle += [
-            (there.st_mtime_ns, there.st_size, one, True)
-            for one, there in parts.left(self.root).items()
-            if one not in kept
-        ]
-        total = sum(kept.values()) + sum(size for _, size, *_ in idle)
-        for _, size, one, partly in sorted(idle):
-            if total <= self.limit:
-                break
-            path = self.path(one)
-            pair = (part_path, origin_path) if partly else (Path, receipts.receipt_path)
-            for each in pair:
-                each(path).unlink(missing_ok=True)
-            total -= size
+        self._idle.shrink(held, room)
         return True
 
     def _others(self) -> dict[str, int]:
         """What others hold; the lists of dead ones are removed."""
+        if self._list.alone:
+            return {}
+        self._idle.forget()
         found, self._users = held.others(self.root, self._list.path)
+        if not self._users:
+            self._list.found_alone()
         return found
 
 

@@ -32,6 +32,7 @@ class Held:
         self.path = self.wish = root
         self._file: int | None = None
         self._process = 0
+        self._alone_ns = -1
         #: Threads that are still at work when the interpreter exits meet its end here.
         self._lock = threading.Lock()
 
@@ -39,6 +40,24 @@ class Held:
     def here(self) -> bool:
         """Whether this process has it."""
         return self._file is not None and self._process == os.getpid()
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody else uses the cache, nor has since ``found_alone``. The folder is locked.
+
+        The folder's time tells of whoever came and went meanwhile, but for the clock's last tick:
+        then what he has left is not seen. Whoever is still here is always seen.
+        """
+        folder = self.root / "held"
+        with suppress(FileNotFoundError):  # somebody removed the cache
+            lists = [name for name in os.listdir(folder) if name.endswith(".json")]
+            return lists == [self.path.name] and folder.stat().st_mtime_ns == self._alone_ns
+        return False
+
+    def found_alone(self) -> None:
+        """``others`` has found nobody. The folder is locked."""
+        with suppress(FileNotFoundError):
+            self._alone_ns = (self.root / "held").stat().st_mtime_ns
 
     def begin(self) -> None:
         """A new one, for this process. The folder is locked."""
@@ -51,8 +70,9 @@ class Held:
 
     def _make(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._file = os.open(self.path, flags, 0o666)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        made = os.open(self.path, flags, 0o666)
+        fcntl.flock(made, fcntl.LOCK_EX)
+        self._file = made
 
     def write(self, held: dict[str, int]) -> None:
         """Shard → bytes. The folder is locked."""
@@ -60,8 +80,9 @@ class Held:
             if self._file is not None:
                 if not os.fstat(self._file).st_nlink:  # somebody removed the cache
                     self.path.parent.mkdir(parents=True, exist_ok=True)
-                    self._leave()
+                    before = self._file
                     self._make()
+                    os.close(before)
                 data = json.dumps(held).encode()
                 os.pwrite(self._file, data, 0)
                 os.ftruncate(self._file, len(data))

@@ -7,7 +7,7 @@ once, and again only when it is another.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,14 +16,17 @@ from dsets.fetch.receipts import Receipt
 
 _BEFORE, _AFTER = receipts.receipt_path(Path("shard")).name.split("shard")
 
+#: A receipt's time, size and inode, and what it says.
+_Known = tuple[tuple[int, int, int], Receipt | None]
+
 
 class Kept:
     """Those of the cache at ``root``; the folder is locked by whoever looks."""
 
     def __init__(self, root: Path) -> None:
         self._packs = os.path.join(root, "packs")
-        #: Receipt's path → its time, size and inode, and what it says.
-        self._read: dict[str, tuple[tuple[int, int, int], Receipt | None]] = {}
+        #: Receipt's path → what was read.
+        self._read: dict[str, _Known] = {}
 
     def look(self) -> dict[str, os.stat_result]:
         """Pack and name → the file, of those whose receipt still holds."""
@@ -34,18 +37,29 @@ class Kept:
                 if not (entry.name.startswith(_BEFORE) and entry.name.endswith(_AFTER)):
                     continue
                 shard = entry.name[len(_BEFORE) : -len(_AFTER)]
-                with suppress(OSError):  # gone meanwhile, or not ours to read
-                    at = entry.stat()
-                    mark = at.st_mtime_ns, at.st_size, at.st_ino
-                    known = before.get(entry.path)
-                    if known is None or known[0] != mark:
-                        path = Path(pack.path, shard)
-                        known = mark, receipts.remembered(path)
-                    self._read[entry.path] = known
-                    there = os.lstat(os.path.join(pack.path, shard))
-                    if known[1] is not None and receipts.holds(known[1], there):
-                        found[f"{pack.name}/{shard}"] = there
+                there = self._file(os.path.join(pack.path, shard), entry.path, before)
+                if there is not None:
+                    found[f"{pack.name}/{shard}"] = there
         return found
+
+    def one(self, name: str) -> os.stat_result | None:
+        """As ``look`` finds this one now; None where it would not."""
+        pack, shard = os.path.split(os.path.join(self._packs, name))
+        receipt = os.path.join(pack, f"{_BEFORE}{shard}{_AFTER}")
+        return self._file(os.path.join(pack, shard), receipt, self._read)
+
+    def _file(self, path: str, receipt: str, before: Mapping[str, _Known]) -> os.stat_result | None:
+        with suppress(OSError):  # gone meanwhile, or not ours to read
+            at = os.stat(receipt)
+            mark = at.st_mtime_ns, at.st_size, at.st_ino
+            known = before.get(receipt)
+            if known is None or known[0] != mark:
+                known = mark, receipts.remembered(Path(path))
+            self._read[receipt] = known
+            there = os.lstat(path)
+            if known[1] is not None and receipts.holds(known[1], there):
+                return there
+        return None
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:

@@ -53,20 +53,13 @@ class Places:
         """As the cache knows it."""
         return f"{self._folder}/{self._shards[shard].name}"
 
-    def take(self, shard: int, next_use: NextUse | None = None) -> bool:
+    def take(self, shard: int) -> bool:
         """A place in the cache for a shard. What gives way: idle maps of packs of this process
-        over which no stream runs, then idle ones of our own, then early ones.
-
-        With ``next_use`` it is wanted early: only maps give way, and none that is needed sooner.
-        """
+        over which no stream runs, then idle ones of our own, then early ones."""
         while not self._cache.take(self.name(shard), self._shards[shard].bytes):
             if self._neighbour_gave_way():
                 continue
             idle = self._idle()
-            if next_use is not None:
-                idle.sort(key=next_use, reverse=True)  # the same are left as they were
-                if not idle or next_use(idle[0]) <= next_use(shard):
-                    return False
             ready = [other for other, done in self.early.items() if done]
             if idle:
                 self.unmap(idle[0])
@@ -111,25 +104,59 @@ class Places:
 
     def take_early(self, shard: int, stop: Stop, next_use: NextUse) -> bool:
         """A place for a shard that is not yet needed, once half the cache has room for such; False
-        when it is here already, or is not needed any more. It waits; nobody holds ``changed``."""
-        one = self._shards[shard]
+        when it is here already, or is not needed any more. Only idle maps give way, and none that
+        is needed sooner.
 
-        def room() -> bool:
-            early = sum(self._shards[other].bytes for other in self.early) + one.bytes
-            return self._cache.share is None or early <= self._cache.share // 2
-
-        with self.changed:
-            while True:
-                stop.check()
-                here = shard in self.mapped or shard in self.early
-                if here or not (room() or self.early) or next_use(shard) == NEVER:
+        It waits; nobody holds ``changed``. Nor is that held while the disk makes room, which may
+        take long, lest whoever makes batches waits.
+        """
+        while True:
+            with self.changed:
+                if not self._await_turn(shard, stop, next_use):
                     return False
-                if room() and self.take(shard, next_use):
-                    break
+                self.early[shard] = False
+            taken = False
+            try:
+                taken = self._cache.take(self.name(shard), self._shards[shard].bytes)
+            finally:
+                if not taken:
+                    with self.changed:
+                        self.early.pop(shard, None)
+                        self.changed.notify_all()
+            if taken:
+                return True
+            self._make_way(shard, next_use)
+
+    def _await_turn(self, shard: int, stop: Stop, next_use: NextUse) -> bool:
+        """Wait until half the cache has room for one more early shard. False as above."""
+        size = self._shards[shard].bytes
+        while True:
+            stop.check()
+            early = sum(self._shards[other].bytes for other in self.early) + size
+            room = self._cache.share is None or early <= self._cache.share // 2
+            here = shard in self.mapped or shard in self.early
+            if here or not (room or self.early) or next_use(shard) == NEVER:
+                return False
+            if room:
+                return True
+            self.changed.wait(LOOK_S)
+            self.give_way()
+
+    def _make_way(self, shard: int, next_use: NextUse) -> None:
+        """Let go of an idle map that is needed later than this shard, or wait for a while."""
+        with self.changed:
+            if self._neighbour_gave_way():
+                return
+            last = max(self._idle(), key=next_use, default=None)
+            if last is None or next_use(last) <= next_use(shard):
                 self.changed.wait(LOOK_S)
                 self.give_way()
-            self.early[shard] = False
-        return True
+                return
+            del self.mapped[last]
+            self._empty(last)
+        self._cache.drop(self.name(last))
+        with self.changed:
+            self.changed.notify_all()
 
     def forget(self, shard: int) -> None:
         """Keep it no longer for having been fetched early."""
@@ -211,6 +238,7 @@ class Places:
         """In a forked child: the threads that held, fetched or waited stayed with the parent, and
         so did the list of what is held in the cache. Nobody holds ``changed``."""
         self.changed.renew()
+        self._cache.forked()
         self.fetching = {name: threading.Lock() for name in self.fetching}
         self.early.clear()
         self.streams = 0

@@ -15,7 +15,7 @@ from setuptools.command.build_ext import build_ext
 
 SOURCES = (
     *("module", "guard", "checksum", "rows", "gather", "scale", "resample", "resample_wide"),
-    *("statistics", "example"),
+    *("statistics", "strings", "example"),
 )
 JPEG_SOURCES = ("decompress", "huffman", "huffman_table", "jpeg", "jpeg_show", "jpeg_rows")
 

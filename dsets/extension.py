@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 #: Of what this code calls; counts up with ``INTERFACE`` in native/module.c.
-_INTERFACE = 3
+_INTERFACE = 4
 
 
 def _found() -> Any:

@@ -1,112 +1,14 @@
-/* dsets._native, strings, jpeg_sizes and jpeg_rows: every argument is checked before a pointer is
-   used, and every row's bounds when they are, since a mapped file may change. */
+/* dsets._native, jpeg_sizes and jpeg_rows: every argument is checked before a pointer is used. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
 #include "jpeg_show.h"
+#include "strings.h"
 
-#include <stdlib.h>
-
-PyObject *strings_make(PyObject *self, PyObject *args);
 PyObject *jpeg_sizes(PyObject *self, PyObject *args);
 PyObject *jpeg_rows(PyObject *self, PyObject *args);
-
-/* Rows of bytes of different lengths: a flat buffer a shard and its rows' bounds. */
-struct strings {
-    Py_ssize_t shards;
-    int64_t *starts; /* (shards + 1,): the number of each shard's first row, and of rows */
-    Py_buffer *bytes, *bounds;
-};
-static const char STRINGS[] = "dsets._native.strings";
-
-static void strings_free(struct strings *strings) {
-    for (Py_ssize_t i = 0; strings->bytes && strings->bounds && i < strings->shards; i++) {
-        PyBuffer_Release(&strings->bytes[i]);
-        PyBuffer_Release(&strings->bounds[i]);
-    }
-    free(strings->starts);
-    free(strings->bytes);
-    free(strings->bounds);
-    free(strings);
-}
-
-static void strings_end(PyObject *capsule) { strings_free(PyCapsule_GetPointer(capsule, STRINGS)); }
-
-static int export(PyObject *sequence, Py_ssize_t i, Py_buffer *buffer) {
-    PyObject *item = PySequence_GetItem(sequence, i);
-    int made = item && PyObject_GetBuffer(item, buffer, PyBUF_SIMPLE) == 0;
-    Py_XDECREF(item);
-    return made;
-}
-
-/* strings(shards, bounds) -> capsule: flat buffers of bytes, and as many of uint64 (rows + 1,). */
-PyObject *strings_make(PyObject *self, PyObject *args) {
-    PyObject *shards, *bounds;
-    (void)self;
-    if (!PyArg_ParseTuple(args, "OO", &shards, &bounds)) return NULL;
-    Py_ssize_t count = PySequence_Size(shards), others = PySequence_Size(bounds);
-    if (count < 0 || others < 0) return NULL;
-    struct strings *strings = calloc(1, sizeof *strings);
-    if (!strings) return PyErr_NoMemory();
-    strings->starts = calloc((size_t)count + 1, sizeof *strings->starts);
-    strings->bytes = calloc((size_t)count + 1, sizeof *strings->bytes);
-    strings->bounds = calloc((size_t)count + 1, sizeof *strings->bounds);
-    if (!strings->starts || !strings->bytes || !strings->bounds) {
-        strings_free(strings);
-        return PyErr_NoMemory();
-    }
-    for (Py_ssize_t i = 0; i < count && count == others; i++) {
-        strings->shards++; /* an empty buffer may be released */
-        if (!export(shards, i, &strings->bytes[i]) || !export(bounds, i, &strings->bounds[i])) {
-            strings_free(strings);
-            return NULL;
-        }
-        const Py_buffer *ends = &strings->bounds[i];
-        Py_ssize_t rows = ends->len / (Py_ssize_t)sizeof(uint64_t) - 1;
-        if (rows < 0 || ends->len % (Py_ssize_t)sizeof(uint64_t) ||
-            (uintptr_t)ends->buf % sizeof(uint64_t)) {
-            others = -1;
-            break;
-        }
-        strings->starts[i + 1] = strings->starts[i] + rows;
-    }
-    PyObject *capsule = NULL;
-    if (count == others)
-        capsule = PyCapsule_New(strings, STRINGS, strings_end);
-    else
-        PyErr_SetString(PyExc_ValueError, "strings: the bounds do not fit the shards");
-    if (!capsule) strings_free(strings);
-    return capsule;
-}
-
-/* The bytes of a row, or NULL when there is no such row or its bounds lead outside. */
-static const uint8_t *string_of(const struct strings *strings, int64_t number, size_t *length) {
-    if (number < 0 || number >= strings->starts[strings->shards]) return NULL;
-    Py_ssize_t low = 0, high = strings->shards; /* starts[low] <= number < starts[high] */
-    while (high - low > 1) {
-        Py_ssize_t middle = low + (high - low) / 2;
-        if (strings->starts[middle] <= number)
-            low = middle;
-        else
-            high = middle;
-    }
-    const uint64_t *bounds = strings->bounds[low].buf;
-    uint64_t begin = bounds[number - strings->starts[low]];
-    uint64_t end = bounds[number - strings->starts[low] + 1];
-    if (begin > end || end > (uint64_t)strings->bytes[low].len) return NULL;
-    *length = (size_t)(end - begin);
-    return (const uint8_t *)strings->bytes[low].buf + begin;
-}
-
-static const struct strings *strings_of(PyObject *capsule) {
-    return PyCapsule_IsValid(capsule, STRINGS) ? PyCapsule_GetPointer(capsule, STRINGS) : NULL;
-}
-
-static int is_array(const Py_buffer *array, int64_t count, size_t item) {
-    return (uintptr_t)array->buf % item == 0 && array->len == count * (Py_ssize_t)item;
-}
 
 /* jpeg_sizes(strings, index, sizes): height and width of each row's image, by its header; 0 and 0
    of what is no JPEG. index: int64 (n,); sizes: int64 (n, 2). */

@@ -18,9 +18,11 @@ PyObject *example_spans(PyObject *self, PyObject *args); /* example.c */
 PyObject *example_ints(PyObject *self, PyObject *args);
 PyObject *example_frames(PyObject *self, PyObject *args);
 PyObject *example_values(PyObject *self, PyObject *args);
+PyObject *strings_make(PyObject *self, PyObject *args); /* strings.c */
+PyObject *string_values(PyObject *self, PyObject *args);
+PyObject *string_checksums(PyObject *self, PyObject *args);
 #ifdef DSETS_JPEG
-PyObject *strings_make(PyObject *self, PyObject *args); /* jpeg_rows.c */
-PyObject *jpeg_sizes(PyObject *self, PyObject *args);
+PyObject *jpeg_sizes(PyObject *self, PyObject *args); /* jpeg_rows.c */
 PyObject *jpeg_rows(PyObject *self, PyObject *args);
 #endif
 
@@ -196,6 +198,9 @@ static PyMethodDef methods[] = {
     {"gather", rows_gather, METH_VARARGS, NULL},
     {"row_checksums", rows_checksums, METH_VARARGS, NULL},
     {"checksums", checksums, METH_VARARGS, NULL},
+    {"strings", strings_make, METH_VARARGS, NULL},
+    {"string_values", string_values, METH_VARARGS, NULL},
+    {"string_checksums", string_checksums, METH_VARARGS, NULL},
     {"guard_add", guard_add, METH_VARARGS, NULL},
     {"guard_end", guard_end, METH_VARARGS, NULL},
     {"guard_faults", guard_faults, METH_VARARGS, NULL},
@@ -206,7 +211,6 @@ static PyMethodDef methods[] = {
 #ifdef DSETS_JPEG
     {"jpeg_header", jpeg_header, METH_VARARGS, NULL},
     {"jpeg_crop", jpeg_crop_, METH_VARARGS, NULL},
-    {"strings", strings_make, METH_VARARGS, NULL},
     {"jpeg_sizes", jpeg_sizes, METH_VARARGS, NULL},
     {"jpeg_rows", jpeg_rows, METH_VARARGS, NULL},
 #endif
@@ -218,7 +222,7 @@ static struct PyModuleDef module = {
 };
 
 /* Counts up whenever a function here changes its name or arguments: dsets/extension.py. */
-enum { INTERFACE = 3 };
+enum { INTERFACE = 4 };
 
 PyMODINIT_FUNC PyInit__native(void) {
     checksum_prepare();

@@ -70,6 +70,8 @@ class Arrivals:
             tell = self._waits if awaited else ignore
             with usable(self._cache.root):
                 shards.bring(file, self._path / name, stop, patience, self._sessions, tell)
+                if name == STATISTICS:  # which needs no place
+                    self._cache.came(f"{self._path.name}/{name}")
         finally:
             fetching.release()
 

@@ -154,6 +154,11 @@ class Cache:
             parts.remember(self.root, [name])
             self._idle.left(name)
 
+    def came(self, name: str) -> None:
+        """A file of ours was put there that nobody holds."""
+        with region.folder(self.root):
+            self._idle.left(name)
+
     def discard(self, name: str) -> None:
         """Remove a damaged file, unless another user holds it."""
         self._begin()

@@ -47,17 +47,21 @@ class Readable:
         self._starts = pack.starts
         self._fields = pack.fields
         self._rows: dict[str, Any] = {}
+        self._strings: dict[str, Any] = {}
         self._expected: dict[str, Column] = {}
         self._key_hash = Column(pack.reserved("key_hash"), pack.starts)
         for field in (*pack.fields, KEY):
             self._expected[field.name] = Column(
                 pack.reserved(f"checksum/{field.name}"), pack.starts
             )
-            if field.fixed and extension.native is not None and extension.checksum:
-                arrays = pack.reserved(field.name)
-                width = arrays[0].nbytes // len(arrays[0])
-                if width:
-                    self._rows[field.name] = extension.native.rows(arrays, width)
+            if extension.native is None or not extension.checksum:
+                continue
+            arrays = pack.reserved(field.name)
+            if field.fixed and (width := arrays[0].nbytes // len(arrays[0])):
+                self._rows[field.name] = extension.native.rows(arrays, width)
+            if field.stored_shape == (None,) and field.dtype == "uint8":
+                bounds = pack.reserved(f"offsets/{field.name}")
+                self._strings[field.name] = extension.native.strings(arrays, bounds)
         self._lock = threading.RLock()
         self._seen = Compared(len(pack))
         self._left = len(pack)
@@ -175,12 +179,7 @@ class Readable:
 
     def _wrong_keys(self, index: Numbers) -> dict[int, str]:
         """Which samples' keys, or what their random choices are keyed by, are not as recorded."""
-        shards = self._shard(index)
-        found = []
-        for shard, number in zip(shards.tolist(), index.tolist(), strict=True):
-            arrays, row = self._shards[shard].arrays, number - int(self._starts[shard])
-            begin, end = arrays["offsets/key"][row : row + 2].tolist()
-            found.append(arrays["key"][begin:end].tobytes())
+        found = self._keys(index)
         hashes, expected = np.empty(len(index), np.uint64), np.empty(len(index), np.uint32)
         self._key_hash.take(index, hashes)
         self._expected["key"].take(index, expected)
@@ -190,10 +189,25 @@ class Readable:
         wrong = index[(sums != expected) | ~whole]
         return {number: DAMAGED_KEY for number in wrong.tolist()}
 
+    def _keys(self, index: Numbers) -> list[bytes]:
+        """Their bytes as they are stored; none of a key whose bounds lead outside."""
+        if "key" in self._strings:
+            values = extension.native.string_values(self._strings["key"], index)
+            return [value or b"" for value in values]
+        found = []
+        for shard, number in zip(self._shard(index).tolist(), index.tolist(), strict=True):
+            arrays, row = self._shards[shard].arrays, number - int(self._starts[shard])
+            begin, end = arrays["offsets/key"][row : row + 2].tolist()
+            found.append(arrays["key"][begin:end].tobytes())
+        return found
+
     def _sums(self, field: Field, index: Numbers) -> npt.NDArray[np.uint32]:
         sums = np.zeros(len(index), np.uint32)
         if field.name in self._rows:
             extension.native.row_checksums(self._rows[field.name], index, sums)
+            return sums
+        strings = self._strings.get(field.name)
+        if strings and not extension.native.string_checksums(strings, index, sums):
             return sums
         shards = self._shard(index)
         for place, (shard, number) in enumerate(zip(shards.tolist(), index.tolist(), strict=True)):

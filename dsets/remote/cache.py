@@ -173,9 +173,9 @@ class Cache:
         if self._list.here:
             with region.folder(self.root):
                 self._list.remove()
-        with self._counting:
-            self._held.clear()
-            self._bytes.clear()
+                with self._counting:
+                    self._held.clear()
+                    self._bytes.clear()
 
     def forked(self) -> None:
         """In a forked child: a lock that no thread holds."""

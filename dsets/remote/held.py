@@ -66,6 +66,7 @@ class Held:
         self.path = self.root / "held" / f"{os.getpid()}-{secrets.token_hex(4)}.json"
         self.wish = self.path.with_suffix(".wish")
         self._make()
+        self._alone_ns = -1
         self._process = os.getpid()
 
     def _make(self) -> None:

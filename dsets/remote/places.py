@@ -143,7 +143,8 @@ class Places:
             self.give_way()
 
     def _make_way(self, shard: int, next_use: NextUse) -> None:
-        """Let go of an idle map that is needed later than this shard, or wait for a while."""
+        """Let go of an idle map that is needed later than this shard, or wait for a while. Nobody
+        holds ``changed``."""
         with self.changed:
             if self._neighbour_gave_way():
                 return

@@ -116,10 +116,11 @@ class Cache:
                     if not self._make_room(name, size):
                         return False
                     with self._counting:
+                        held = self._bytes | {name: size}
+                    self._list.write(held)  # what cannot be written is not held
+                    with self._counting:
                         self._held[name] += 1
                         self._bytes[name] = size
-                        held = dict(self._bytes)
-                    self._list.write(held)
             with suppress(OSError):  # used now; the receipt believes in the modification time
                 there = self.path(name).stat()
                 os.utime(self.path(name), ns=(_now(there), there.st_mtime_ns))
@@ -144,20 +145,24 @@ class Cache:
         with region.folder(self.root):
             with self._counting:
                 if not self._held[name]:  # closed meanwhile
+                    self._idle.left(name)
                     return
                 self._held[name] -= 1
                 if self._held[name]:
                     return
                 del self._held[name], self._bytes[name]
                 held = dict(self._bytes)
-            self._list.write(held)
-            parts.remember(self.root, [name])
-            self._idle.left(name)
+            try:
+                self._list.write(held)
+                parts.remember(self.root, [name])
+            finally:
+                self._idle.left(name)
 
     def came(self, name: str) -> None:
-        """A file of ours was put there that nobody holds."""
-        with region.folder(self.root):
-            self._idle.left(name)
+        """A file of ours was put there that nobody holds. Others see that somebody was here."""
+        if self._begin():
+            with region.folder(self.root):
+                self._idle.left(name)
 
     def discard(self, name: str) -> None:
         """Remove a damaged file, unless another user holds it."""

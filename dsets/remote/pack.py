@@ -187,7 +187,7 @@ class RemotePack(Pack):
         self.arrivals.close()
         with self._changed:
             self._places.unmap_idle()
-            if not self._places.mapped:
+            if not self._places.in_use:
                 self._cache.close()
 
     def __repr__(self) -> str:

@@ -49,6 +49,11 @@ class Places:
         self.fetching = {name: threading.Lock() for name in (STATISTICS, *(s.name for s in shards))}
         _all.add(weakref.ref(self, _all.discard))
 
+    @property
+    def in_use(self) -> bool:
+        """Whether any shard has a place, or is about to."""
+        return bool(self.mapped or self.early or any(self.pins))
+
     def name(self, shard: int) -> str:
         """As the cache knows it."""
         return f"{self._folder}/{self._shards[shard].name}"
@@ -205,19 +210,16 @@ class Places:
             for shard in wanted:
                 self.pins[shard] += 1
             missing: list[int] = []
-            for shard in wanted:
-                if shard in self.mapped:
-                    continue
-                if not self.take(shard):
-                    break
-                missing.append(shard)
-            else:
+            try:
+                full = self._take_all(wanted, missing)
+            except BaseException:
+                self._give_back(wanted, missing)
+                raise
+            if full is None:
                 if asking:
                     self._cache.satisfied()
                 return missing
-            for one in missing:
-                self.leave(one)
-            self.release(wanted)
+            self._give_back(wanted, missing)
             if any(self.pins) or self.early:
                 self.changed.wait()
                 continue
@@ -225,9 +227,25 @@ class Places:
             asking = size <= (self._cache.limit or 0) and time.monotonic() < deadline
             if not asking:
                 self._cache.satisfied()
-                raise self._cache.full(self.name(shard), size)
+                raise self._cache.full(self.name(full), size)
             self._cache.ask()
             self.changed.wait(random.uniform(0, WAIT_S))  # two that ask must fall out of step
+
+    def _take_all(self, wanted: list[int], missing: list[int]) -> int | None:
+        """Places for those not mapped, which are added to ``missing``; the shard that has none."""
+        for shard in wanted:
+            if shard not in self.mapped:
+                if not self.take(shard):
+                    return shard
+                missing.append(shard)
+        return None
+
+    def _give_back(self, wanted: list[int], missing: list[int]) -> None:
+        try:
+            for one in missing:
+                self.leave(one)
+        finally:
+            self.release(wanted)
 
     def release(self, wanted: list[int]) -> None:
         for shard in wanted:

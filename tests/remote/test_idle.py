@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import threading
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 from dsets import locks, remote
 from dsets.fetch import receipts
 from dsets.fetch.part import part_path
+from dsets.remote import parts
 from dsets.remote.cache import Cache
+from dsets.remote.held import Held
 from dsets.remote.kept import Kept
 
 PACK = "a" * 64
@@ -187,6 +190,28 @@ def test_what_somebody_wrote_over_since_the_look_stays(tmp_path: Path) -> None:
     assert cache.path(name(0)).read_bytes() == b"mine"
 
 
+def test_what_the_disk_has_no_room_to_write_down_is_not_held(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, LIMIT)
+    assert cache.take(name(0), 10)
+    full = mock.patch.object(Held, "write", side_effect=OSError(errno.ENOSPC, "no space"))
+    with full, pytest.raises(OSError, match="no space"):
+        cache.take(name(1), 30)
+    assert cache.take(name(2), 40)
+    assert not cache.take(name(1), 30)
+
+
+def test_a_file_counts_though_what_was_to_be_written_down_of_it_was_not(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, LIMIT)
+    fill(cache)
+    assert cache.take(name(5), 10)
+    put(cache.path(name(5)), b"." * 10)
+    full = mock.patch.object(parts, "remember", side_effect=OSError(errno.ENOSPC, "no space"))
+    with full, pytest.raises(OSError, match="no space"):
+        cache.drop(name(5))
+    assert cache.take(name(6), 40)
+    assert sorted(Kept(tmp_path).look()) == [name(5)]
+
+
 def test_what_is_held_already_waits_for_nobody_who_makes_room(tmp_path: Path) -> None:
     cache = Cache(tmp_path, LIMIT)
     assert cache.take(name(0), 10)
@@ -222,6 +247,22 @@ def test_threads_that_begin_at_once_are_one_user(tmp_path: Path, threads: int) -
     for number in range(threads):
         cache.drop(name(number % 4))
     assert next(tmp_path.glob("held/*.json")).read_text() == "{}"
+
+
+def test_statistics_that_another_user_fetched_count(
+    address: str, root: Path, shard_bytes: int
+) -> None:
+    size = 3 * shard_bytes
+    with (
+        remote.open(address, folder=root, limit=size) as pack,
+        remote.open(address, folder=root, limit=size) as other,
+    ):
+        for number in (0, 10, 20):
+            assert pack[number]["key"] == f"k{number}"
+        assert other.statistics is not None
+        for number in (30, 40):
+            assert pack[number]["key"] == f"k{number}"
+        assert sum(at.st_size for at in Kept(root).look().values()) <= size
 
 
 def test_the_statistics_of_a_pack_count_though_they_need_no_place(

@@ -144,13 +144,11 @@ class Cache:
             return
         with region.folder(self.root):
             with self._counting:
-                if not self._held[name]:  # closed meanwhile
-                    self._idle.left(name)
-                    return
                 self._held[name] -= 1
-                if self._held[name]:
+                if self._held[name] > 0:
                     return
-                del self._held[name], self._bytes[name]
+                del self._held[name]
+                self._bytes.pop(name, None)  # not there where it was closed meanwhile
                 held = dict(self._bytes)
             try:
                 self._list.write(held)
